@@ -1,0 +1,87 @@
+"""Who watched what, in time order: a CSR of interactions, and the folder of features that holds it."""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from retrieval.errors import Problem
+from retrieval.stage import write_json
+
+
+@dataclass(frozen=True)
+class Histories:
+    """Interactions sorted by user, then time, then file order; user u's are the rows indptr[u] to indptr[u + 1].
+
+    indptr [users + 1] int64; item [n] int32, a row of the item matrix; time [n] int64, seconds since 1970 UTC;
+    weight [n] float32, the bin of the share that was watched.
+    """
+
+    indptr: np.ndarray
+    item: np.ndarray
+    time: np.ndarray
+    weight: np.ndarray
+
+    @cached_property
+    def user(self) -> np.ndarray:
+        """[n] int32, the user of each row."""
+        return np.repeat(np.arange(len(self.indptr) - 1, dtype=np.int32), np.diff(self.indptr))
+
+    def matrix(self, items: int) -> sp.csr_matrix:
+        """Who watched what, [users, items] float32 of ones, column indices sorted."""
+        ones = np.ones(len(self.item), dtype=np.float32)
+        matrix = sp.csr_matrix((ones, self.item, self.indptr), shape=(len(self.indptr) - 1, items))
+        matrix = matrix.copy()
+        matrix.sort_indices()
+        return matrix
+
+
+@dataclass(frozen=True)
+class Features:
+    """Everything that a model may learn from.
+
+    users [users, columns] and items [items, columns] CSR float32 of one-hot and multi-hot columns; user_ids and
+    item_ids int64, ascending, in the order of the rows; spec: the names of the columns by block ("user_columns",
+    "item_columns": {block: [value, ...]}), "moment": seconds since 1970 at which the test period begins, and "data":
+    a hash of the whole.
+    """
+
+    histories: Histories
+    users: sp.csr_matrix
+    items: sp.csr_matrix
+    user_ids: np.ndarray
+    item_ids: np.ndarray
+    spec: dict[str, Any]
+
+    @cached_property
+    def seen(self) -> sp.csr_matrix:
+        """Who watched what in train, [users, items] float32 of ones."""
+        return self.histories.matrix(len(self.item_ids))
+
+
+def save(out: Path, features: Features) -> None:
+    """Write the folder of features (npz and json)."""
+    h = features.histories
+    np.savez(out / "histories.npz", indptr=h.indptr, item=h.item, time=h.time, weight=h.weight)
+    sp.save_npz(out / "users.npz", features.users, compressed=False)
+    sp.save_npz(out / "items.npz", features.items, compressed=False)
+    np.savez(out / "ids.npz", user=features.user_ids, item=features.item_ids)
+    write_json(out / "spec.json", features.spec)
+
+
+def load(path: Path) -> Features:
+    """Read the folder that `save` wrote."""
+    try:
+        with np.load(path / "histories.npz", allow_pickle=False) as file:
+            histories = Histories(*(file[name] for name in ("indptr", "item", "time", "weight")))
+        with np.load(path / "ids.npz", allow_pickle=False) as file:
+            user_ids, item_ids = file["user"], file["item"]
+        users, items = (sp.csr_matrix(sp.load_npz(path / f"{side}.npz")) for side in ("users", "items"))
+        spec = json.loads((path / "spec.json").read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise Problem(f"{path}: is no folder of features: {Path(error.filename).name} is missing") from None
+    return Features(histories, users, items, user_ids, item_ids, spec)

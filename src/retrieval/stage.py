@@ -1,0 +1,60 @@
+"""What stage scripts share: a command line from the signature, one-line errors, outputs moved into place whole."""
+
+import argparse
+import inspect
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from retrieval.errors import Problem
+from retrieval.params import read
+
+
+def run(main: Callable[..., None]) -> None:
+    """Run a stage: `main(params: <Section>, *paths: Path)`; the paths come from the command line, in order.
+
+    A `Problem` ends in one line on stderr and exit code 1.
+    """
+    signature = inspect.signature(main, eval_str=True)
+    parser = argparse.ArgumentParser(description=inspect.getdoc(inspect.getmodule(main)))
+    for name, parameter in signature.parameters.items():
+        if name != "params":
+            several = parameter.kind is inspect.Parameter.VAR_POSITIONAL
+            parser.add_argument(name, type=Path, nargs="+" if several else None)
+    arguments = [path for value in vars(parser.parse_args()).values() for path in _flat(value)]
+    try:
+        main(read(signature.parameters["params"].annotation), *arguments)
+    except Problem as problem:
+        sys.exit(f"{Path(sys.argv[0]).stem}: {problem}")
+
+
+def _flat(value: Path | list[Path]) -> list[Path]:
+    return value if isinstance(value, list) else [value]
+
+
+@contextmanager
+def folder(out: Path) -> Iterator[Path]:
+    """A new folder to write into, moved to `out` when all went well: what stands at `out` is always whole."""
+    aside = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    try:
+        yield aside
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    shutil.rmtree(out, ignore_errors=True)
+    os.replace(aside, out)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON that people and `git diff` can read; NaN and infinity are refused."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.partial")
+    aside.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    os.replace(aside, path)
