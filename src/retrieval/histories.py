@@ -1,5 +1,6 @@
 """Who watched what, in time order: a CSR of interactions, and the folder of features that holds it."""
 
+import hashlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import scipy.sparse as sp
 
 from retrieval.errors import Problem
@@ -34,10 +36,17 @@ class Histories:
     def matrix(self, items: int) -> sp.csr_matrix:
         """Who watched what, [users, items] float32 of ones, column indices sorted."""
         ones = np.ones(len(self.item), dtype=np.float32)
-        matrix = sp.csr_matrix((ones, self.item, self.indptr), shape=(len(self.indptr) - 1, items))
-        matrix = matrix.copy()
-        matrix.sort_indices()
-        return matrix
+        return sp.csr_matrix((ones, self.item, self.indptr), shape=(len(self.indptr) - 1, items)).sorted_indices()
+
+
+def from_rows(rows: pa.Table, user_ids: np.ndarray, item_ids: np.ndarray) -> Histories:
+    """Histories of a table user_id, item_id, datetime, weight whose rows are in time order; ids ascending."""
+    user = np.searchsorted(user_ids, np.asarray(rows["user_id"]))
+    order = np.argsort(user, kind="stable")
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(user, minlength=len(user_ids)))])
+    item = np.searchsorted(item_ids, np.asarray(rows["item_id"])).astype(np.int32)[order]
+    time = np.asarray(rows["datetime"].cast(pa.timestamp("s"), safe=False).cast(pa.int64()))[order]
+    return Histories(indptr, item, time, np.asarray(rows["weight"], dtype=np.float32)[order])
 
 
 @dataclass(frozen=True)
@@ -45,9 +54,9 @@ class Features:
     """Everything that a model may learn from.
 
     users [users, columns] and items [items, columns] CSR float32 of one-hot and multi-hot columns; user_ids and
-    item_ids int64, ascending, in the order of the rows; spec: the names of the columns by block ("user_columns",
-    "item_columns": {block: [value, ...]}), "moment": seconds since 1970 at which the test period begins, and "data":
-    a hash of the whole.
+    item_ids int64, ascending, in the order of the rows; spec: the values of the one-hot columns by column of the table
+    ("user_columns", "item_columns": {column: [value, ...]}), "moment": seconds since 1970 at which the test period
+    begins, and, once saved, "data": a hash of all that was saved.
     """
 
     histories: Histories
@@ -70,7 +79,10 @@ def save(out: Path, features: Features) -> None:
     sp.save_npz(out / "users.npz", features.users, compressed=False)
     sp.save_npz(out / "items.npz", features.items, compressed=False)
     np.savez(out / "ids.npz", user=features.user_ids, item=features.item_ids)
-    write_json(out / "spec.json", features.spec)
+    digest = hashlib.sha256()
+    for path in sorted(out.iterdir()):
+        digest.update(path.read_bytes())
+    write_json(out / "spec.json", {**features.spec, "data": digest.hexdigest()})
 
 
 def load(path: Path) -> Features:

@@ -34,9 +34,7 @@ class Model:
     card: dict[str, Any]
 
 
-def save(
-    out: Path, left: Matrix, right: Matrix, users: np.ndarray, items: np.ndarray, **card: Any
-) -> None:
+def save(out: Path, left: Matrix, right: Matrix, users: np.ndarray, items: np.ndarray, **card: Any) -> None:
     """Write the model folder `out`, whole or not at all. `card` is what the model says of itself (JSON)."""
     with folder(out) as aside:
         write_into(aside, out.name, left, right, users, items, **card)
@@ -92,8 +90,10 @@ def _matrix(path: Path, part: str) -> Matrix:
 
 def _check(name: str, left: Matrix, right: Matrix, users: np.ndarray, items: np.ndarray) -> None:
     if left.shape != (len(users), right.shape[1]) or right.shape[0] != len(items):
-        raise Problem(f"model {name}: left {left.shape} and right {right.shape} do not fit "
-                      f"{len(users)} users and {len(items)} items")
+        raise Problem(
+            f"model {name}: left {left.shape} and right {right.shape} do not fit "
+            f"{len(users)} users and {len(items)} items"
+        )
     for part, matrix in (("left", left), ("right", right)):
         values = matrix.data if sp.issparse(matrix) else matrix
         if not np.isfinite(values).all():

@@ -1,0 +1,70 @@
+"""Interactions in time order, and the folder that holds them."""
+
+import datetime as dt
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import scipy.sparse as sp
+
+from retrieval import histories
+from retrieval.errors import Problem
+
+
+def at(second: int) -> dt.datetime:
+    return dt.datetime(2021, 3, 13, tzinfo=dt.UTC).replace(tzinfo=None) + dt.timedelta(seconds=second)
+
+
+ROWS = pa.table(
+    {
+        "user_id": [7, 4, 7, 7, 4],
+        "item_id": [30, 10, 10, 20, 20],
+        "datetime": [at(0), at(1), at(2), at(2), at(3)],
+        "weight": [1.0, 2.0, 3.0, 4.0, 5.0],
+    }
+)
+USERS, ITEMS = np.array([4, 7]), np.array([10, 20, 30])
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_rows_are_grouped_by_user_and_ties_keep_file_order(unit):
+    rows = ROWS.set_column(2, "datetime", ROWS["datetime"].cast(pa.timestamp(unit)))
+    h = histories.from_rows(rows, USERS, ITEMS)
+    assert h.indptr.tolist() == [0, 2, 5]
+    assert h.item.tolist() == [0, 1, 2, 0, 1]
+    assert h.weight.tolist() == [2, 5, 1, 3, 4]
+    assert (h.time - h.time[2]).tolist() == [1, 3, 0, 2, 2]
+    assert h.time[2] == 1615593600  # 2021-03-13 00:00 UTC
+    assert h.user.tolist() == [0, 0, 1, 1, 1]
+    assert h.matrix(3).toarray().tolist() == [[1, 1, 0], [1, 1, 1]]
+
+
+def test_a_saved_folder_reads_back_and_its_hash_follows_the_content(tmp_path):
+    h = histories.from_rows(ROWS, USERS, ITEMS)
+    features = histories.Features(
+        h,
+        sp.csr_matrix(np.eye(2, dtype=np.float32)),
+        sp.csr_matrix((3, 0), dtype=np.float32),
+        USERS,
+        ITEMS,
+        {"moment": 1},
+    )
+    hashes = []
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+        if name == "c":
+            h.weight[0] = 9
+        histories.save(tmp_path / name, features)
+        read = histories.load(tmp_path / name)
+        hashes.append(read.spec["data"])
+        for field in ("indptr", "item", "time", "weight"):
+            assert np.array_equal(getattr(read.histories, field), getattr(h, field))
+        assert (read.users != features.users).nnz == 0
+        assert read.items.shape == (3, 0)
+        assert read.seen.sum() == 5
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_a_folder_that_lacks_a_file_is_refused(tmp_path):
+    with pytest.raises(Problem, match=r"histories\.npz is missing"):
+        histories.load(tmp_path)
