@@ -1,0 +1,31 @@
+"""Fetch the data set that `data` names: CSV files of the KION schema, and a manifest with their rows and hashes."""
+
+from pathlib import Path
+
+from retrieval.matrices import sha256
+from retrieval.params import NotNegative, Section, one_of
+from retrieval.sources import SOURCES
+from retrieval.sources.movielens import MovieLens
+from retrieval.stage import folder, run, write_json
+
+
+class Params(Section):
+    """What `fetch` reads of params.yaml."""
+
+    data: one_of(SOURCES)
+    folder: str
+    seed: NotNegative
+    movielens: MovieLens
+
+
+def main(params: Params, out: Path) -> None:
+    """The source -> data/raw."""
+    source = SOURCES[params.data]
+    with folder(out) as aside:
+        rows = source.fetch(params, aside)
+        files = {name: {"rows": count, "sha256": sha256(aside / name)} for name, count in rows.items()}
+        write_json(aside / "manifest.json", {"source": params.data, "split": source.split, "files": files})
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,50 @@
+"""Clean, split and filter the raw tables: train, test and cold interactions, users, items, and stats.json."""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from retrieval import tables
+from retrieval.errors import Problem
+from retrieval.filters import Filter
+from retrieval.interactions import entities, prepare
+from retrieval.params import Section
+from retrieval.split import Split
+from retrieval.stage import folder, run, write_json
+
+
+class Params(Section):
+    """What `prepare` reads of params.yaml."""
+
+    split: Split
+    filter: Filter
+
+
+def main(params: Params, raw: Path, out: Path) -> None:
+    """data/raw -> data/prepared."""
+    if not (raw / "manifest.json").exists():
+        raise Problem(f"{raw / 'manifest.json'}: no such file; run the stage fetch first")
+    manifest = json.loads((raw / "manifest.json").read_text(encoding="utf-8"))
+    kind = manifest["split"] if params.split.kind == "auto" else params.split.kind
+    interactions = tables.read_interactions(raw / "interactions.csv")
+    users, items = tables.read_users(raw / "users.csv"), tables.read_items(raw / "items.csv")
+    prepared = prepare(interactions, users["user_id"].to_numpy(), kind, params.split, params.filter)
+    parts = {"train": prepared.train, "test": prepared.test, "cold": prepared.cold}
+    kept = {name: len(part) for name, part in parts.items()}
+    stats = {"source": manifest["source"], "split": kind, "moment": prepared.moment}
+    stats["interactions"] = {"in": len(interactions), "kept": kept, "dropped": prepared.dropped}
+    with folder(out) as aside:
+        for name, part in parts.items():
+            pq.write_table(pa.Table.from_pandas(part, preserve_index=False), aside / f"{name}.parquet")
+            stats[name] = {"users": part["user_id"].nunique(), "items": part["item_id"].nunique()}
+        for name, key, table in (("users", "user_id", users), ("items", "item_id", items)):
+            known, dropped = entities(table, key, prepared.train[key].unique())
+            pq.write_table(known, aside / f"{name}.parquet")
+            stats[name] = {"in": len(table), "kept": len(known), "dropped": dropped}
+        write_json(aside / "stats.json", stats)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,27 @@
+"""Where the data come from: one source a file, chosen by the parameter `data`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from retrieval.sources import folder, movielens
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source writes interactions.csv, items.csv and, if it knows its users, users.csv of the KION schema.
+
+    fetch(params, out) writes them into the folder `out` and returns the rows of each file; `params` holds the
+    sections of params.yaml that the stage `fetch` reads. split: how `split.kind=auto` splits the data, a name in
+    split.SPLITS.
+    """
+
+    fetch: Callable[[Any, Path], dict[str, int]]
+    split: str
+
+
+SOURCES = {
+    "movielens-100k": Source(lambda params, out: movielens.fetch(params.movielens, out), "leave-last"),
+    "folder": Source(lambda params, out: folder.fetch(Path(params.folder), out), "days"),
+}
