@@ -1,6 +1,7 @@
 """Fetch the data set that `data` names: CSV files of the KION schema, and a manifest with their rows and hashes."""
 
 from pathlib import Path
+from typing import Annotated
 
 from retrieval.matrices import sha256
 from retrieval.params import NotNegative, Section, one_of
@@ -12,7 +13,7 @@ from retrieval.stage import folder, run, write_json
 class Params(Section):
     """What `fetch` reads of params.yaml."""
 
-    data: one_of(SOURCES)
+    data: Annotated[str, one_of(SOURCES)]
     folder: str
     seed: NotNegative
     movielens: MovieLens

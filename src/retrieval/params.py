@@ -22,15 +22,16 @@ class Section(BaseModel):
 P = TypeVar("P", bound=Section)
 
 
-def one_of(table: Collection[str]) -> Any:
-    """The type of a parameter whose values are the names in `table`, looked up when a value is read."""
+def one_of(*tables: Collection[str]) -> AfterValidator:
+    """`Annotated[str, one_of(TABLE)]`: a parameter whose values are the table's names when the value is read."""
 
     def check(value: str) -> str:
-        if value not in table:
-            raise PydanticCustomError("choice", "{hint}", {"hint": choices(value, table)})
+        known = [name for table in tables for name in table]
+        if value not in known:
+            raise PydanticCustomError("choice", "{hint}", {"hint": choices(value, known)})
         return value
 
-    return Annotated[str, AfterValidator(check)]
+    return AfterValidator(check)
 
 
 Positive = Annotated[int, Field(ge=1)]

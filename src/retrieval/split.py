@@ -1,6 +1,8 @@
 """Which interactions are train and which are test: the last days, or each user's last items."""
 
-from collections.abc import Callable
+from collections.abc from typing import Annotated
+
+import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,7 +67,7 @@ SPLITS: dict[str, Callable[[np.ndarray, np.ndarray, "Split"], Parts]] = {"days":
 class Split(Section):
     """`auto` is the source's own kind; `fold` moves the split back in time by that many test periods."""
 
-    kind: one_of(["auto", *SPLITS])
+    kind: Annotated[str, one_of(["auto"], SPLITS)]
     days: Positive
     last: Positive
     fold: NotNegative
