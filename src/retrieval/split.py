@@ -1,9 +1,8 @@
 """Which interactions are train and which are test: the last days, or each user's last items."""
 
-from collections.abc from typing import Annotated
-
-import Callable
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 
