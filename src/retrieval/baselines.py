@@ -4,12 +4,12 @@ Every function takes (features, params, seed) and returns left [users, d] and ri
 watched what as ones: neither the weights nor the features.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import scipy.sparse as sp
 from pydantic import Field
-from scipy.linalg import lapack
+from scipy.linalg import inv
 from threadpoolctl import threadpool_limits
 
 from retrieval.histories import Features
@@ -17,7 +17,7 @@ from retrieval.matrices import Matrix
 from retrieval.params import Positive, Section
 
 DAY = 24 * 60 * 60
-BLOCK = 1 << 24  # numbers of a similarity matrix that are worked out at a time
+BLOCK = 1 << 22  # numbers of a dense matrix that are worked out at a time
 
 
 class ItemKNN(Section):
@@ -94,21 +94,78 @@ def userknn(features: Features, params: Baselines, seed: int) -> tuple[Matrix, M
 def ease(features: Features, params: Baselines, seed: int) -> tuple[Matrix, Matrix]:
     """B = I - P / diag(P), P = (X'X + lambda I)^-1; score X B. Steck 2019, "Embarrassingly shallow autoencoders".
 
-    Takes one dense [items, items] float32: 1 GB for KION's 15,706 items.
+    RecTools' EASEModel learns the same B and ranks by X B', which is not the paper's score.
+    Takes one dense [items, items] float32, inverted in place: 1 GB for KION's 15,706 items.
     """
     seen, items = features.seen, features.seen.shape[1]
-    gram = np.empty((items, items), dtype=np.float32, order="F")
     by_item = sp.csr_matrix(seen.T)
+    gram = np.empty((items, items), dtype=np.float32, order="F")
     for block in _blocks(items, items):
         gram[:, block] = (by_item[block] @ seen).toarray().T
     gram[np.diag_indices(items)] += np.float32(params.ease.regularization)
-    factor, _ = lapack.spotrf(gram, lower=1, overwrite_a=1)
-    inverse, _ = lapack.spotri(factor, lower=1, overwrite_c=1)
-    for block in _blocks(items, items):  # LAPACK fills the lower half
-        inverse[block, block.start :] = inverse[block.start :, block].T
-    ...
+    with threadpool_limits(1, "blas"):
+        weights = inv(gram, overwrite_a=True, check_finite=False, assume_a="pos", lower=True).T  # symmetric
+    weights /= -np.diag(weights)[:, None]
+    np.fill_diagonal(weights, 0)
+    return seen, weights
 
 
 def ials(features: Features, params: Baselines, seed: int) -> tuple[Matrix, Matrix]:
-    """User and item factors of implicit's ALS. Hu, Koren and Volinsky 2008, "CF for implicit feedback datasets"."""
-    from implicit.als import AlternatingLeastSquares
+    """User and item factors of implicit's ALS. Hu, Koren and Volinsky 2008, "Collaborative filtering for implicit
+    feedback datasets". Its rows are solved one by one, so that the number of threads changes no bit.
+    """
+    from implicit.cpu.als import AlternatingLeastSquares
+
+    with threadpool_limits(1, "blas"):
+        model = AlternatingLeastSquares(**params.ials.model_dump(), random_state=seed)
+        model.fit(features.seen, show_progress=False)
+    return model.user_factors, model.item_factors
+
+
+BASELINES: dict[str, Callable[[Features, Baselines, int], tuple[Matrix, Matrix]]] = {
+    "popular": popular,
+    "popular_7d": popular_7d,
+    "itemknn": itemknn,
+    "userknn": userknn,
+    "ease": ease,
+    "ials": ials,
+}
+
+
+def nearest(rows: sp.csr_matrix, pool: np.ndarray, neighbours: int) -> sp.csr_matrix:
+    """Cosine of each row with the `neighbours` rows of the pool that are most like it, itself left out.
+
+    rows [n, m] of ones; pool [p] numbers of rows, ascending. Returns [n, p] CSR with at most `neighbours` numbers a
+    row, all above zero; of equal ones the first of the pool stay.
+    """
+    n, p = rows.shape[0], len(pool)
+    neighbours = min(neighbours, p)
+    size = np.maximum(np.diff(rows.indptr), 1).astype(np.float32)
+    others, last_first = sp.csr_matrix(rows[pool].T), np.arange(p)[::-1]
+    place = np.full(n, -1)
+    place[pool] = np.arange(p)
+    best = np.empty((n, neighbours), dtype=np.int64)
+    for block in _blocks(n, p):
+        cosine = (rows[block] @ others).toarray() / np.sqrt(np.outer(size[block], size[pool]))
+        inside = np.flatnonzero(place[block] >= 0)
+        cosine[inside, place[block][inside]] = 0
+        # Floats that are not negative order as their bits do: one integer holds the cosine and, below it, the place.
+        keys = cosine.view(np.int32).astype(np.int64) << 32 | last_first
+        best[block] = np.partition(keys, p - neighbours, axis=1)[:, p - neighbours :]
+    cosine = (best >> 32).astype(np.int32).view(np.float32).ravel()
+    column = (p - 1 - (best & 0xFFFFFFFF)).ravel()
+    near = sp.csr_matrix((cosine, column, np.arange(n + 1) * neighbours), shape=(n, p))
+    near.eliminate_zeros()
+    near.sort_indices()
+    return near
+
+
+def _popular(features: Features, counted: np.ndarray) -> tuple[Matrix, Matrix]:
+    users, items = features.seen.shape
+    count = np.bincount(features.histories.item[counted], minlength=items)
+    return np.ones((users, 1), dtype=np.float32), count.astype(np.float32)[:, None]
+
+
+def _blocks(rows: int, columns: int) -> Iterator[slice]:
+    step = max(1, BLOCK // columns)
+    return (slice(start, min(start + step, rows)) for start in range(0, rows, step))

@@ -1,0 +1,30 @@
+"""Train the classic baselines and write each as two matrices."""
+
+from pathlib import Path
+
+from retrieval import matrices
+from retrieval.baselines import BASELINES, Baselines
+from retrieval.histories import load
+from retrieval.params import NotNegative, Section
+from retrieval.stage import run
+
+
+class Params(Section):
+    """What `train_baselines` reads of params.yaml."""
+
+    seed: NotNegative
+    baselines: Baselines
+
+
+def main(params: Params, features: Path, models: Path) -> None:
+    """data/features -> models/<name> of every baseline."""
+    data = load(features)
+    for name, train in BASELINES.items():
+        left, right = train(data, params.baselines, params.seed)
+        card = {"data": data.spec["data"], "params": params.model_dump()}
+        matrices.save(models / name, left, right, data.user_ids, data.item_ids, **card)
+        print(f"{name}: left {left.shape}, right {right.shape}")
+
+
+if __name__ == "__main__":
+    run(main)
