@@ -1,0 +1,106 @@
+"""The ranking: the k best items of each user by left[user] . right[item], one way for every model.
+
+The scores of a block of users are one matrix product. The k best are found without sorting whole rows: a row is cut
+into chunks of neighbouring items; whatever stands among the k best lies in one of the k chunks whose own best items
+come first, so only those are looked into. Equal scores are in the order of the items, as in a full stable sort.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+import torch
+from tqdm import tqdm
+
+from retrieval.matrices import Matrix
+
+CHUNK = 64  # items whose best one stands for them all
+SCORES = 2**22  # scores of a block of users: 16 MB, which stay in the cache and which malloc hands out again
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Users in rows, their items from the best one on: `items` [users, k] int32, rows of the item matrix, and `scores`
+    [users, k] float32. A user with fewer than k candidates has -1 and -inf at the end."""
+
+    items: np.ndarray
+    scores: np.ndarray
+
+
+def rank(
+    left: Matrix, right: Matrix, users: np.ndarray, k: int, seen: sp.csr_matrix | None = None, title: str = "rank"
+) -> Ranking:
+    """The k best items of the `users` [U] (rows of `left`), without those in their rows of `seen` [users, items].
+
+    The order is that of a full stable sort by falling score, so that equal scores are in the order of the items. An
+    item with no evidence for it has score 0 in a sparse model and may still be recommended.
+    """
+    count = right.shape[0]
+    size = max(64, SCORES // count)
+    width = -(-max(count, k) // CHUNK) * CHUNK
+    scores = np.full((min(size, len(users)), width), -np.inf, np.float32)  # past the last item it stays so
+    items = _transposed(right, dense=not sp.issparse(left))
+    ranking = Ranking(np.empty((len(users), k), np.int32), np.empty((len(users), k), np.float32))
+    with tqdm(total=len(users), desc=title, unit=" users", disable=None) as progress:
+        for start in range(0, len(users), size):
+            block = users[start : start + size]
+            table = scores[: len(block)]
+            _score(left[block], items, table[:, :count])
+            if seen is not None:
+                rows = seen[block]
+                table[np.repeat(np.arange(len(block)), np.diff(rows.indptr)), rows.indices] = -np.inf
+            places, best = _top(torch.from_numpy(table), k)
+            ranking.items[start : start + len(block)] = np.where(np.isneginf(best), -1, places)
+            ranking.scores[start : start + len(block)] = best
+            progress.update(len(block))
+    return ranking
+
+
+def table(ranking: Ranking, users: np.ndarray, items: np.ndarray) -> pd.DataFrame:
+    """RecTools' table of recommendations, `user_id, item_id, score, rank` with ranks from 1.
+
+    `users` [U] and `items` [N] are the ids of the ranking's rows and of the item matrix's.
+    """
+    row, place = np.nonzero(ranking.items >= 0)
+    return pd.DataFrame({
+        "user_id": users[row],
+        "item_id": items[ranking.items[row, place]],
+        "score": ranking.scores[row, place],
+        "rank": place + 1,
+    })
+
+
+def _transposed(right: Matrix, dense: bool) -> Matrix:
+    if sp.issparse(right):
+        return right.T.tocsr()
+    return np.asarray(right).T if dense else np.ascontiguousarray(right.T)
+
+
+def _score(left: Matrix, items: Matrix, out: np.ndarray) -> None:
+    if sp.issparse(left) or sp.issparse(items):
+        product = left @ items
+        out[:] = product.toarray() if sp.issparse(product) else product
+    else:
+        np.matmul(left, items, out=out)
+
+
+def _top(scores: torch.Tensor, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Places and scores of the k best of each row of `scores` [users, chunks * CHUNK]."""
+    chunks = scores.view(len(scores), -1, CHUNK)
+    best = _first(chunks.amax(2), min(k, chunks.shape[1])).sort(1).values
+    candidates = torch.take_along_dim(chunks, best[:, :, None], 1).flatten(1)
+    place = _first(candidates, k)
+    items = best.gather(1, place // CHUNK) * CHUNK + place % CHUNK
+    return items.numpy(), candidates.gather(1, place).numpy()
+
+
+def _first(scores: torch.Tensor, k: int) -> torch.Tensor:
+    """Places of the k highest of each row, equal ones in the order of their places.
+
+    Score and place make one integer: as integers, the bits of floats from 0 on are in the order of the floats; those
+    below 0 are in the opposite one, so all bits but the sign are turned. Adding 0 makes -0 a 0.
+    """
+    bits = (scores + 0.0).view(torch.int32)
+    ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)
+    return ((ordered.long() << 32) - torch.arange(scores.shape[1])).topk(k).indices

@@ -1,0 +1,89 @@
+"""The ranking is a full stable sort by falling score, whatever the matrices are made of."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from retrieval import ranking
+from retrieval.ranking import rank, table
+
+KINDS = [("dense", "dense"), ("sparse", "dense"), ("sparse", "sparse"), ("dense", "sparse")]
+
+
+def full_sort(scores: np.ndarray, k: int, seen: np.ndarray) -> list[list[int]]:
+    """The slow twin: Python's own sort, a user at a time."""
+    return [
+        sorted((i for i in range(scores.shape[1]) if not watched[i]), key=lambda i: (-row[i], i))[:k]
+        for row, watched in zip(scores, seen, strict=True)
+    ]
+
+
+def lists(items: np.ndarray) -> list[list[int]]:
+    return [[int(i) for i in row if i >= 0] for row in items]
+
+
+def whole(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
+    """Small whole numbers, many of them 0: products are exact, and ties are everywhere."""
+    return rng.integers(-2, 3, (rows, columns)).astype(np.float32) * (rng.random((rows, columns)) < 0.5)
+
+
+@pytest.mark.parametrize(("left_kind", "right_kind"), KINDS)
+@pytest.mark.parametrize("items", [1, 9, 64, 65, 1000])
+def test_equals_a_full_sort(left_kind: str, right_kind: str, items: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranking, "SCORES", 64 * items)  # 150 users are three blocks, the last one short
+    rng = np.random.default_rng(items)
+    left, right = whole(rng, 150, 5), whole(rng, items, 5)
+    seen = rng.random((150, items)) < 0.3
+    made = {"dense": np.asarray, "sparse": sp.csr_matrix}
+    mask = sp.csr_matrix(seen, dtype=np.float32)
+    result = rank(made[left_kind](left), made[right_kind](right), np.arange(150), 10, mask)
+    assert lists(result.items) == full_sort(left @ right.T, 10, seen)
+    assert result.items.dtype == np.int32
+    assert result.scores.dtype == np.float32
+    row, place = np.nonzero(result.items >= 0)
+    assert (result.scores[row, place] == (left @ right.T)[row, result.items[row, place]]).all()
+    assert np.isneginf(result.scores[result.items < 0]).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 400), st.integers(1, 30), st.sampled_from([0.0, 0.2, 0.98]))
+def test_equals_a_full_stable_sort_for_any_shape(seed: int, items: int, k: int, density: float) -> None:
+    rng = np.random.default_rng(seed)
+    left, right = whole(rng, 7, 3), whole(rng, items, 3)
+    seen = rng.random((7, items)) < density
+    result = rank(left, right, np.arange(7), k, sp.csr_matrix(seen, dtype=np.float32))
+    assert lists(result.items) == full_sort(left @ right.T, k, seen)
+
+
+def test_real_scores_of_either_sign_and_both_zeros() -> None:
+    values = np.array([0.5, -0.0, 0.0, -1e-40, 1e-40, -3.5, 3e38, -3e38, 0.5], dtype=np.float32)
+    result = rank(np.ones((1, 1), np.float32), values[:, None], np.array([0]), 9)
+    # 3e38, 0.5 (items 0 and 8), 1e-40, then -0 and 0, which are equal (items 1 and 2), -1e-40, -3.5, -3e38
+    assert result.items[0].tolist() == [6, 0, 8, 4, 1, 2, 3, 5, 7]
+
+
+def test_a_popular_model_ties_at_the_border() -> None:
+    counts = np.ones((5000, 1), dtype=np.float32)
+    counts[[4000, 70]] = 9
+    seen = sp.csr_matrix(([1.0, 1.0], ([1, 1], [0, 70])), shape=(2, 5000), dtype=np.float32)
+    result = rank(np.ones((2, 1), np.float32), counts, np.arange(2), 5, seen)
+    assert result.items.tolist() == [[70, 4000, 0, 1, 2], [4000, 1, 2, 3, 4]]
+
+
+def test_ranks_the_users_that_it_is_asked_for() -> None:
+    left = np.array([[1], [-1], [2]], dtype=np.float32)
+    right = np.array([[1], [3], [2]], dtype=np.float32)
+    seen = sp.csr_matrix(np.array([[0, 0, 0], [0, 0, 0], [0, 1, 0]], dtype=np.float32))
+    assert rank(left, right, np.array([2, 1]), 2, seen).items.tolist() == [[2, 0], [0, 2]]
+    assert rank(left, right, np.array([], dtype=np.int64), 2).items.shape == (0, 2)
+
+
+def test_table_is_that_of_rectools() -> None:
+    items, scores = np.array([[2, 0], [1, -1]], np.int32), np.array([[3, 1], [2, -np.inf]], np.float32)
+    ranked = ranking.Ranking(items, scores)
+    expected = pd.DataFrame({"user_id": [70, 70, 50], "item_id": [30, 10, 20], "score": [3.0, 1, 2], "rank": [1, 2, 1]})
+    made = table(ranked, np.array([70, 50]), np.array([10, 20, 30]))
+    pd.testing.assert_frame_equal(made, expected.astype({"score": np.float32}))
