@@ -146,11 +146,13 @@ def nearest(rows: sp.csr_matrix, pool: np.ndarray, neighbours: int) -> sp.csr_ma
     place[pool] = np.arange(p)
     best = np.empty((n, neighbours), dtype=np.int64)
     for block in _blocks(n, p):
-        cosine = (rows[block] @ others).toarray() / np.sqrt(np.outer(size[block], size[pool]))
-        inside = np.flatnonzero(place[block] >= 0)
-        cosine[inside, place[block][inside]] = 0
+        shared = rows[block] @ others
+        row, column = np.repeat(np.arange(shared.shape[0]), np.diff(shared.indptr)), shared.indices
+        cosine = shared.data / np.sqrt(size[block][row] * size[pool][column])
+        cosine[place[block][row] == column] = 0
         # Floats that are not negative order as their bits do: one integer holds the cosine and, below it, the place.
-        keys = cosine.view(np.int32).astype(np.int64) << 32 | last_first
+        keys = cosine.view(np.int32).astype(np.int64) << 32 | last_first[column]
+        keys = sp.csr_matrix((keys, column, shared.indptr), shape=shared.shape).toarray()
         best[block] = np.partition(keys, p - neighbours, axis=1)[:, p - neighbours :]
     cosine = (best >> 32).astype(np.int32).view(np.float32).ravel()
     column = (p - 1 - (best & 0xFFFFFFFF)).ravel()

@@ -1,0 +1,100 @@
+"""LightFM through RecTools, as in the notebook, as two matrices."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from pydantic import Field
+
+from retrieval.errors import Problem
+from retrieval.histories import Features
+from retrieval.params import Positive, Section, one_of
+
+if TYPE_CHECKING:
+    from rectools.dataset import Dataset
+
+LOSSES = ("warp", "bpr", "logistic", "warp-kos")
+
+FEATURES: dict[str, Callable[[sp.csr_matrix], sp.csr_matrix]] = {
+    "none": lambda columns: columns[:, :0],
+    "ones": lambda columns: columns,
+    "ones_and_zeros": lambda columns: sp.hstack([columns, 1 - columns.toarray()], format="csr"),
+}
+
+
+class LightFM(Section):
+    """The section `lightfm` of params.yaml.
+
+    features: what users and items have beside a vector of their own. `ones` is the usual one-hot: a vector for each
+    column that is set. `ones_and_zeros` is the notebook's: its columns of 0 and 1 were declared categorical, so that a
+    column that is not set has a vector too, and every user and item carries one for each column that there is.
+    weighted: the weight of an interaction (the bin of the share that was watched) multiplies its step, as in the
+    notebook, and what has weight 0 is not learned from; otherwise every interaction counts alike.
+    The rest are LightFM's own: `components` is no_components.
+    """
+
+    components: Positive
+    loss: Annotated[str, one_of(LOSSES)]
+    epochs: Positive
+    learning_rate: float = Field(gt=0)
+    item_alpha: float = Field(ge=0)
+    user_alpha: float = Field(ge=0)
+    max_sampled: Positive
+    features: Annotated[str, one_of(FEATURES)]
+    weighted: bool
+
+
+def train(features: Features, params: LightFM, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """LightFM's vectors with the features folded in: left [users, d + 2] and right [items, d + 2] float32.
+
+    left is [user bias, 1, user vector], right [1, item bias, item vector], so that left . right is LightFM's score.
+    One thread: with more, LightFM's threads write over each other and no two runs are alike.
+    Source: Kula 2015, "Metadata embeddings for user and item cold-start recommendations".
+    """
+    from rectools.models import model_from_config
+
+    config = {
+        "cls": "LightFMWrapperModel",
+        "epochs": params.epochs,
+        "num_threads": 1,
+        "verbose": 1,
+        "model": {
+            "no_components": params.components,
+            "loss": params.loss,
+            "learning_rate": params.learning_rate,
+            "item_alpha": params.item_alpha,
+            "user_alpha": params.user_alpha,
+            "max_sampled": params.max_sampled,
+            "random_state": seed,
+        },
+    }
+    data = dataset(features, params)
+    try:
+        model = model_from_config(config).fit(data)
+    except ValueError as error:
+        raise Problem(f"lightfm: {error}; lightfm.learning_rate is {params.learning_rate}") from None
+    left, right = model.get_vectors(data)
+    return left.astype(np.float32), right.astype(np.float32)
+
+
+def dataset(features: Features, params: LightFM) -> "Dataset":
+    """RecTools' Dataset; its inner numbers of users and items are the rows of `features`."""
+    from rectools import Columns
+    from rectools.dataset import Dataset, IdMap, Interactions, SparseFeatures
+
+    h = features.histories
+    rows = {
+        Columns.User: h.user,
+        Columns.Item: h.item,
+        Columns.Weight: h.weight if params.weighted else np.float32(1),
+        Columns.Datetime: h.time.astype("datetime64[s]"),
+    }
+    matrices = [FEATURES[params.features](columns) for columns in (features.users, features.items)]
+    return Dataset(
+        IdMap(features.user_ids),
+        IdMap(features.item_ids),
+        Interactions(pd.DataFrame(rows)),
+        *(SparseFeatures.from_iterables(matrix, ((c, None) for c in range(matrix.shape[1]))) for matrix in matrices),
+    )
