@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Annotated
 
-from retrieval.matrices import sha256
 from retrieval.params import NotNegative, Section, one_of
 from retrieval.sources import SOURCES
+from retrieval.sources.kion import Kion
 from retrieval.sources.movielens import MovieLens
-from retrieval.stage import folder, run, write_json
+from retrieval.sources.synthetic import Synthetic
+from retrieval.stage import folder, run, sha256, write_json
 
 
 class Params(Section):
@@ -17,6 +18,8 @@ class Params(Section):
     folder: str
     seed: NotNegative
     movielens: MovieLens
+    kion: Kion
+    synthetic: Synthetic
 
 
 def main(params: Params, out: Path) -> None:

@@ -1,6 +1,7 @@
 """The notebook's filter of the train interactions: active users, popular items, and whoever the test asks about."""
 
 import numpy as np
+import pandas as pd
 
 from retrieval.params import NotNegative, Section
 
@@ -20,10 +21,10 @@ def active(user: np.ndarray, item: np.ndarray, hot: np.ndarray, limits: Filter) 
     items that are not active: in the notebook `&` binds before `|`.
     """
     valid = (_count(user) > limits.user_interactions) & (_count(item) > limits.item_interactions)
-    return valid | np.isin(user, hot)
+    return valid | pd.Index(user).isin(hot)
 
 
 def _count(ids: np.ndarray) -> np.ndarray:
     """How many rows have the id of each row, [n] int64."""
-    _, inverse, counts = np.unique(ids, return_inverse=True, return_counts=True)
-    return counts[inverse]
+    code = pd.factorize(ids)[0]
+    return np.bincount(code)[code]

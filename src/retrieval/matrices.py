@@ -7,7 +7,6 @@ A model folder holds
     card.json                 name, shapes, sha256 of every file, and whatever the model wants to say of itself
 """
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from retrieval.errors import Problem
-from retrieval.stage import folder, write_json
+from retrieval.stage import folder, sha256, write_json
 
 Matrix = np.ndarray | sp.csr_matrix
 
@@ -74,12 +73,6 @@ def load(path: Path, verify: bool = False) -> Model:
         raise Problem(f"{path}: is no model folder: {error}") from None
     _check(name, left, right, users, items)
     return Model(name, left, right, users, items, card)
-
-
-def sha256(path: Path) -> str:
-    """The hash of a file's bytes, as hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _matrix(path: Path, part: str) -> Matrix:

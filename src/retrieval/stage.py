@@ -1,6 +1,7 @@
 """What stage scripts share: a command line from the signature, one-line errors, outputs moved into place whole."""
 
 import argparse
+import hashlib
 import inspect
 import json
 import os
@@ -58,3 +59,9 @@ def write_json(path: Path, value: Any) -> None:
     aside = path.with_name(f".{path.name}.partial")
     aside.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
     os.replace(aside, path)
+
+
+def sha256(path: Path) -> str:
+    """The hash of a file's bytes, as hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

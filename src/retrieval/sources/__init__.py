@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from retrieval.sources import folder, movielens
+from retrieval.sources import folder, kion, movielens, synthetic
 
 
 @dataclass(frozen=True)
@@ -23,5 +23,7 @@ class Source:
 
 SOURCES = {
     "movielens-100k": Source(lambda params, out: movielens.fetch(params.movielens, out), "leave-last"),
+    "kion": Source(lambda params, out: kion.fetch(params.kion, out), "days"),
+    "kion-synthetic": Source(lambda params, out: synthetic.fetch(params.synthetic, params.seed, out), "days"),
     "folder": Source(lambda params, out: folder.fetch(Path(params.folder), out), "days"),
 }

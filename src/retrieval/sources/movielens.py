@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from retrieval.errors import Problem
-from retrieval.matrices import sha256
 from retrieval.params import Section
+from retrieval.stage import sha256
 
 INSIDE = "recbole/dataset_example/ml-100k/ml-100k."
 LEAST_AGES = (0, 18, 25, 35, 45, 55, 65)

@@ -1,0 +1,86 @@
+"""A file over HTTP: resumed where it broke off, tried again after a pause, and checked against its git blob id."""
+
+import hashlib
+import time
+from http.client import HTTPException
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+from tqdm import tqdm
+
+from retrieval.errors import Problem
+
+ATTEMPTS = 5  # in a row that bring nothing new
+TIMEOUT = 30.0  # seconds without a byte
+PAUSE = 1.0  # seconds before the second attempt, twice as long before each one after it
+CHUNK = 1 << 20
+
+
+def download(url: str, path: Path, blob: str) -> None:
+    """Bring the file at `url` to `path` and make sure that its git blob id is `blob`.
+
+    What stands at `path` is taken for the beginning of the file, from an earlier call that broke off; whatever came
+    stays there when this call breaks off, too. Connections that fail or end early and answers of 408, 429 and 5xx are
+    tried again, from the byte where they stopped. Raises `Problem` after ATTEMPTS without a new byte, on any other
+    answer, and on a wrong blob id, after which `path` is removed so that the next call begins anew.
+    """
+    failures = 0
+    while not (path.exists() and blob_id(path) == blob):
+        before = _size(path)
+        try:
+            _transfer(url, path)
+            break
+        except HTTPError as error:
+            if error.code not in (408, 429) and error.code < 500:
+                raise Problem(f"{url}: the server answers {error.code} {error.reason}") from None
+            reason = f"the server answers {error.code} {error.reason}"
+        except (OSError, HTTPException) as error:
+            reason = str(error) or type(error).__name__
+        except ValueError as error:
+            raise Problem(f"{url}: {error}") from None
+        failures = 1 if _size(path) > before else failures + 1
+        if failures == ATTEMPTS:
+            raise Problem(f"{url}: {reason}, {ATTEMPTS} times in a row; what came so far is kept, run this again")
+        time.sleep(PAUSE * 2 ** (failures - 1))
+    found = blob_id(path)
+    if found != blob:
+        path.unlink()
+        raise Problem(f"{url}: has the git blob id {found}, expected {blob}; the file was removed, run this again")
+
+
+def blob_id(path: Path) -> str:
+    """The id that git gives a file with these bytes: sha1 of "blob <length>", a zero byte, and the bytes."""
+    digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _transfer(url: str, path: Path) -> None:
+    """Append what is missing to `path`; from the start, if the server does not serve a part."""
+    start = _size(path)
+    request = Request(url, headers={"Range": f"bytes={start}-"} if start else {})
+    try:
+        response = urlopen(request, timeout=TIMEOUT)
+    except HTTPError as error:
+        if start and error.code == 416:  # there is nothing after `start`: the file is whole, or another one
+            return
+        raise
+    with response:
+        resumed = response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {start}-")
+        start = start if resumed else 0
+        length = response.headers["Content-Length"]
+        total = None if length is None else start + int(length)
+        bar = tqdm(desc=path.name, total=total, initial=start, unit="B", unit_scale=True, disable=None)
+        with path.open("ab" if resumed else "wb") as file, bar:
+            while chunk := response.read(CHUNK):
+                file.write(chunk)
+                bar.update(len(chunk))
+    if total is not None and _size(path) < total:
+        raise ConnectionError(f"the connection ended after {_size(path):,} of {total:,} bytes")
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0

@@ -1,0 +1,53 @@
+"""The MTS KION data set (Safilo et al., 2023), from the zip file of its repository at a pinned commit."""
+
+import shutil
+import zipfile
+import zlib
+from pathlib import Path
+
+from retrieval.errors import Problem
+from retrieval.params import Positive, Section
+from retrieval.sources.download import download
+from retrieval.tables import read_interactions, read_items, read_users
+
+READERS = {"interactions": read_interactions, "users": read_users, "items": read_items}
+
+
+class Kion(Section):
+    """Where the zip file is, the id that git gives its bytes, and the rows of the files in it."""
+
+    url: str
+    blob: str
+    interactions: Positive
+    users: Positive
+    items: Positive
+
+
+def fetch(settings: Kion, out: Path) -> dict[str, int]:
+    """Download the zip file, take the three files out and check their rows. Returns the rows of each.
+
+    The download lies beside `out` until the files are out of it: a later call goes on where this one broke off.
+    """
+    archive = out.with_name("kion.zip.partial")
+    download(settings.url, archive, settings.blob)
+    _extract(archive, out)
+    rows = {name: len(read(out / f"{name}.csv")) for name, read in READERS.items()}
+    for name, count in rows.items():
+        if count != getattr(settings, name):
+            raise Problem(f"kion.{name}: the file has {count:,} rows, expected {getattr(settings, name):,}")
+    archive.unlink()
+    return {f"{name}.csv": count for name, count in rows.items()}
+
+
+def _extract(archive: Path, out: Path) -> None:
+    """Write the members that are named as the three files, whatever their folder; nothing else leaves the archive."""
+    try:
+        with zipfile.ZipFile(archive) as file:
+            members = {Path(name).name: name for name in file.namelist()}
+            for name in READERS:
+                with file.open(members[f"{name}.csv"]) as source, (out / f"{name}.csv").open("wb") as target:
+                    shutil.copyfileobj(source, target)
+    except KeyError as missing:
+        raise Problem(f"{archive}: the zip file holds no {missing.args[0]}") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+        raise Problem(f"{archive}: is no whole zip file: {error}") from None

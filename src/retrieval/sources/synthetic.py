@@ -1,0 +1,181 @@
+"""A synthetic data set of KION's shape, with planted tastes: at scale 1 its files have KION's row counts."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv
+from pydantic import Field
+
+from retrieval.params import Section
+from retrieval.sources import world
+
+FIRST_DAY = np.datetime64("2021-03-13")
+# The values of the categorical columns and how often they occur, about as in KION.
+AGES = {"age_18_24": 15, "age_25_34": 28, "age_35_44": 25, "age_45_54": 17, "age_55_64": 9, "age_65_inf": 6}
+INCOMES = {"0_20": 2.6, "20_40": 57, "40_60": 30, "60_90": 8.4, "90_150": 1.7, "150_inf": 0.3}
+SEXES = {"Ж": 51, "М": 49}  # noqa: RUF001 (KION's own letters)
+KIDS = {"0": 70, "1": 30}
+TYPES = {"film": 75, "series": 25}
+AGE_RATINGS = {"0.0": 8, "6.0": 9, "12.0": 20, "16.0": 38, "18.0": 24.9, "21.0": 0.1}
+FOR_KIDS = {"0.0": 89, "1.0": 11}
+GROUPS = len(AGES) * len(SEXES)
+GENRES = 8 * GROUPS
+STUDIOS = {f"studio {k}": 1 / k for k in range(1, 39)}
+COUNTRIES = {f"country {k}": 1 / k for k in range(1, 57)}
+FINISHED = np.array([0.6, 0.45, 0.3])  # share of views to the end, by the level of world.LEVELS
+
+
+class Synthetic(Section):
+    """`scale` times KION's users and interactions, and the square root of it times KION's items."""
+
+    scale: Annotated[float, Field(ge=1e-4)]
+
+
+def fetch(settings: Synthetic, seed: int, out: Path) -> dict[str, int]:
+    """Write the three files; equal seeds write equal bytes. Returns the rows of each.
+
+    As in KION, not all users stand in users.csv, some of those who do have watched nothing, some items nobody has
+    watched, and a few rows lack watched_pct.
+    """
+    rng = np.random.default_rng(seed)
+    scale, root = settings.scale, settings.scale**0.5
+    active, strangers = round(962_179 * scale), round(95_909 * scale)
+    catalogue = world.catalogue(rng, round(15_963 * root), round(15_706 * root), GROUPS)
+    age, sex = (_choose(rng, shares, active + strangers) for shares in (AGES, SEXES))
+    user_id, item_id = _ids(rng, active + strangers), _ids(rng, len(catalogue.hit))
+    niche = _niches(rng, catalogue, age[:active], sex[:active])
+    described = np.append(rng.choice(active, round(744_288 * scale), replace=False), active + np.arange(strangers))
+    tables = {
+        "interactions.csv": _interactions(rng, catalogue, niche, user_id, item_id, round(5_476_251 * scale)),
+        "users.csv": _users(rng, user_id, age, sex).take(pa.array(rng.permutation(described))),
+        "items.csv": _items(rng, catalogue, item_id).take(pa.array(rng.permutation(len(item_id)))),
+    }
+    for name, table in tables.items():
+        csv.write_csv(table, out / name)
+    return {name: len(table) for name, table in tables.items()}
+
+
+def _niches(rng: np.random.Generator, catalogue: world.Catalogue, age: np.ndarray, sex: np.ndarray) -> np.ndarray:
+    """The niche of each user, [users] int64: there is a group for each age and sex, and users are in it or near it."""
+    group_age, group_sex = np.divmod(np.arange(GROUPS), len(SEXES))
+    taste = np.exp(-np.abs(np.arange(len(AGES))[:, None] - group_age))[:, None, :]
+    taste = taste * np.where(np.arange(len(SEXES))[:, None] == group_sex, 3.0, 1.0)  # [ages, sexes, groups]
+    edges = np.cumsum(taste / taste.sum(axis=2, keepdims=True), axis=2)
+    group = (edges[age, sex] < rng.random(len(age))[:, None]).sum(axis=1)
+    shares = 1 / np.arange(1, catalogue.niches + 1)
+    return np.minimum(group, GROUPS - 1) * catalogue.niches + _choose(rng, shares, len(age))
+
+
+def _interactions(
+    rng: np.random.Generator,
+    catalogue: world.Catalogue,
+    niche: np.ndarray,
+    user_id: np.ndarray,
+    item_id: np.ndarray,
+    rows: int,
+) -> pa.Table:
+    watchable = np.flatnonzero(catalogue.popularity)
+    user, day = world.histories(rng, len(niche), rows, len(watchable) // 5)
+    item, level = world.watch(rng, catalogue, niche, user, day)
+    seen, first = np.unique(item, return_index=True)
+    unseen = np.setdiff1d(
+        watchable, seen
+    )  # every item that can be watched is: in place of a view that is not the first
+    item[rng.choice(np.setdiff1d(np.arange(rows), first), len(unseen), replace=False)] = unseen
+    share = np.where(rng.random(rows) < FINISHED[level], 100, rng.integers(0, 100, rows))
+    duration = rng.lognormal(8.5, 0.5, len(item_id))[item] * share / 100
+    unknown = np.zeros(rows, dtype=bool)
+    unknown[rng.choice(rows, round(828 / 5_476_251 * rows), replace=False)] = True
+    columns = {
+        "user_id": user_id[user],
+        "item_id": item_id[item],
+        "last_watch_dt": FIRST_DAY + day,
+        "total_dur": duration.astype(np.int64) + 1,
+        "watched_pct": pa.array(share, mask=unknown),
+    }
+    return pa.table(columns).take(pa.array(rng.permutation(rows)))
+
+
+def _users(rng: np.random.Generator, user_id: np.ndarray, age: np.ndarray, sex: np.ndarray) -> pa.Table:
+    n = len(user_id)
+    income = _text([f"income_{band}" for band in INCOMES], _choose(rng, INCOMES, n), rng.random(n) < 0.018)
+    return pa.table(
+        {
+            "user_id": user_id,
+            "age": _text(AGES, age, rng.random(n) < 0.017),
+            "income": income,
+            "sex": _text(SEXES, sex, rng.random(n) < 0.016),
+            "kids_flg": _text(KIDS, _choose(rng, KIDS, n)),
+        }
+    )
+
+
+def _items(rng: np.random.Generator, catalogue: world.Catalogue, item_id: np.ndarray) -> pa.Table:
+    n = len(item_id)
+    kind = _text(TYPES, _choose(rng, TYPES, n))
+    title = _join(" ", kind, pa.array(item_id).cast(pa.string()))
+    year = np.where(catalogue.premiere, 2021, 2020 - rng.exponential(12, n)).clip(1900).astype(np.int64)
+    words = _themes(rng, catalogue, "keyword")
+    return pa.table(
+        {
+            "item_id": item_id,
+            "content_type": kind,
+            "title": title,
+            "title_orig": pc.utf8_upper(title),
+            "release_year": _join("", pa.array(year).cast(pa.string()), ".0"),
+            "genres": _themes(rng, catalogue, "genre"),
+            "countries": _countries(rng, n),
+            "for_kids": _text(FOR_KIDS, _choose(rng, FOR_KIDS, n), rng.random(n) > 0.035),
+            "age_rating": _text(AGE_RATINGS, _choose(rng, AGE_RATINGS, n)),
+            "studios": _text(STUDIOS, _choose(rng, STUDIOS, n), rng.random(n) > 0.067),
+            "directors": _join(" ", "director", pa.array(rng.integers(n // 2, size=n)).cast(pa.string())),
+            "actors": _join(" ", "actor", pa.array(rng.integers(n, size=n)).cast(pa.string())),
+            "description": _join(" ", "A", kind, "of", words),
+            "keywords": words,
+        }
+    )
+
+
+def _themes(rng: np.random.Generator, catalogue: world.Catalogue, word: str) -> pa.Array:
+    """One to three of GENRES words an item: its niche's own, mostly one more of the group, and sometimes any one."""
+    group, niche = np.divmod(catalogue.niche(), catalogue.niches)
+    each, n = GENRES // GROUPS, len(group)
+    own, near, any_one = (
+        group * each + niche % each,
+        group * each + rng.integers(each, size=n),
+        rng.integers(GENRES, size=n),
+    )
+    names = [f"{word} {k}" for k in range(1, GENRES + 1)]
+    near = _text(names, near, (near == own) | (rng.random(n) < 0.4))
+    any_one = _text(names, any_one, (any_one // each == group) | (rng.random(n) < 0.5))
+    return _join(", ", _text(names, own), near, any_one)
+
+
+def _countries(rng: np.random.Generator, n: int) -> pa.Array:
+    """One or two countries an item."""
+    first, second = _choose(rng, COUNTRIES, n), _choose(rng, COUNTRIES, n)
+    return _join(", ", _text(COUNTRIES, first), _text(COUNTRIES, second, (second == first) | (rng.random(n) < 0.88)))
+
+
+def _ids(rng: np.random.Generator, n: int) -> np.ndarray:
+    """Different ids with gaps between them, in no order."""
+    return rng.permutation(n + n // 25)[:n]
+
+
+def _choose(rng: np.random.Generator, shares: dict[str, float] | np.ndarray, n: int) -> np.ndarray:
+    """[n] int64: which of the values, drawn by their shares."""
+    share = np.array(list(shares.values()) if isinstance(shares, dict) else shares)
+    return rng.choice(len(share), n, p=share / share.sum())
+
+
+def _text(names: Iterable[str], code: np.ndarray, missing: np.ndarray | None = None) -> pa.Array:
+    return pa.array(list(names)).take(pa.array(code, mask=missing))
+
+
+def _join(separator: str, *parts: pa.Array | str) -> pa.Array:
+    """The parts of each row with the separator between them; missing parts are left out."""
+    return pc.binary_join_element_wise(*parts, separator, null_handling="skip")
