@@ -1,0 +1,175 @@
+"""Batches of training: tokens of histories as flat arrays, and the targets to predict from what stands before them."""
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Generator, Tensor
+
+from retrieval.histories import Histories
+
+GAPS = 32  # buckets of the time between two items of a history
+
+
+class Batch(NamedTuple):
+    """Rows of tokens, one after another, and where each target stands.
+
+    user [rows], start [rows], size [rows]: the tokens of row r are item[start[r] : start[r] + size[r]].
+    item [tokens], gap [tokens]: the item watched, and the bucket of the time since the one before it.
+    row [targets], column [targets]: a target is predicted from the first `column` tokens of its row.
+    target [targets], time [targets]: the item to predict, and when it was watched in seconds since 1970.
+    seen_row [pairs], seen_item [pairs]: an item that the user of target `seen_row` has watched and that is therefore
+    no negative for it.
+    """
+
+    user: Tensor
+    start: Tensor
+    size: Tensor
+    item: Tensor
+    gap: Tensor
+    row: Tensor
+    column: Tensor
+    target: Tensor
+    time: Tensor
+    seen_row: Tensor
+    seen_item: Tensor
+
+    def to(self, device: torch.device) -> "Batch":
+        """The batch on that device."""
+        return Batch(*(tensor.to(device, non_blocking=True) for tensor in self))
+
+
+def ragged(size: Tensor) -> tuple[Tensor, Tensor]:
+    """For rows of the given sizes laid end to end, each element's row and its rank within the row."""
+    row = torch.repeat_interleave(size)
+    return row, torch.arange(len(row), device=size.device) - (size.cumsum(0) - size)[row]
+
+
+def gap_buckets(time: Tensor, rank: Tensor) -> Tensor:
+    """The bucket of the time between each token and the one before it in its row, [tokens] int64.
+
+    0 for the first of a row (rank 0), 1 for the same second, then a bucket for each doubling.
+    """
+    gap = time.diff(prepend=time[:1])
+    bucket = torch.where(gap <= 0, 1, (2 + gap.clamp(min=1).log2()).long().clamp(max=GAPS - 1))
+    return bucket.where(rank > 0, 0)
+
+
+class Sampler:
+    """Makes batches of histories: drawn targets to train on, held-out ones to validate on, or whole histories.
+
+    `length` bounds the tokens of a row, `size` is about how many targets a batch has. held [users] bool marks the users
+    whose last item is kept out of training. chance [n] is each interaction's chance to be a target in an epoch. With
+    `exclude_seen` a batch names what a target's user has watched.
+    """
+
+    def __init__(
+        self,
+        histories: Histories,
+        length: int,
+        size: int = 1024,
+        held: Tensor | None = None,
+        chance: Tensor | None = None,
+        exclude_seen: bool = True,
+    ) -> None:
+        self.first, self.end = (torch.from_numpy(histories.indptr[part]) for part in (slice(-1), slice(1, None)))
+        self.item, self.time = torch.from_numpy(histories.item).long(), torch.from_numpy(histories.time)
+        held = torch.zeros(len(self.end), dtype=torch.bool) if held is None else held
+        self.held, self.last = torch.where(held)[0], self.end - held.long()
+        self.chance = torch.ones(len(self.item)) if chance is None else chance
+        self.length, self.size, self.exclude_seen = length, size, exclude_seen
+
+    def steps(self, targets: str) -> int:
+        """About how many batches an epoch has."""
+        expected = self.chance.sum() if targets == "sequence" else (self.last > self.first).sum()
+        return max(1, math.ceil(float(expected) / self.size))
+
+    def epoch(self, targets: str, generator: Generator) -> Iterator[Batch]:
+        """The batches of an epoch: `targets` is sequence or one."""
+        return self.sequences(generator) if targets == "sequence" else self.one_each(generator)
+
+    def sequences(self, generator: Generator) -> Iterator[Batch]:
+        """Every item is a target, predicted from those before it; all targets of a window in one pass.
+
+        A history longer than `length` is cut into windows at places drawn anew each epoch. Windows of like length
+        share a batch, so that little is padded.
+        """
+        kept = torch.rand(self.chance.shape, generator=generator) < self.chance
+        before = torch.cat([kept.new_zeros(1, dtype=torch.long), kept.cumsum(0)])
+        user, first, last = self._windows(generator)
+        targets = before[last] - before[first]
+        noise = 4 * torch.rand(len(user), generator=generator)
+        order = (last - first + noise).argsort(stable=True)
+        order = order[targets[order] > 0]
+        number = (targets[order].cumsum(0) - 1) // self.size
+        parts = order.split(torch.unique_consecutive(number, return_counts=True)[1].tolist())
+        for i in torch.randperm(len(parts), generator=generator).tolist():
+            part = parts[i]
+            row, column = ragged(last[part] - first[part])
+            at = first[part][row] + column
+            row, column, at = row[kept[at]], column[kept[at]], at[kept[at]]
+            size = last[part] - first[part] - 1
+            token = first[part].repeat_interleave(size) + ragged(size)[1]
+            yield self._batch(user[part], token, size, row, column, at, at)
+
+    def one_each(self, generator: Generator) -> Iterator[Batch]:
+        """One target a user, drawn from the whole history and predicted from all the rest of it: the notebook's way."""
+        users = torch.where(self.last > self.first)[0]
+        users = users[torch.randperm(len(users), generator=generator)]
+        draw = torch.rand(len(users), generator=generator, dtype=torch.float64)
+        target = self.first[users] + (draw * (self.last - self.first)[users]).long()
+        kept = torch.rand(len(users), generator=generator) < self.chance[target]
+        for user, at in zip(users[kept].split(self.size), target[kept].split(self.size), strict=True):
+            size = (self.last - self.first)[user]
+            row, rank = ragged(size)
+            token = self.first[user][row] + rank
+            recent = rank >= (size - 1 - self.length)[row]
+            others = recent & (token != at[row])
+            size = torch.bincount(row[others], minlength=len(user))
+            yield self._batch(user, token[others], size, torch.arange(len(user)), size, at, self.last[user])
+
+    def validation(self) -> Iterator[Batch]:
+        """The held-out last items, each predicted from what stands before it."""
+        for user in self.held.split(self.size):
+            yield self._ends(user, self.last[user])
+
+    def whole(self) -> Iterator[Batch]:
+        """Every user's history, in order, read to its end. There is nothing to predict: the targets mean nothing."""
+        for user in torch.arange(len(self.end)).split(self.size):
+            yield self._ends(user, self.end[user])
+
+    def _windows(self, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """(user, first, last) of windows of at most `length` items that together cover the histories."""
+        size = self.last - self.first
+        cut = torch.where(size > self.length, 1 + torch.randint(self.length, size.shape, generator=generator), size)
+        user, rank = ragged(torch.where(size > 0, 1 + (size - cut + self.length - 1) // self.length, 0))
+        first = self.first[user] + torch.where(rank > 0, cut[user] + (rank - 1) * self.length, 0)
+        return user, first, torch.minimum(self.first[user] + cut[user] + rank * self.length, self.last[user])
+
+    def _ends(self, user: Tensor, end: Tensor) -> Batch:
+        size = (end - self.first[user]).clamp(max=self.length)
+        row, rank = ragged(size)
+        token = (end - size)[row] + rank
+        at = end.clamp(max=len(self.item) - 1)
+        return self._batch(user, token, size, torch.arange(len(user)), size, at, end)
+
+    def _batch(
+        self, user: Tensor, token: Tensor, size: Tensor, row: Tensor, column: Tensor, at: Tensor, seen_until: Tensor
+    ) -> Batch:
+        """`token` and `at` are places in the histories; what a target's user had up to `seen_until` has been seen."""
+        first = self.first[user][row]
+        seen_row, rank = ragged((seen_until - first) * self.exclude_seen)
+        return Batch(
+            user=user,
+            start=size.cumsum(0) - size,
+            size=size,
+            item=self.item[token],
+            gap=gap_buckets(self.time[token], ragged(size)[1]),
+            row=row,
+            column=column,
+            target=self.item[at],
+            time=self.time[at],
+            seen_row=seen_row,
+            seen_item=self.item[first[seen_row] + rank],
+        )

@@ -1,0 +1,98 @@
+"""The two-tower model (DSSM): towers, score and biases, and the two matrices that come of them.
+
+Huang et al. 2013, "Learning deep structured semantic models for web search using clickthrough data".
+"""
+
+from typing import Annotated
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import model_validator
+from torch import Tensor, nn
+
+from retrieval.batches import Batch, Sampler
+from retrieval.bodies import ARCHITECTURES
+from retrieval.encoders import HISTORIES
+from retrieval.histories import Features, Histories
+from retrieval.losses import LOSSES
+from retrieval.params import Section, one_of
+from retrieval.scoring import SCORES
+from retrieval.towers import ITEMS, ItemTower, Towers, UserTower, embedding
+
+
+class Model(Section):
+    """The keys of params.yaml that say what the model is and what it is scored and trained by."""
+
+    architecture: Annotated[str, one_of(ARCHITECTURES)]
+    history: Annotated[str, one_of(HISTORIES)]
+    item: Annotated[str, one_of(ITEMS)]
+    normalize: bool
+    score: Annotated[str, one_of(["auto"], SCORES)]
+    loss: Annotated[str, one_of(LOSSES)]
+    towers: Towers
+
+    @property
+    def scored_by(self) -> str:
+        """The score function: the loss's own for score=auto."""
+        return LOSSES[self.loss].score if self.score == "auto" else self.score
+
+    @model_validator(mode="after")
+    def _margins_fit(self) -> "Model":
+        loss, score = LOSSES[self.loss], self.scored_by
+        if loss.margin and score != loss.score and not self.normalize:
+            raise ValueError(
+                f"loss={self.loss} with score={score} has no fixed scale for its margin: "
+                f"expected score={loss.score}, or normalize=true"
+            )
+        if self.towers.width % self.towers.heads:
+            raise ValueError(f"towers.width {self.towers.width} is no multiple of towers.heads {self.towers.heads}")
+        return self
+
+
+class DSSM(nn.Module):
+    """score(user, item) = left . right, left [targets, e] made of the user and right [items, e] of the item."""
+
+    def __init__(self, features: Features, model: Model) -> None:
+        super().__init__()
+        options = model.towers
+        self.count, self.length, self.tied = len(features.item_ids), options.length, options.tied
+        self.item_tower = ItemTower(features.items, model.item, model.architecture, options)
+        self.user_tower = UserTower(features.users, model.history, model.architecture, options)
+        self.tokens = None if options.tied else embedding(len(features.item_ids), options.width)
+        self.normalize, self.score = model.normalize, SCORES[model.scored_by]
+        scaled = not LOSSES[model.loss].margin
+        temperature = torch.tensor(float(np.log(options.temperature if scaled else 1.0)))
+        self.log_temperature = nn.Parameter(temperature, requires_grad=scaled and options.learn_temperature)
+        counts = torch.from_numpy(np.bincount(features.histories.item, minlength=len(features.item_ids)))
+        self.bias = nn.Parameter((counts / counts.sum()).log().float()) if scaled and options.bias else None
+
+    def items(self, items: Tensor) -> Tensor:
+        """Item vectors [n, width] of items [n]."""
+        vectors = self.item_tower(items)
+        return F.normalize(vectors, dim=1) if self.normalize else vectors
+
+    def users(self, batch: Batch, table: Tensor) -> Tensor:
+        """User vectors [targets, width]; `table` [items, width] holds the vectors of the items that tokens name."""
+        vectors = self.user_tower(batch, table if self.tokens is None else self.tokens.weight)
+        return F.normalize(vectors, dim=1) if self.normalize else vectors
+
+    def columns(self, users: Tensor, vectors: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+        """left [targets, e] and right [items, e] of user vectors and of the vectors of the given items."""
+        left, right = self.score(users, vectors)
+        left = left * torch.exp(-self.log_temperature)
+        if self.bias is not None:
+            left = torch.cat([left, torch.ones_like(left[:, :1])], 1)
+            right = torch.cat([right, self.bias[items][:, None]], 1)
+        return left, right
+
+    @torch.no_grad()
+    def matrices(self, histories: Histories) -> tuple[np.ndarray, np.ndarray]:
+        """left [users, e], each user's after the whole history, and right [items, e]."""
+        self.eval()
+        items = torch.arange(self.count)
+        vectors, left = self.items(items), []
+        for batch in Sampler(histories, self.length).whole():
+            rows, right = self.columns(self.users(batch, vectors), vectors, items)
+            left.append(rows)
+        return torch.cat(left).numpy(), right.numpy()

@@ -1,0 +1,126 @@
+"""Negatives: the items that a positive is compared with, drawn from the catalogue or all of it."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+import torch
+from torch import Generator, Tensor
+
+from retrieval.batches import Batch
+from retrieval.losses import Loss
+from retrieval.params import Positive, Section, one_of
+
+# A sampler takes the targets [B], the items' frequency among targets [items], how many to draw, and a generator. It
+# gives items [B, N], or [N] that all targets share, and log(N q) of each: q is its probability in one draw, N q the
+# number of times it is expected.
+Sampler = Callable[[Tensor, Tensor, int, Generator], tuple[Tensor, Tensor]]
+
+
+def uniform(targets: Tensor, frequency: Tensor, count: int, generator: Generator) -> tuple[Tensor, Tensor]:
+    """Every item alike, anew for each target, with replacement."""
+    items = torch.randint(len(frequency), (len(targets), count), generator=generator)
+    return items, torch.log(torch.full(items.shape, count / len(frequency)))
+
+
+def popularity(targets: Tensor, frequency: Tensor, count: int, generator: Generator) -> tuple[Tensor, Tensor]:
+    """By frequency^0.75, anew for each target, with replacement: Mikolov et al. 2013, "Distributed representations"."""
+    weight = frequency.double() ** 0.75
+    cumulative = (weight / weight.sum()).cumsum(0)
+    draw = torch.rand((len(targets), count), generator=generator, dtype=torch.float64)
+    items = torch.searchsorted(cumulative, draw).clamp(max=len(frequency) - 1)
+    return items, (count * weight / weight.sum()).log().float()[items]
+
+
+def in_batch(targets: Tensor, frequency: Tensor, count: int, generator: Generator) -> tuple[Tensor, Tensor]:
+    """The other targets of the batch, shared: by frequency, and for nothing. `count` does not matter."""
+    return targets, (len(targets) * frequency).log()[targets]
+
+
+def mixed(targets: Tensor, frequency: Tensor, count: int, generator: Generator) -> tuple[Tensor, Tensor]:
+    """The targets of the batch and `count` items drawn uniformly, shared.
+
+    Yang et al. 2020, "Mixed negative sampling for learning two-tower neural networks in recommendations".
+    """
+    drawn = torch.randint(len(frequency), (count,), generator=generator)
+    items = torch.cat([targets, drawn])
+    return items, (len(targets) * frequency + count / len(frequency)).log()[items]
+
+
+SAMPLERS: dict[str, Sampler] = {"uniform": uniform, "popularity": popularity, "in-batch": in_batch, "mixed": mixed}
+
+
+class Negatives(Section):
+    """The negatives of losses that are given a sample: which sampler, and how many it draws.
+
+    logq: lower a sampled score by log(N q) where the loss estimates a sum over the catalogue. exclude_seen: what the
+    user has watched before is no negative, for any loss.
+    """
+
+    kind: Annotated[str, one_of(SAMPLERS)]
+    count: Positive
+    logq: bool
+    exclude_seen: bool
+
+
+class Catalogue:
+    """A batch's targets against every other item."""
+
+    def __init__(self, batch: Batch, catalogue: int) -> None:
+        self.batch, self.items = batch, torch.arange(catalogue, device=batch.target.device)
+
+    def __len__(self) -> int:
+        """How many negatives a target has."""
+        return len(self.items)
+
+    def scores(self, left: Tensor, right: Tensor, part: slice) -> tuple[Tensor, Tensor, Tensor]:
+        """positive [B], negatives [B, N] and mask [B, N] of the targets in `part`.
+
+        left [targets, e], right [items, e], of this comparison's `items`.
+        """
+        target = self.batch.target[part]
+        scores = left[part] @ right.T
+        own = torch.arange(len(target), device=target.device)
+        mask = torch.ones(scores.shape, dtype=torch.bool, device=target.device)
+        mask[own, target] = False
+        first, last = torch.searchsorted(self.batch.seen_row, torch.tensor([part.start, part.stop])).tolist()
+        mask[self.batch.seen_row[first:last] - part.start, self.batch.seen_item[first:last]] = False
+        return (left[part] * right[target]).sum(1), scores, mask
+
+
+class Sample:
+    """A batch's targets against negatives that were drawn; only the items that occur need vectors."""
+
+    def __init__(self, batch: Batch, catalogue: int, drawn: Tensor, expected: Tensor | None, tied: bool) -> None:
+        target = batch.target
+        own = torch.arange(len(target))[:, None] * catalogue
+        seen = batch.seen_row * catalogue + batch.seen_item
+        self.mask = (drawn != target[:, None]) & ~torch.isin(own + drawn, seen)
+        self.items = torch.cat([target, drawn.flatten(), *([batch.item] if tied else [])]).unique()
+        place = torch.empty(catalogue, dtype=torch.long)
+        place[self.items] = torch.arange(len(self.items))
+        self.drawn, self.expected = place[drawn], expected
+        self.batch = batch._replace(target=place[target], item=place[batch.item] if tied else batch.item)
+
+    def __len__(self) -> int:
+        return self.drawn.shape[-1]
+
+    def scores(self, left: Tensor, right: Tensor, part: slice) -> tuple[Tensor, Tensor, Tensor]:
+        """As `Catalogue.scores`; where the loss asks for it, negatives are lowered by log(N q)."""
+        positive = (left[part] * right[self.batch.target[part]]).sum(1)
+        if self.drawn.ndim == 1:
+            negatives = left[part] @ right[self.drawn].T
+        else:
+            negatives = torch.einsum("be,bne->bn", left[part], right[self.drawn[part]])
+        if self.expected is not None:
+            negatives = negatives - (self.expected if self.expected.ndim == 1 else self.expected[part])
+        return positive, negatives, self.mask[part]
+
+
+def comparison(
+    batch: Batch, loss: Loss, options: Negatives, frequency: Tensor, tied: bool, generator: Generator
+) -> Catalogue | Sample:
+    """What the loss compares the batch's targets with. `tied`: the tokens' vectors are needed, too."""
+    if loss.catalogue:
+        return Catalogue(batch, len(frequency))
+    drawn, expected = SAMPLERS[options.kind](batch.target, frequency, options.count, generator)
+    return Sample(batch, len(frequency), drawn, expected if loss.corrected and options.logq else None, tied)

@@ -1,0 +1,120 @@
+"""The two towers: ids, features and histories in, vectors out, and the columns whose inner product is the score."""
+
+from typing import Annotated
+
+import scipy.sparse as sp
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from retrieval.batches import Batch, ragged
+from retrieval.bodies import ARCHITECTURES
+from retrieval.encoders import HISTORIES
+from retrieval.params import Positive, Section
+
+ITEMS = ("features", "id", "both")
+
+
+class Towers(Section):
+    """Sizes of the towers.
+
+    width: of the vectors and of every layer. dropout: of the bodies and the history encoders. id_dropout: how often an
+    item's id is left out in training, so that an item that is new gets a vector from its features. length: items of a
+    history that are read, the last ones. layers, heads: of a sequence encoder. half_life: in items, of what a bag
+    remembers; 0 for a plain mean. tied: the history is read in the item tower's own vectors, else in vectors of its
+    own. bias: items have one. temperature: scores are divided by it; learned from there on if `learn_temperature`.
+    """
+
+    width: Annotated[int, Field(ge=2, multiple_of=2)]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    id_dropout: Annotated[float, Field(ge=0, lt=1)]
+    length: Positive
+    layers: Positive
+    heads: Positive
+    half_life: Annotated[float, Field(ge=0)]
+    tied: bool
+    bias: bool
+    temperature: Annotated[float, Field(gt=0)]
+    learn_temperature: bool
+
+
+class Sparse(nn.Module):
+    """A linear layer over sparse rows: matrix[rows] W + b, a row's entries as a bag of embeddings, never dense.
+
+    For one-hot columns this is what an embedding of each category, added up, is.
+    """
+
+    def __init__(self, matrix: sp.csr_matrix, width: int) -> None:
+        super().__init__()
+        layer = nn.Linear(matrix.shape[1], width)
+        self.weight, self.bias = nn.Parameter(layer.weight.detach().T.contiguous()), layer.bias
+        self.register_buffer("indptr", torch.from_numpy(matrix.indptr).long(), persistent=False)
+        self.register_buffer("indices", torch.from_numpy(matrix.indices).long(), persistent=False)
+        self.register_buffer("data", torch.from_numpy(matrix.data).float(), persistent=False)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        size = (self.indptr[1:] - self.indptr[:-1])[rows]
+        row, rank = ragged(size)
+        at = self.indptr[rows][row] + rank
+        bags = F.embedding_bag(
+            self.indices[at], self.weight, size.cumsum(0) - size, mode="sum", per_sample_weights=self.data[at]
+        )
+        return bags + self.bias
+
+
+class ItemTower(nn.Module):
+    """vector = id embedding + last layer(body(first layer(features))), or the one or the other alone."""
+
+    def __init__(self, features: sp.csr_matrix, item: str, architecture: str, options: Towers) -> None:
+        super().__init__()
+        self.count, width = features.shape[0], options.width
+        self.id_dropout = options.id_dropout if item == "both" else 0.0
+        self.id = embedding(self.count, width) if item != "features" else None
+        if item != "id":
+            self.first, self.last = Sparse(features, width), nn.Linear(width, width)
+            self.body, _ = ARCHITECTURES[architecture](width, options.dropout)
+        self.reads_features = item != "id"
+
+    def forward(self, items: Tensor) -> Tensor:
+        """Vectors [n, width] of items [n]."""
+        vector = self.last(self.body(self.first(items))) if self.reads_features else 0
+        if self.id is None:
+            return vector
+        known = self.id(items)
+        if self.training and self.id_dropout:
+            known = known * (torch.rand(len(items), 1, device=items.device) >= self.id_dropout)
+        return known + vector
+
+
+class UserTower(nn.Module):
+    """vector = last layer([body(first layer(features)), head(history)]), plus the history where it is a sequence.
+
+    The notebook's tower with history=bag. A sequence encoder's state is a good user vector by itself: the last layer
+    has only to add what the features say.
+    """
+
+    def __init__(self, features: sp.csr_matrix, history: str, architecture: str, options: Towers) -> None:
+        super().__init__()
+        width = options.width
+        self.history = HISTORIES[history](
+            width, options.length, options.layers, options.heads, options.dropout, options.half_life
+        )
+        self.first = Sparse(features, width)
+        self.body, self.head = ARCHITECTURES[architecture](width, options.dropout)
+        self.last = nn.Linear(2 * width, width)
+        self.residual = history != "bag"
+
+    def forward(self, batch: Batch, table: Tensor) -> Tensor:
+        """Vectors [targets, width] of the users of each target, from the tokens before it, which read `table`."""
+        state = self.history(table, batch)
+        features = self.body(self.first(batch.user))[batch.row]
+        vector = self.last(torch.cat([features, self.head(state)], 1))
+        return vector + state if self.residual else vector
+
+
+def embedding(count: int, width: int) -> nn.Embedding:
+    """A table of small random vectors, [count, width]."""
+    embedding = nn.Embedding(count, width)
+    nn.init.normal_(embedding.weight, std=0.02)
+    return embedding

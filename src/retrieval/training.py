@@ -1,0 +1,184 @@
+"""Training: batches in, steps of the optimiser, a line an epoch out. Knows no loss and no tower by name."""
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Generator, Tensor
+from torch.nn.utils import clip_grad_norm_
+from torch.optim.swa_utils import AveragedModel
+from tqdm import tqdm
+
+from retrieval.batches import Sampler
+from retrieval.dssm import DSSM
+from retrieval.histories import Features
+from retrieval.losses import Loss
+from retrieval.negatives import Catalogue, Negatives, Sample, comparison
+from retrieval.params import NotNegative, Positive, Section, Share
+
+CHUNK = 2**21  # scores in memory at once
+DAY = 24 * 60 * 60
+History = list[dict[str, float]]
+
+
+class Train(Section):
+    """How the towers are trained.
+
+    targets: sequence (every item from those before it) or one (an item a user and epoch from all the rest of the
+    history, as in the notebook). batch: targets a step. learning_rate, weight_decay: of AdamW. warmup: share of the
+    steps over which the learning rate rises; schedule: whether it falls after that. clip: norm of the gradient at
+    most. average: how slowly the moving average of the weights, which is the result, follows them; 0 for none.
+    recency: days after which an item's chance to be a target has halved; 0 for none. holdout: share of the users
+    whose last item is kept to validate on; patience: epochs without a better validation after which training stops
+    and goes back to the best, 0 for never (and no item is kept).
+    """
+
+    targets: Literal["sequence", "one"]
+    epochs: Positive
+    batch: Positive
+    learning_rate: Annotated[float, Field(gt=0)]
+    weight_decay: Annotated[float, Field(ge=0)]
+    warmup: Share
+    schedule: Literal["constant", "cosine"]
+    clip: Annotated[float, Field(gt=0)]
+    average: Annotated[float, Field(ge=0, lt=1)]
+    recency: Annotated[float, Field(ge=0)]
+    holdout: Annotated[float, Field(gt=0, lt=1)]
+    patience: NotNegative
+
+
+def fit(
+    model: DSSM, features: Features, loss: Loss, negatives: Negatives, options: Train, seed: int
+) -> tuple[DSSM, History]:
+    """Train; returns the model to use and the history, a line an epoch.
+
+    Every epoch draws from a generator of its own, made of the seed and the epoch's number, and dropout likewise.
+    """
+    sampler = _sampler(features, model.length, negatives.exclude_seen, options, seed)
+    frequency = _frequency(features)
+    optimizer = _optimizer(model, options)
+    steps = sampler.steps(options.targets)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _schedule(options, steps * options.epochs))
+    average = AveragedModel(model, multi_avg_fn=_follow(options.average))
+    best, lowest, since, history = model, math.inf, 0, History()
+    for epoch in range(1, options.epochs + 1):
+        generator = Generator().manual_seed(seed * 1_000_003 + epoch)
+        torch.manual_seed(generator.initial_seed())
+        model.train()
+        total, count = 0.0, 0
+        bar = tqdm(sampler.epoch(options.targets, generator), f"epoch {epoch}/{options.epochs}", steps, disable=None)
+        for batch in bar:
+            optimizer.zero_grad()
+            compared = comparison(batch, loss, negatives, frequency, model.tied, generator)
+            total, count = total + len(batch.target) * backward(model, compared, loss), count + len(batch.target)
+            clip_grad_norm_(model.parameters(), options.clip)
+            optimizer.step()
+            schedule.step()
+            average.update_parameters(model)
+            bar.set_postfix(loss=f"{total / count:.4f}", refresh=False)
+        history.append({"epoch": epoch, "loss": total / count})
+        if options.patience:
+            history[-1]["validation"] = validate(average.module, sampler, loss)
+            if history[-1]["validation"] < lowest:
+                best, lowest, since = copy.deepcopy(average.module), history[-1]["validation"], epoch
+            elif epoch - since >= options.patience:
+                break
+    return best if options.patience else average.module, history
+
+
+def backward(model: DSSM, compared: Catalogue | Sample, loss: Loss) -> float:
+    """The loss of a batch; its gradient is added to that of the parameters.
+
+    The towers run once. Scores are made, compared and differentiated in chunks of at most CHUNK, so that memory stays
+    bounded however large the batch and the catalogue are.
+    """
+    vectors = model.items(compared.items)
+    columns = model.columns(model.users(compared.batch, vectors), vectors, compared.items)
+    left, right = (column.detach().requires_grad_() for column in columns)
+    total = 0.0
+    for value in _chunks(left, right, compared, loss):
+        value.backward()
+        total += value.item()
+    torch.autograd.backward(columns, [left.grad, right.grad])
+    return total
+
+
+@torch.no_grad()
+def validate(model: DSSM, sampler: Sampler, loss: Loss) -> float:
+    """Mean loss of the held-out targets against the whole catalogue."""
+    model.eval()
+    items = torch.arange(model.count)
+    vectors, total, count = model.items(items), 0.0, 0
+    for batch in sampler.validation():
+        left, right = model.columns(model.users(batch, vectors), vectors, items)
+        value = sum(part.item() for part in _chunks(left, right, Catalogue(batch, model.count), loss))
+        total, count = total + value * len(batch.target), count + len(batch.target)
+    return total / count
+
+
+def _chunks(left: Tensor, right: Tensor, compared: Catalogue | Sample, loss: Loss) -> Iterator[Tensor]:
+    """The shares of the batch's mean loss, a chunk of its targets at a time."""
+    targets, rows = len(left), max(1, CHUNK // len(compared))
+    for first in range(0, targets, rows):
+        part = slice(first, min(first + rows, targets))
+        yield loss(*compared.scores(left, right, part)) * ((part.stop - part.start) / targets)
+
+
+def _sampler(features: Features, length: int, exclude_seen: bool, options: Train, seed: int) -> Sampler:
+    histories = features.histories
+    size = torch.from_numpy(np.diff(histories.indptr))
+    held = torch.zeros(len(size), dtype=torch.bool)
+    if options.patience:  # of users who keep something to be read
+        users = torch.where(size > 2)[0]
+        chosen = torch.randperm(len(users), generator=Generator().manual_seed(seed))
+        held[users[chosen[: math.ceil(options.holdout * len(users))]]] = True
+    chance = torch.ones(len(histories.item))
+    if options.recency:
+        age = (features.spec["moment"] - torch.from_numpy(histories.time)).clamp(min=0) / DAY
+        chance = torch.exp2(-age / options.recency)
+    return Sampler(histories, length, options.batch, held, chance, exclude_seen)
+
+
+def _frequency(features: Features) -> Tensor:
+    """[items] each item's share of the interactions."""
+    counts = np.bincount(features.histories.item, minlength=len(features.item_ids))
+    return torch.from_numpy(counts / counts.sum()).float()
+
+
+def _optimizer(model: DSSM, options: Train) -> torch.optim.Optimizer:
+    """AdamW (Loshchilov and Hutter 2019); biases, norms and other vectors are not decayed."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": options.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=options.learning_rate, fused=True)
+
+
+def _schedule(options: Train, steps: int) -> Callable[[int], float]:
+    """Share of the learning rate at each step: a linear rise, then constant or half a cosine down to nothing."""
+    rise = max(1, round(options.warmup * steps))
+
+    def share(step: int) -> float:
+        if step < rise:
+            return (step + 1) / rise
+        if options.schedule == "constant":
+            return 1.0
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rise) / max(1, steps - rise))))
+
+    return share
+
+
+def _follow(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
+    """Moving average of the weights, quick at first so that the random start is soon forgotten."""
+
+    @torch.no_grad()
+    def update(average: list[Tensor], current: list[Tensor], updates: Tensor) -> None:
+        keep = min(decay, float(updates) / (float(updates) + 10))
+        torch._foreach_lerp_(average, current, 1 - keep)
+
+    return update

@@ -1,0 +1,42 @@
+"""Train the two towers and write them as two matrices, with their weights and the training's history."""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from retrieval import histories, matrices
+from retrieval.dssm import DSSM, Model
+from retrieval.losses import Losses, make
+from retrieval.negatives import Negatives
+from retrieval.params import NotNegative
+from retrieval.stage import folder, run, write_json
+from retrieval.training import Train, fit
+
+
+class Params(Model):
+    """What `train_dssm` reads of params.yaml."""
+
+    losses: Losses
+    negatives: Negatives
+    train: Train
+    seed: NotNegative
+
+
+def main(params: Params, features: Path, out: Path) -> None:
+    """data/features -> models/dssm."""
+    data = histories.load(features)
+    torch.manual_seed(params.seed)
+    model = DSSM(data, params)
+    loss = make(params.loss, params.losses, params.negatives.count, len(data.item_ids))
+    model, history = fit(model, data, loss, params.negatives, params.train, params.seed)
+    left, right = model.matrices(data.histories)
+    with folder(out) as aside:
+        save_file(model.state_dict(), aside / "towers.safetensors")
+        write_json(aside / "history.json", history)
+        card = {"data": data.spec["data"], "params": params.model_dump()}
+        matrices.write_into(aside, out.name, left, right, data.user_ids, data.item_ids, **card)
+
+
+if __name__ == "__main__":
+    run(main)
