@@ -39,14 +39,14 @@ NotNegative = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-def read(kind: type[P], path: Path = PATH) -> P:
-    """The keys of params.yaml that `kind` names, checked.
+def read(kind: type[P], path: Path = PATH, everything: bool = False) -> P:
+    """The keys of params.yaml that `kind` names, checked; with `everything`, there may be no other keys.
 
     Raises `Problem` with one line that names the file, the key, the value and what was expected.
     """
     values = load(path)
     try:
-        return kind.model_validate({name: values[name] for name in kind.model_fields if name in values})
+        return kind.model_validate({name: values[name] for name in values if everything or name in kind.model_fields})
     except ValidationError as error:
         raise Problem("; ".join(dict.fromkeys(_line(path, kind, detail) for detail in error.errors()))) from None
 

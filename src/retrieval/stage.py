@@ -16,10 +16,11 @@ from retrieval.errors import Problem
 from retrieval.params import read
 
 
-def run(main: Callable[..., None]) -> None:
+def run(main: Callable[..., None], everything: bool = False) -> None:
     """Run a stage: `main(params: <Section>, *paths: Path)`; the paths come from the command line, in order.
 
-    A `Problem` ends in one line on stderr and exit code 1.
+    With `everything` params.yaml may hold no other keys than the stage's. A `Problem` ends in one line on stderr and
+    exit code 1.
     """
     signature = inspect.signature(main, eval_str=True)
     parser = argparse.ArgumentParser(description=inspect.getdoc(inspect.getmodule(main)))
@@ -29,7 +30,7 @@ def run(main: Callable[..., None]) -> None:
             parser.add_argument(name, type=Path, nargs="+" if several else None)
     arguments = [path for value in vars(parser.parse_args()).values() for path in _flat(value)]
     try:
-        main(read(signature.parameters["params"].annotation), *arguments)
+        main(read(signature.parameters["params"].annotation, everything=everything), *arguments)
     except Problem as problem:
         sys.exit(f"{Path(sys.argv[0]).stem}: {problem}")
 

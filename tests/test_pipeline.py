@@ -1,0 +1,121 @@
+"""dvc.yaml, params.yaml and the code agree."""
+
+import ast
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from retrieval.params import Section, load
+
+ROOT = Path(__file__).parents[1]
+SRC = ROOT / "src"
+PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+STAGES = PIPELINE["stages"]
+
+
+def script(stage: str) -> Path:
+    return SRC / f"{stage}.py"
+
+
+def module_files(name: str) -> list[Path]:
+    """The files of ours that importing the dotted name runs: the packages above it, and itself."""
+    files = []
+    path = SRC
+    for part in name.split("."):
+        path = path / part
+        files += [f for f in (path / "__init__.py", path.with_suffix(".py")) if f.exists()]
+    return files
+
+
+def imports(file: Path) -> set[Path]:
+    """Every file of ours that `file` imports at its top or inside a function, straight or through another."""
+    found: set[Path] = set()
+    queue = [file]
+    while queue:
+        current = queue.pop()
+        if current in found:
+            continue
+        found.add(current)
+        for node in ast.walk(ast.parse(current.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            else:
+                continue
+            queue += [f for name in names for f in module_files(name)]
+    return found
+
+
+def names(entries: list) -> list[str]:
+    return [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
+
+
+def outs(stage: dict) -> list[str]:
+    return names([*stage.get("outs", []), *stage.get("metrics", []), *stage.get("plots", [])])
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_deps_are_every_local_file_that_the_stage_imports(stage):
+    listed = {dep for dep in names(STAGES[stage]["deps"]) if dep.startswith("src/")}
+    assert listed == {str(file.relative_to(ROOT)) for file in imports(script(stage))}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_params_are_the_keys_that_the_stage_reads(stage):
+    kind = importlib.import_module(stage).Params
+    assert issubclass(kind, Section)
+    listed = STAGES[stage].get("params", [])
+    if listed == [{"params.yaml": None}]:
+        assert set(kind.model_fields) == set(load(ROOT / "params.yaml"))
+    else:
+        assert set(listed) == set(kind.model_fields)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_paths_on_the_command_line_are_the_stages_deps_and_outs(stage):
+    paths = STAGES[stage]["cmd"].split()[2:]
+    assert STAGES[stage]["cmd"].startswith(f"python src/{stage}.py")
+    files = [*names(STAGES[stage].get("deps", [])), *outs(STAGES[stage])]
+    files = [file for file in files if not file.startswith(("src/", "$"))]
+    for path in paths:
+        assert any(file == path or file.startswith(f"{path}/") for file in files), path
+    for file in files:
+        assert any(file == path or file.startswith(f"{path}/") for path in paths) or file == "data/checked", file
+
+
+def test_every_script_is_a_stage_and_every_key_of_params_is_read():
+    assert {file.stem for file in SRC.glob("*.py")} == set(STAGES)
+    read = {key for stage in STAGES for key in importlib.import_module(stage).Params.model_fields if stage != "check"}
+    assert read == set(load(ROOT / "params.yaml"))
+
+
+def test_the_check_comes_before_everything():
+    assert "data/checked" in STAGES["fetch"]["deps"]
+    made = {out for stage in STAGES.values() for out in outs(stage)}
+    for stage in set(STAGES) - {"check", "fetch"}:
+        assert any(dep in made - {"data/checked"} for dep in names(STAGES[stage]["deps"]))
+
+
+def test_outs_that_git_keeps_are_metrics_and_plots():
+    """An uncached entry under `outs` would switch off the run cache of its stage."""
+    for stage in STAGES.values():
+        assert all(isinstance(out, str) or next(iter(out.values())).get("cache", True) for out in stage.get("outs", []))
+
+
+def test_importing_a_module_does_nothing_but_define():
+    """At the top of a module stand a docstring, imports, definitions and constants."""
+    for file in SRC.rglob("*.py"):
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            allowed = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign, ast.If)
+            docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+            environment = file.name == "__init__.py" and "os.environ" in ast.unparse(node)
+            assert isinstance(node, allowed) or docstring or environment, f"{file}:{node.lineno}"
+
+
+def test_requirements_are_pinned():
+    for line in (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines():
+        assert not line or line.startswith("#") or re.match(r"^[\w.\-]+(\[\w+\])?==[\w.]+( ; .+)?$", line), line
