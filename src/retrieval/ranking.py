@@ -5,6 +5,7 @@ into chunks of neighbouring items; whatever stands among the k best lies in one 
 come first, so only those are looked into. Equal scores are in the order of the items, as in a full stable sort.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,25 +37,37 @@ def rank(
     The order is that of a full stable sort by falling score, so that equal scores are in the order of the items. An
     item with no evidence for it has score 0 in a sparse model and may still be recommended.
     """
+    ranking = Ranking(np.empty((len(users), k), np.int32), np.empty((len(users), k), np.float32))
+    for part, scores in blocks(left, right, users, k, title):
+        if seen is not None:
+            rows = seen[users[part]]
+            scores[np.repeat(np.arange(len(scores)), np.diff(rows.indptr)), rows.indices] = -np.inf
+        places, best = _top(torch.from_numpy(scores), k)
+        ranking.items[part] = np.where(np.isneginf(best), -1, places)
+        ranking.scores[part] = best
+    return ranking
+
+
+def blocks(
+    left: Matrix, right: Matrix, users: np.ndarray, least: int = 1, title: str = "score"
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """The scores of `users` [U] for all items, a block of users at a time: which of them, and [block, width] float32.
+
+    `width` is the number of items or `least`, rounded up to whole chunks; past the last item the scores are -inf. The
+    next block is written over the one before.
+    """
     count = right.shape[0]
     size = max(64, SCORES // count)
-    width = -(-max(count, k) // CHUNK) * CHUNK
-    scores = np.full((min(size, len(users)), width), -np.inf, np.float32)  # past the last item it stays so
+    width = -(-max(count, least) // CHUNK) * CHUNK
+    buffer = np.full((min(size, len(users)), width), -np.inf, np.float32)
     items = _transposed(right, dense=not sp.issparse(left))
-    ranking = Ranking(np.empty((len(users), k), np.int32), np.empty((len(users), k), np.float32))
     with tqdm(total=len(users), desc=title, unit=" users", disable=None) as progress:
         for start in range(0, len(users), size):
-            block = users[start : start + size]
-            table = scores[: len(block)]
-            _score(left[block], items, table[:, :count])
-            if seen is not None:
-                rows = seen[block]
-                table[np.repeat(np.arange(len(block)), np.diff(rows.indptr)), rows.indices] = -np.inf
-            places, best = _top(torch.from_numpy(table), k)
-            ranking.items[start : start + len(block)] = np.where(np.isneginf(best), -1, places)
-            ranking.scores[start : start + len(block)] = best
-            progress.update(len(block))
-    return ranking
+            part = slice(start, min(start + size, len(users)))
+            scores = buffer[: part.stop - start]
+            _score(left[users[part]], items, scores[:, :count])
+            yield part, scores
+            progress.update(len(scores))
 
 
 def table(ranking: Ranking, users: np.ndarray, items: np.ndarray) -> pd.DataFrame:
