@@ -79,7 +79,7 @@ def _interactions(
     rows: int,
 ) -> pa.Table:
     watchable = np.flatnonzero(catalogue.popularity)
-    user, day = world.histories(rng, len(niche), rows, len(watchable) // 5)
+    user, day = world.histories(rng, len(niche), rows, len(watchable) // 8)
     item, level = world.watch(rng, catalogue, niche, user, day)
     seen, first = np.unique(item, return_index=True)
     unseen = np.setdiff1d(

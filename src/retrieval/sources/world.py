@@ -15,8 +15,8 @@ from scipy.special import ndtri
 DAYS = 163
 LEVELS = (0.6, 0.25, 0.15)  # how often an item is drawn within the niche, the group, the whole catalogue
 STAY = 40.0  # days between the first and the last interaction of a user, on average
-FADE = 8.0  # days in which a hit fades to 1/e
-BOOST = (2.0, 2.0)  # mean and deviation of the logarithm of how many times over a hit multiplies popularity
+FADE = 10.0  # days in which a hit fades to 1/e
+BOOST = (3.0, 2.0)  # mean and deviation of the logarithm of how many times over a hit multiplies popularity
 PREMIERES = 0.25  # items that nobody can watch before their hit begins
 SPREAD = 1.2  # deviation of the logarithm of a history's length
 LEAST_ITEMS = 50  # a niche
@@ -89,36 +89,36 @@ def watch(
 
     niche [users] int64; user [n] int64, ascending; day [n] int64.
     """
-    mass = _mass(catalogue)
-    item, level = _draw(rng, catalogue, mass, niche[user], day)
+    ladder = mass(catalogue)
+    item, level = _draw(rng, catalogue, ladder, niche[user], day)
     rows = np.arange(len(user))
     while True:
         twice = pd.Series(user[rows] * len(catalogue.hit) + item[rows]).duplicated().to_numpy()
         again = rows[twice]
         if not len(again):
             return item, level
-        item[again], level[again] = _draw(rng, catalogue, mass, niche[user[again]], day[again])
+        item[again], level[again] = _draw(rng, catalogue, ladder, niche[user[again]], day[again])
         rows = rows[np.isin(user[rows], user[again])]
 
 
-def _mass(catalogue: Catalogue) -> np.ndarray:
+def mass(catalogue: Catalogue) -> np.ndarray:
     """[DAYS, items + 1] float64: at [d, j] is d plus the share of the views of day d that the items before j have."""
     age = np.arange(DAYS)[:, None] - catalogue.hit
     trend = 1 + catalogue.boost * np.exp(-np.maximum(age, 0) / FADE) * (age >= 0)
     popularity = catalogue.popularity * trend * ~(catalogue.premiere & (age < 0))
-    mass = np.cumsum(popularity, axis=1)
-    return np.arange(DAYS)[:, None] + np.pad(mass / mass[:, -1:], ((0, 0), (1, 0)))
+    total = np.cumsum(popularity, axis=1)
+    return np.arange(DAYS)[:, None] + np.pad(total / total[:, -1:], ((0, 0), (1, 0)))
 
 
 def _draw(
-    rng: np.random.Generator, catalogue: Catalogue, mass: np.ndarray, niche: np.ndarray, day: np.ndarray
+    rng: np.random.Generator, catalogue: Catalogue, ladder: np.ndarray, niche: np.ndarray, day: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """One item a row, by the day's popularity within the range of items of a level that is drawn, too."""
     bounds, niches = catalogue.bounds, catalogue.niches
     group = niche // niches * niches
     level = rng.choice(len(LEVELS), len(niche), p=LEVELS)
-    low = mass[day, bounds[np.choose(level, (niche, group, 0))]]
-    high = mass[day, bounds[np.choose(level, (niche + 1, group + niches, len(bounds) - 1))]]
+    low = ladder[day, bounds[np.choose(level, (niche, group, 0))]]
+    high = ladder[day, bounds[np.choose(level, (niche + 1, group + niches, len(bounds) - 1))]]
     point = low + rng.random(len(niche)) * (high - low)
-    column = np.searchsorted(mass.ravel(), point, side="right") - 1 - day * mass.shape[1]
-    return np.clip(column, 0, mass.shape[1] - 2), level
+    column = np.searchsorted(ladder.ravel(), point, side="right") - 1 - day * ladder.shape[1]
+    return np.clip(column, 0, ladder.shape[1] - 2), level
