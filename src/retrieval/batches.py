@@ -119,13 +119,14 @@ class Sampler:
         users = users[torch.randperm(len(users), generator=generator)]
         draw = torch.rand(len(users), generator=generator, dtype=torch.float64)
         target = self.first[users] + (draw * (self.last - self.first)[users]).long()
-        kept = torch.rand(len(users), generator=generator) < self.chance[target]
-        for user, at in zip(users[kept].split(self.size), target[kept].split(self.size), strict=True):
+        kept = torch.where(torch.rand(len(users), generator=generator) < self.chance[target])[0]
+        for part in kept.split(self.size) if len(kept) else ():
+            user, at = users[part], target[part]
             size = (self.last - self.first)[user]
             row, rank = ragged(size)
             token = self.first[user][row] + rank
-            recent = rank >= (size - 1 - self.length)[row]
-            others = recent & (token != at[row])
+            left_out = at[row]
+            others = (token != left_out) & (rank - (token > left_out).long() >= (size - 1 - self.length)[row])
             size = torch.bincount(row[others], minlength=len(user))
             yield self._batch(user, token[others], size, torch.arange(len(user)), size, at, self.last[user])
 

@@ -65,7 +65,8 @@ class DSSM(nn.Module):
         temperature = torch.tensor(float(np.log(options.temperature if scaled else 1.0)))
         self.log_temperature = nn.Parameter(temperature, requires_grad=scaled and options.learn_temperature)
         counts = torch.from_numpy(np.bincount(features.histories.item, minlength=len(features.item_ids)))
-        self.bias = nn.Parameter((counts / counts.sum()).log().float()) if scaled and options.bias else None
+        popularity = ((counts + 1) / (counts + 1).sum()).log().float()
+        self.bias = nn.Parameter(popularity) if scaled and options.bias else None
 
     def items(self, items: Tensor) -> Tensor:
         """Item vectors [n, width] of items [n]."""

@@ -1,0 +1,163 @@
+"""Training: it learns what was planted, the same way each time, in bounded memory, and never from held-out items."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from test_towers import FEATURES, batch, model
+from worlds import DAY, chain, features_of
+
+from retrieval import training
+from retrieval.batches import Sampler
+from retrieval.losses import LOSSES, Losses, make
+from retrieval.negatives import Negatives, comparison
+from retrieval.training import Train, backward, fit
+
+OPTIONS = Losses(margin=0.4, ccl_margin=0.4, ccl_weight=10.0, gbce_t=0.75)
+NEGATIVES = Negatives(kind="uniform", count=8, logq=True, exclude_seen=False)
+TRAIN = Train(
+    targets="sequence", epochs=10, batch=128, learning_rate=0.01, weight_decay=0.0, warmup=0.0, schedule="constant",
+    clip=5.0, average=0.0, recency=0, holdout=0.1, patience=0,
+)  # fmt: skip
+
+
+def train(features, loss="softmax", seed=1, options=None, **settings):
+    net = model(seed, features=features, loss=loss, length=12, width=16, **settings)
+    bound = make(loss, OPTIONS, NEGATIVES.count, net.count)
+    return fit(net, features, bound, NEGATIVES, TRAIN.model_copy(update=options or {}), seed)
+
+
+def hit_rate(net, features) -> float:
+    """Share of the users whose next item on the ring scores highest."""
+    left, right = net.matrices(features.histories)
+    last = features.histories.item[features.histories.indptr[1:] - 1]
+    return float(np.mean((left @ right.T).argmax(1) == (last + 1) % net.count))
+
+
+RING = chain(users=300, items=20, length=8, seed=0)
+
+
+@pytest.mark.parametrize("history", ["gru", "transformer"])
+def test_sequence_encoders_learn_order_where_a_bag_cannot(history):
+    """The next item is the last one's neighbour. Eight in a row, without their order, leave two candidates at best,
+    the item after the last and the one before the first: a bag that knows that is right in half of the cases."""
+    assert hit_rate(train(RING, history=history, item="id")[0], RING) > 0.95
+
+
+def test_a_bag_does_not_learn_order():
+    assert hit_rate(train(RING, history="bag", item="id")[0], RING) < 0.7
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("targets", ["sequence", "one"])
+def test_every_loss_learns(loss, targets):
+    """Two groups that like five items each: the five that score highest are those of the user's group."""
+    rng = np.random.default_rng(0)
+    features = features_of([(5 * (u % 2) + rng.permutation(5)[:4]).tolist() for u in range(200)], 10)
+    options = {"targets": targets, "epochs": 8 if targets == "sequence" else 40, "batch": 64}
+    net, history = train(features, loss, options=options, item="id")
+    left, right = net.matrices(features.histories)
+    best = np.argsort(-(left @ right.T), axis=1)[:, :5]
+    assert np.mean(best // 5 == np.arange(200)[:, None] % 2) > 0.9
+    assert history[-1]["loss"] < history[0]["loss"]
+    assert [line["epoch"] for line in history] == list(range(1, len(history) + 1))
+
+
+def test_equal_seeds_give_equal_bytes():
+    settings = {"architecture": "layernorm", "dropout": 0.3, "id_dropout": 0.3, "history": "gru", "loss": "bpr"}
+    runs = [train(RING, seed=seed, options={"epochs": 2, "average": 0.9}, **settings) for seed in (1, 1, 2)]
+    states = [net.state_dict() for net, _ in runs]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    assert any(not torch.equal(states[0][name], states[2][name]) for name in states[0])
+    assert json.dumps(runs[0][1]) == json.dumps(runs[1][1])
+
+
+@pytest.mark.parametrize("loss", ["softmax", "bpr", "sampled_softmax"])
+@pytest.mark.parametrize("kind", ["uniform", "mixed"])
+def test_chunks_change_nothing(loss, kind, monkeypatch):
+    gradients = []
+    for chunk in (2**21, 13):
+        monkeypatch.setattr(training, "CHUNK", chunk)
+        net = model(loss=loss, history="gru")
+        bound = make(loss, OPTIONS, 8, net.count)
+        options = Negatives(kind=kind, count=8, logq=True, exclude_seen=True)
+        even = torch.full((net.count,), 1 / net.count)
+        compared = comparison(batch(), bound, options, even, True, torch.Generator().manual_seed(0))
+        value = backward(net, compared, bound)
+        gradients.append([torch.tensor(value), *(p.grad for p in net.parameters() if p.grad is not None)])
+    for whole, parts in zip(*gradients, strict=True):
+        assert torch.allclose(whole, parts, atol=1e-6)
+
+
+def test_patience_stops_and_gives_back_the_best_epoch():
+    """Random histories hold nothing to learn: the validation soon rises, and the weights go back to its lowest."""
+    rng = np.random.default_rng(0)
+    features = features_of([rng.permutation(30)[:8].tolist() for _ in range(60)], 30)
+    options = {"epochs": 60, "patience": 3, "holdout": 0.5, "learning_rate": 0.03}
+    net, history = train(features, options=options, history="gru", item="id")
+    values = [line["validation"] for line in history]
+    best = int(np.argmin(values))
+    assert len(history) == best + 1 + 3 < 60
+    sampler = training._sampler(features, net.length, NEGATIVES.exclude_seen, TRAIN.model_copy(update=options), 1)
+    assert len(sampler.held) == 30
+    bound = make("softmax", OPTIONS, 8, net.count)
+    assert training.validate(net, sampler, bound) == pytest.approx(values[best], rel=1e-6)
+
+
+def test_without_patience_nothing_is_held_out():
+    assert len(training._sampler(RING, 5, True, TRAIN, 1).held) == 0
+
+
+def test_recency_halves_the_chance_with_the_days():
+    features = features_of([[0, 1, 2]], 3, [[0, 10, 20]])  # the moment is day 21
+    chance = training._sampler(features, 5, True, TRAIN.model_copy(update={"recency": 10}), 1).chance
+    assert chance.tolist() == pytest.approx([2**-2.1, 2**-1.1, 2**-0.1])
+    assert features.spec["moment"] == 21 * DAY
+
+
+def test_the_average_follows_the_weights():
+    """After two updates with decay .9: keep 0 of the start, then 1/11 of the first and 10/11 of the second."""
+    follow, weight = training._follow(0.9), [torch.tensor([5.0])]
+    follow(weight, [torch.tensor([1.0])], torch.tensor(0))
+    assert weight[0].item() == pytest.approx(1.0)
+    follow(weight, [torch.tensor([12.0])], torch.tensor(1))
+    assert weight[0].item() == pytest.approx(1 / 11 + 12 * 10 / 11)
+    follow(weight, [torch.tensor([0.0])], torch.tensor(10_000))
+    assert weight[0].item() == pytest.approx(0.9 * (1 / 11 + 12 * 10 / 11))
+
+
+def test_the_schedule_by_hand():
+    share = training._schedule(TRAIN.model_copy(update={"warmup": 0.2, "schedule": "cosine"}), 20)
+    # four steps up; then half a cosine over sixteen steps: a quarter of the way down is (1 + cos(pi / 4)) / 2
+    assert [share(step) for step in (0, 1, 3, 4)] == pytest.approx([0.25, 0.5, 1.0, 1.0])
+    assert share(8) == pytest.approx((1 + math.sqrt(0.5)) / 2)
+    assert share(12) == pytest.approx(0.5)
+    assert share(20) == pytest.approx(0.0)
+    constant = training._schedule(TRAIN.model_copy(update={"warmup": 0.2}), 20)
+    assert constant(19) == 1.0
+
+
+def test_weights_that_are_vectors_are_not_decayed():
+    net = model()
+    matrices, vectors = training._optimizer(net, TRAIN.model_copy(update={"weight_decay": 0.1})).param_groups
+    assert matrices["weight_decay"] == 0.1
+    assert vectors["weight_decay"] == 0.0
+    assert all(p.ndim > 1 for p in matrices["params"])
+    assert any(p is net.bias for p in vectors["params"])
+    assert len(matrices["params"]) + len(vectors["params"]) == sum(p.requires_grad for p in net.parameters())
+
+
+def test_an_empty_history_still_has_a_vector():
+    features = features_of([[], [1, 2], []], 3)
+    for history in ("bag", "gru", "transformer"):
+        net, _ = train(features, history=history, options={"epochs": 1})
+        left, right = net.matrices(features.histories)
+        assert np.isfinite(left).all()
+        assert np.isfinite(right).all()
+
+
+def test_samplers_and_the_fixture_fit():
+    assert len(batch().target) == len(FEATURES.histories.item)
+    assert next(Sampler(RING.histories, 8).whole()).size.max() == 8
