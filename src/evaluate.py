@@ -7,11 +7,13 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from retrieval import histories, matrices, report
-from retrieval.errors import Problem, choices
+from retrieval.errors import Problem
 from retrieval.evaluation import Evaluation, assess, prepare_exam
 from retrieval.params import NotNegative, Section
 from retrieval.pictures import draw_intervals, draw_scores
 from retrieval.stage import run, write_json
+
+DSSM = "dssm"  # the model that the others are compared with and that the curve and the maps are of
 
 
 class Params(Section):
@@ -25,22 +27,24 @@ def main(params: Params, prepared: Path, features: Path, models: Path, metrics: 
     """data/prepared, data/features, models -> metrics, plots."""
     options, seed = params.evaluate, params.seed
     loaded = {card.parent.name: matrices.load(card.parent) for card in sorted(models.glob("[!.]*/card.json"))}
-    if options.reference not in loaded:
-        raise Problem(f"evaluate.reference: {options.reference!r} is no model; {choices(options.reference, loaded)}")
+    if DSSM not in loaded:
+        raise Problem(f"{models / DSSM}: no such model, and every other one is compared with it; run train_dssm first")
     data = histories.load(features)
     exam = prepare_exam(prepared, data, options, seed)
     results = {name: assess(model, exam, options) for name, model in loaded.items()}
-    bars = report.write_metrics(metrics, results, exam, options, seed)
+    bars = report.write_metrics(metrics, results, DSSM, exam, options, seed)
     distributions = report.write_series(plots, results, loaded, exam, options, seed)
-    history = json.loads((models / options.reference / "history.json").read_text(encoding="utf-8"))
+    history = json.loads((models / DSSM / "history.json").read_text(encoding="utf-8"))
     write_json(plots / "loss.json", history)
-    draw_intervals(plots / "leaderboard.png", bars["means"], f"map@{options.k}", options.reference)
+    draw_intervals(plots / "leaderboard.png", bars["means"], f"map@{options.k}", DSSM)
     draw_scores(plots / "scores.png", distributions)
-    report.write_maps(plots, loaded[options.reference], exam, _titles(prepared / "items.parquet", data), options, seed)
+    report.write_maps(plots, loaded[DSSM], exam, _titles(prepared / "items.parquet", data), options, seed)
 
 
 def _titles(path: Path, data: histories.Features) -> np.ndarray:
     """[items], the title of each row of the item matrix, "" for an item without one."""
+    if "title" not in pq.read_schema(path).names:
+        return np.full(len(data.item_ids), "")
     table = pq.read_table(path, columns=["item_id", "title"]).to_pandas().set_index("item_id")["title"]
     return table.reindex(data.item_ids).fillna("").to_numpy(dtype=str)
 

@@ -59,7 +59,7 @@ def densities(samples: Mapping[str, np.ndarray]) -> Series:
     width = edges[1] - edges[0]
     return [
         {"score": rounded((edges[b] + edges[b + 1]) / 2)}
-        | {name: rounded(count[b] / (len(samples[name]) * width)) for name, count in counts.items()}
+        | {name: rounded(count[b] / (max(len(samples[name]), 1) * width)) for name, count in counts.items()}
         for b in range(BINS)
     ]
 

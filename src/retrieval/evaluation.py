@@ -20,13 +20,17 @@ from retrieval.ranking import rank
 
 
 class Evaluation(Section):
-    """How models are evaluated."""
+    """The section `evaluate` of params.yaml.
+
+    k: items a list. longest: items a list where metrics are drawn by length. head: share of the items, the most watched
+    ones, that are no long tail. resamples: bootstrap samples of the test users. negatives: sampled items a user, for
+    the distributions of the score. points: users whose scores are drawn, and users and items on a map, at most.
+    """
 
     k: Positive
     longest: Positive
     head: Annotated[float, Field(gt=0, lt=1)]
     resamples: Positive
-    reference: str
     negatives: Positive
     points: Positive
 

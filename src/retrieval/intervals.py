@@ -26,23 +26,23 @@ def bootstrap(values: np.ndarray, resamples: int, rng: np.random.Generator) -> n
 
 
 def intervals(
-    models: Mapping[str, Mapping[str, np.ndarray]], reference: str, resamples: int, rng: np.random.Generator
+    models: Mapping[str, Mapping[str, np.ndarray]], own: str, resamples: int, rng: np.random.Generator
 ) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
-    """95 % intervals of `models`, metric -> value a user, [users]; metrics of all users together have none.
+    """95 % percentile intervals of `models`, metric -> value a user, [users]; metrics of all users together have none.
 
-    {"means": {model: {metric: {"mean", "low", "high"}}}, "differences": the same of the reference less each other}.
+    {"means": {model: {metric: {"mean", "low", "high"}}}, "differences": the same of `own` less each other model}.
     """
     names = list(models)
-    metrics = [name for name, value in models[reference].items() if value.ndim]
+    metrics = [name for name, value in models[own].items() if value.ndim]
     values = np.stack([models[name][metric] for metric in metrics for name in names], axis=1)
     shape = (len(metrics), len(names))
     draws = bootstrap(values, resamples, rng).reshape(-1, *shape)
     point = values.mean(axis=0).reshape(shape)
-    own = [names.index(reference)]
+    place = [names.index(own)]
     result = {}
     for title, draw, mean in (
         ("means", draws, point),
-        ("differences", draws[:, :, own] - draws, point[:, own] - point),
+        ("differences", draws[:, :, place] - draws, point[:, place] - point),
     ):
         low, high = np.quantile(draw, [0.025, 0.975], axis=0)
         result[title] = {
@@ -51,6 +51,6 @@ def intervals(
                 for m, metric in enumerate(metrics)
             }
             for n, name in enumerate(names)
-            if title == "means" or name != reference
+            if title == "means" or name != own
         }
     return result

@@ -8,8 +8,8 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.text import Annotation
 from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.transforms import Bbox
 
 from retrieval.series import Series
 
@@ -24,6 +24,7 @@ STYLE = {
     "axes.spines.right": False,
     "legend.frameon": False,
     "figure.dpi": 120,
+    "text.parse_math": False,
 }
 
 
@@ -122,14 +123,14 @@ def _by_kind(axes: Axes, points: np.ndarray, name: str, kinds: Sequence[str]) ->
 
 def _label(axes: Axes, points: np.ndarray, labels: Sequence[str]) -> None:
     """Write the labels of the first points, leaving out those that would lie over another or leave the axes."""
-    placed: list[Annotation] = []
+    placed: list[Bbox] = []
     frame = axes.get_window_extent()
     for point, text in zip(points, labels, strict=False):
         label = axes.annotate(text, point, (3, 3), textcoords="offset points", fontsize=7.5)
         label.set_bbox({"facecolor": "white", "alpha": 0.65, "linewidth": 0, "pad": 0.8})
         box = label.get_window_extent()
         inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
-        if inside and not any(box.overlaps(other.get_window_extent()) for other in placed):
-            placed.append(label)
+        if inside and not any(box.overlaps(other) for other in placed):
+            placed.append(box)
         else:
             label.remove()

@@ -11,8 +11,10 @@ def taste(model: Model) -> np.ndarray:
 
 
 def project(vectors: np.ndarray, seed: int) -> np.ndarray:
-    """[n, 2] places on the map of `vectors` [n, d]; near ones have a small angle between them. Needs n >= 4."""
+    """[n, 2] places on the map of `vectors` [n, d]; near ones have a small angle between them."""
     from sklearn.manifold import TSNE
 
+    if len(vectors) < 4:
+        return np.zeros((len(vectors), 2), dtype=np.float32)
     tsne = TSNE(perplexity=min(30, (len(vectors) - 1) / 3), metric="cosine", init="random", random_state=seed, n_jobs=1)
     return tsne.fit_transform(np.asarray(vectors, dtype=np.float32))

@@ -21,10 +21,13 @@ from retrieval.stage import write_json
 Results = Mapping[str, Assessment]
 
 
-def write_metrics(out: Path, results: Results, exam: Exam, params: Evaluation, seed: int) -> dict[str, Any]:
-    """metrics, beyond, settings, groups and intervals (.json); the last ones are what it returns."""
+def write_metrics(out: Path, results: Results, own: str, exam: Exam, params: Evaluation, seed: int) -> dict[str, Any]:
+    """metrics, beyond, settings, groups and intervals (.json), these with the model `own` compared with every other.
+
+    Returns the intervals.
+    """
     values = {name: result.values for name, result in results.items()}
-    bars = intervals(values, params.reference, params.resamples, np.random.default_rng(seed))
+    bars = intervals(values, own, params.resamples, np.random.default_rng(seed))
     write_json(out / "metrics.json", {name: means(each) for name, each in values.items()})
     write_json(out / "beyond.json", {name: means(result.beyond) for name, result in results.items()})
     write_json(out / "settings.json", {name: result.settings for name, result in results.items()})
@@ -36,7 +39,7 @@ def write_metrics(out: Path, results: Results, exam: Exam, params: Evaluation, s
 def write_series(
     out: Path, results: Results, models: Mapping[str, Model], exam: Exam, params: Evaluation, seed: int
 ) -> dict[str, Series]:
-    """ndcg, popularity and, for each model of vectors, scores (.json); the last ones are what it returns."""
+    """ndcg, popularity and, for each model of vectors, scores (.json); returns the scores."""
     lists = {name: result.lists for name, result in results.items()}
     write_json(out / "ndcg.json", by_length(lists))
     write_json(out / "popularity.json", by_popularity({name: each.first(params.k) for name, each in lists.items()}))

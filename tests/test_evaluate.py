@@ -1,0 +1,191 @@
+"""The stage evaluate, on a small world: its numbers are RecTools', its files whole and equal for equal seeds."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import rectools.metrics as rt
+import scipy.sparse as sp
+
+import evaluate
+from retrieval import histories, matrices
+from retrieval.errors import Problem
+from retrieval.evaluation import Evaluation
+from retrieval.histories import Features, Histories
+from retrieval.ranking import rank, table
+from retrieval.stage import write_json
+
+USERS, ITEMS, GENRES = 120, 50, 4
+OPTIONS = Evaluation(k=10, longest=12, head=0.2, resamples=50, negatives=10, points=40)
+PARAMS = evaluate.Params(seed=3, evaluate=OPTIONS)
+
+
+class World:
+    """Users who like genres, what they watched in train and in the test period, and four models of it."""
+
+    def __init__(self, root: Path) -> None:
+        rng = np.random.default_rng(0)
+        self.root = root
+        self.users, self.items = np.arange(USERS) * 3 + 100, np.arange(ITEMS) * 2 + 7
+        genre, taste = rng.integers(0, GENRES, ITEMS), rng.random((USERS, GENRES)).astype(np.float32) ** 3
+        draw = rng.random((USERS, ITEMS)) / (taste[:, genre] * np.linspace(1.5, 0.2, ITEMS))
+        self.seen = (draw < 0.5) | (np.arange(ITEMS) == 0)
+        self.seen[::4, 1] = False
+        draw[::4, 1] = 0  # the hit of the test period
+        self.truth = (draw < 0.8) & ~self.seen & (rng.random((USERS, 1)) < 0.8)
+        self.item_features = np.eye(GENRES, dtype=np.float32)[genre]
+        bias = rng.random((ITEMS, 1)) / 9
+        self.models = {
+            "dssm": (np.hstack([taste, np.ones((USERS, 1))]), np.hstack([self.item_features, bias])),
+            "itemknn": (sp.csr_matrix(self.seen), sp.csr_matrix(self.item_features @ self.item_features.T)),
+            "ials": (rng.random((USERS, 3)), rng.random((ITEMS, 3))),
+            "popular": (np.ones((USERS, 1)), self.seen.sum(axis=0)[:, None]),
+        }
+        self.write()
+
+    def write(self) -> None:
+        user, item = np.nonzero(self.seen)
+        indptr = np.append(0, np.cumsum(self.seen.sum(axis=1)))
+        history = Histories(indptr, item.astype(np.int32), user.astype(np.int64), np.ones(len(item), np.float32))
+        sexes = sp.csr_matrix(np.eye(2, dtype=np.float32)[np.arange(USERS) % 2])
+        spec = {"user_columns": {"sex": ["F", "M"]}, "item_columns": {"genres": list("abcd")}, "moment": 0}
+        for name in ("features", "prepared", "models"):
+            (self.root / name).mkdir(parents=True)
+        features = Features(history, sexes, sp.csr_matrix(self.item_features), self.users, self.items, spec)
+        histories.save(self.root / "features", features)
+        self.test.to_parquet(self.root / "prepared" / "test.parquet")
+        titles = pd.DataFrame({"item_id": self.items[1:], "title": [f"Film {i}" for i in self.items[1:]]})
+        titles.to_parquet(self.root / "prepared" / "items.parquet")
+        for name, (left, right) in self.models.items():
+            left, right = (m.astype(np.float32) for m in (left, right))
+            matrices.save(self.root / "models" / name, left, right, self.users, self.items)
+        write_json(self.root / "models" / "dssm" / "history.json", [{"epoch": 1, "loss": 0.5}])
+
+    def frame(self, watched: np.ndarray) -> pd.DataFrame:
+        user, item = np.nonzero(watched)
+        return pd.DataFrame({"user_id": self.users[user], "item_id": self.items[item]})
+
+    @property
+    def test(self) -> pd.DataFrame:
+        return self.frame(self.truth)
+
+    def evaluate(self, to: str = "first") -> Path:
+        paths = (self.root / name for name in ("prepared", "features", "models", f"{to}/metrics", f"{to}/plots"))
+        evaluate.main(PARAMS, *paths)
+        return self.root / to
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return World(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture(scope="module")
+def out(world: World) -> Path:
+    return world.evaluate()
+
+
+def read(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def expected(world: World, name: str, watched: np.ndarray, filtered: bool) -> dict[str, float]:
+    """RecTools' metrics of the users who watched anything."""
+    left, right = (m.astype(np.float32) for m in world.models[name])
+    users = np.flatnonzero(watched.any(axis=1))
+    seen = sp.csr_matrix(world.seen, dtype=np.float32) if filtered else None
+    reco = table(rank(left, right, users, 10, seen), world.users[users], world.items)
+    metrics = {
+        "map@10": rt.MAP(10), "ndcg@10": rt.NDCG(10), "recall@10": rt.Recall(10),
+        "novelty@10": rt.MeanInvUserFreq(10), "coverage@10": rt.CatalogCoverage(10, normalize=True),
+    }  # fmt: skip
+    values = rt.calc_metrics(metrics, reco, world.frame(watched), world.frame(world.seen), world.items)
+    return {key: pytest.approx(value, rel=1e-5) for key, value in values.items()}
+
+
+@pytest.mark.parametrize("name", ["dssm", "ials", "itemknn", "popular"])
+def test_metrics_are_those_of_rectools_in_all_three_settings(world: World, out: Path, name: str) -> None:
+    assert 10 < len(world.test["user_id"].unique()) < USERS
+    assert read(out / "metrics/metrics.json")[name] == expected(world, name, world.truth, filtered=True)
+    settings = read(out / "metrics/settings.json")[name]
+    assert settings["test_all"] == expected(world, name, world.truth, filtered=False)
+    assert settings["train"] == expected(world, name, world.seen, filtered=False)
+
+
+def test_debiased_metrics_are_those_of_rectools(world: World, out: Path) -> None:
+    user, item = np.nonzero(world.truth)
+    rows = pd.DataFrame({"user_id": user.astype(np.int32), "item_id": item.astype(np.int32)})
+    left, right = (m.astype(np.float32) for m in world.models["dssm"])
+    users = np.unique(user)
+    reco = table(rank(left, right, users, 10, sp.csr_matrix(world.seen, dtype=np.float32)), users, np.arange(ITEMS))
+    value = rt.MAP(10, debias_config=rt.DebiasConfig(random_state=PARAMS.seed)).calc(reco, rows)
+    beyond = read(out / "metrics/beyond.json")["dssm"]
+    assert beyond["debiased_map@10"] == pytest.approx(value, rel=1e-5)
+    assert value != pytest.approx(rt.MAP(10).calc(reco, rows), rel=1e-3)
+
+
+def test_taste_is_found(out: Path) -> None:
+    values = read(out / "metrics/metrics.json")
+    assert values["dssm"]["map@10"] > 1.5 * values["ials"]["map@10"]  # which is random here
+    difference = read(out / "metrics/intervals.json")["differences"]["ials"]["map@10"]
+    assert 0 < difference["low"] < difference["mean"] < difference["high"]
+
+
+def test_files_name_the_models_in_order(out: Path) -> None:
+    names = ["dssm", "ials", "itemknn", "popular"]
+    for file in ("metrics", "settings", "beyond"):
+        assert list(read(out / f"metrics/{file}.json")) == names
+    assert list(read(out / "plots/ndcg.json")[0]) == ["k", *names]
+    assert list(read(out / "plots/popularity.json")[0]) == ["part", *names]
+    assert list(read(out / "metrics/groups.json")) == ["sex", "activity"]
+    assert sorted(path.name for path in (out / "plots/scores").iterdir()) == ["dssm.json", "ials.json"]  # of vectors
+    assert read(out / "plots/loss.json") == [{"epoch": 1, "loss": 0.5}]
+    assert read(out / "plots/ndcg.json")[9]["dssm"] == read(out / "metrics/metrics.json")["dssm"]["ndcg@10"]
+
+
+def test_equal_seed_equal_bytes(world: World, out: Path) -> None:
+    first, second = out, world.evaluate("second")
+    files = sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file())
+    assert len(files) == 5 + 3 + 2 + 4
+    for file in files:
+        assert (first / file).read_bytes() == (second / file).read_bytes(), file
+
+
+def test_a_test_pair_of_train_is_an_error(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.truth[0, 0] = world.truth[5, 0] = True
+    world.test.to_parquet(tmp_path / "prepared" / "test.parquet")
+    with pytest.raises(Problem, match=rf"test\.parquet: 2 of its {world.truth.sum()} pairs .* in train as well"):
+        world.evaluate()
+
+
+def test_unknown_users_or_items_of_the_test_are_an_error(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    test = world.test
+    test.loc[:2, "item_id"] = 8
+    test.to_parquet(tmp_path / "prepared" / "test.parquet")
+    with pytest.raises(Problem, match="3 rows are of items unknown to the features"):
+        world.evaluate()
+
+
+def test_an_empty_test_is_an_error(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.test[:0].to_parquet(tmp_path / "prepared" / "test.parquet")
+    with pytest.raises(Problem, match="holds no interactions"):
+        world.evaluate()
+
+
+def test_a_model_of_other_data_is_an_error(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    matrices.save(tmp_path / "models" / "old", np.ones((USERS, 1)), np.ones((ITEMS, 1)), world.users + 1, world.items)
+    with pytest.raises(Problem, match="model old: its users and items are not those of the features"):
+        world.evaluate()
+
+
+def test_without_the_dssm_there_is_nothing_to_compare_with(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    (tmp_path / "models" / "dssm").rename(tmp_path / "models" / ".dssm.partial")
+    with pytest.raises(Problem, match="run train_dssm first"):
+        world.evaluate()
