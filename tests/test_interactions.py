@@ -81,8 +81,9 @@ def test_a_second_view_in_the_test_period_leaves_the_first_in_train() -> None:
 
 
 def test_ties_keep_the_order_of_the_file() -> None:
-    result = prepared([(1, 3, 2, 1.0), (1, 1, 2, 1.0), (2, 2, 2, 1.0), (1, 4, 1, 1.0), (2, 1, 9, 1.0)])
-    assert pairs(result.train) == [(1, 4), (1, 3), (1, 1), (2, 2)]
+    items = [37 * k % 101 for k in range(1, 101)]
+    result = prepared([*((1, item, 2, 1.0) for item in items), (2, 5, 1, 1.0), (2, 1, 9, 1.0)])
+    assert pairs(result.train) == [(2, 5), *((1, item) for item in items)]
 
 
 def test_weights_are_the_bins_of_train() -> None:

@@ -15,6 +15,11 @@ def test_percent_fall_into_21_bins() -> None:
     assert bins(share, edges(share)).tolist() == [0, 0, 1, 10, 20, 20]
 
 
+def test_an_edge_belongs_to_the_bin_below() -> None:
+    share = np.arange(22.0)  # of 0 to 21: bins are 1 wide
+    assert bins(share, edges(share)).tolist() == [0, *range(21)]
+
+
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30))
 def test_bins_are_those_of_pandas(values: list[float]) -> None:
     share = np.array(values)
