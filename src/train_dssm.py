@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from retrieval import histories, matrices
+from retrieval import checkpoints, histories, matrices
 from retrieval.dssm import DSSM, Model
 from retrieval.losses import Losses, make
 from retrieval.negatives import Negatives
@@ -27,15 +27,17 @@ def main(params: Params, features: Path, out: Path) -> None:
     """data/features -> models/dssm."""
     data = histories.load(features)
     torch.manual_seed(params.seed)
-    model = DSSM(data, params)
+    model = DSSM(data, params).to("cuda" if torch.cuda.is_available() else "cpu")
     loss = make(params.loss, params.losses, params.negatives.count, len(data.item_ids))
-    model, history = fit(model, data, loss, params.negatives, params.train, params.seed)
+    kept = checkpoints.place(out.name, data=data.spec["data"], params=params.model_dump())
+    model, history = fit(model, data, loss, params.negatives, params.train, params.seed, kept)
     left, right = model.matrices(data.histories)
     with folder(out) as aside:
         save_file(model.state_dict(), aside / "towers.safetensors")
         write_json(aside / "history.json", history)
         card = {"data": data.spec["data"], "params": params.model_dump()}
         matrices.write_into(aside, out.name, left, right, data.user_ids, data.item_ids, **card)
+    kept.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ SERIES = [{"score": x, "test_watched": 0.1, "test_other": 0.2, "train_watched": 
 POINTS = np.random.default_rng(0).normal(0, 1, (30, 2))
 KINDS = ("genre", np.array([f"kind {n % 9}" for n in range(30)]))
 AMOUNT = ("popularity", "users", np.arange(1, 31))
-LABELS = np.array(["Movie $1", "Кин-дза-дза!", "$$$", "Дом_2"])
+LABELS = np.array(["Movie $1^$", "Кин-дза-дза!", "$$$", "Дом_2"])
 
 DRAW: dict[str, Callable[[Path], None]] = {
     "intervals": lambda path: draw_intervals(path, BARS, "map@10", "dssm"),

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -63,6 +64,7 @@ def test_real_scores_of_either_sign_and_both_zeros() -> None:
     result = rank(np.ones((1, 1), np.float32), values[:, None], np.array([0]), 9)
     # 3e38, 0.5 (items 0 and 8), 1e-40, then -0 and 0, which are equal (items 1 and 2), -1e-40, -3.5, -3e38
     assert result.items[0].tolist() == [6, 0, 8, 4, 1, 2, 3, 5, 7]
+    assert ranking._first(torch.from_numpy(values)[None], 9)[0].tolist() == [6, 0, 8, 4, 1, 2, 3, 5, 7]
 
 
 def test_a_popular_model_ties_at_the_border() -> None:

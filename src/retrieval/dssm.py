@@ -68,6 +68,11 @@ class DSSM(nn.Module):
         popularity = ((counts + 1) / (counts + 1).sum()).log().float()
         self.bias = nn.Parameter(popularity) if scaled and options.bias else None
 
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return self.log_temperature.device
+
     def items(self, items: Tensor) -> Tensor:
         """Item vectors [n, width] of items [n]."""
         vectors = self.item_tower(items)
@@ -91,9 +96,9 @@ class DSSM(nn.Module):
     def matrices(self, histories: Histories) -> tuple[np.ndarray, np.ndarray]:
         """left [users, e], each user's after the whole history, and right [items, e]."""
         self.eval()
-        items = torch.arange(self.count)
+        items = torch.arange(self.count, device=self.device)
         vectors, left = self.items(items), []
         for batch in Sampler(histories, self.length).whole():
-            rows, right = self.columns(self.users(batch, vectors), vectors, items)
-            left.append(rows)
-        return torch.cat(left).numpy(), right.numpy()
+            rows, right = self.columns(self.users(batch.to(self.device), vectors), vectors, items)
+            left.append(rows.cpu())
+        return torch.cat(left).numpy(), right.cpu().numpy()

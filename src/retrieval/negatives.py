@@ -82,7 +82,8 @@ class Catalogue:
         own = torch.arange(len(target), device=target.device)
         mask = torch.ones(scores.shape, dtype=torch.bool, device=target.device)
         mask[own, target] = False
-        first, last = torch.searchsorted(self.batch.seen_row, torch.tensor([part.start, part.stop])).tolist()
+        bounds = torch.tensor([part.start, part.stop], device=target.device)
+        first, last = torch.searchsorted(self.batch.seen_row, bounds).tolist()
         mask[self.batch.seen_row[first:last] - part.start, self.batch.seen_item[first:last]] = False
         return (left[part] * right[target]).sum(1), scores, mask
 
@@ -92,12 +93,12 @@ class Sample:
 
     def __init__(self, batch: Batch, catalogue: int, drawn: Tensor, expected: Tensor | None, tied: bool) -> None:
         target = batch.target
-        own = torch.arange(len(target))[:, None] * catalogue
+        own = torch.arange(len(target), device=target.device)[:, None] * catalogue
         seen = batch.seen_row * catalogue + batch.seen_item
         self.mask = (drawn != target[:, None]) & ~torch.isin(own + drawn, seen)
         self.items = torch.cat([target, drawn.flatten(), *([batch.item] if tied else [])]).unique()
-        place = torch.empty(catalogue, dtype=torch.long)
-        place[self.items] = torch.arange(len(self.items))
+        place = torch.empty(catalogue, dtype=torch.long, device=target.device)
+        place[self.items] = torch.arange(len(self.items), device=target.device)
         self.drawn, self.expected = place[drawn], expected
         self.batch = batch._replace(target=place[target], item=place[batch.item] if tied else batch.item)
 
@@ -119,8 +120,11 @@ class Sample:
 def comparison(
     batch: Batch, loss: Loss, options: Negatives, frequency: Tensor, tied: bool, generator: Generator
 ) -> Catalogue | Sample:
-    """What the loss compares the batch's targets with. `tied`: the tokens' vectors are needed, too."""
+    """What the loss compares the batch's targets with, on the device of `frequency`. Drawn on the CPU, so that a seed
+    means the same on every device. `tied`: the tokens' vectors are needed, too."""
+    device = frequency.device
     if loss.catalogue:
-        return Catalogue(batch, len(frequency))
-    drawn, expected = SAMPLERS[options.kind](batch.target, frequency, options.count, generator)
-    return Sample(batch, len(frequency), drawn, expected if loss.corrected and options.logq else None, tied)
+        return Catalogue(batch.to(device), len(frequency))
+    drawn, expected = SAMPLERS[options.kind](batch.target, frequency.cpu(), options.count, generator)
+    correction = expected.to(device) if loss.corrected and options.logq else None
+    return Sample(batch.to(device), len(frequency), drawn.to(device), correction, tied)

@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from retrieval.batches import Sampler
+from retrieval.checkpoints import Checkpoint
 from retrieval.dssm import DSSM
 from retrieval.histories import Features
 from retrieval.losses import Loss
@@ -52,20 +54,31 @@ class Train(Section):
 
 
 def fit(
-    model: DSSM, features: Features, loss: Loss, negatives: Negatives, options: Train, seed: int
+    model: DSSM,
+    features: Features,
+    loss: Loss,
+    negatives: Negatives,
+    options: Train,
+    seed: int,
+    kept: Path | None = None,
 ) -> tuple[DSSM, History]:
-    """Train; returns the model to use and the history, a line an epoch.
+    """Train; returns the model to use and the history, a line an epoch. `kept`: the checkpoint, to go on from.
 
     Every epoch draws from a generator of its own, made of the seed and the epoch's number, and dropout likewise.
     """
     sampler = _sampler(features, model.length, negatives.exclude_seen, options, seed)
-    frequency = _frequency(features)
+    frequency = _frequency(features).to(model.device)
     optimizer = _optimizer(model, options)
     steps = sampler.steps(options.targets)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _schedule(options, steps * options.epochs))
     average = AveragedModel(model, multi_avg_fn=_follow(options.average))
-    best, lowest, since, history = model, math.inf, 0, History()
-    for epoch in range(1, options.epochs + 1):
+    best = copy.deepcopy(model)
+    modules = {"model": model, "average": average, "best": best}
+    checkpoint = Checkpoint(kept, modules, optimizer, schedule) if kept else None
+    history = checkpoint.resume() if checkpoint else History()
+    for epoch in range(len(history) + 1, options.epochs + 1):
+        if options.patience and history and len(history) - _best(history) >= options.patience:
+            break
         generator = Generator().manual_seed(seed * 1_000_003 + epoch)
         torch.manual_seed(generator.initial_seed())
         model.train()
@@ -83,11 +96,16 @@ def fit(
         history.append({"epoch": epoch, "loss": total / count})
         if options.patience:
             history[-1]["validation"] = validate(average.module, sampler, loss)
-            if history[-1]["validation"] < lowest:
-                best, lowest, since = copy.deepcopy(average.module), history[-1]["validation"], epoch
-            elif epoch - since >= options.patience:
-                break
+            if _best(history) == epoch:
+                best.load_state_dict(average.module.state_dict())
+        if checkpoint:
+            checkpoint.save(history)
     return best if options.patience else average.module, history
+
+
+def _best(history: History) -> int:
+    """The epoch of the lowest validation, the first of equals."""
+    return int(min(history, key=lambda line: line["validation"])["epoch"])
 
 
 def backward(model: DSSM, compared: Catalogue | Sample, loss: Loss) -> float:
@@ -111,9 +129,10 @@ def backward(model: DSSM, compared: Catalogue | Sample, loss: Loss) -> float:
 def validate(model: DSSM, sampler: Sampler, loss: Loss) -> float:
     """Mean loss of the held-out targets against the whole catalogue."""
     model.eval()
-    items = torch.arange(model.count)
+    items = torch.arange(model.count, device=model.device)
     vectors, total, count = model.items(items), 0.0, 0
-    for batch in sampler.validation():
+    for held in sampler.validation():
+        batch = held.to(model.device)
         left, right = model.columns(model.users(batch, vectors), vectors, items)
         value = sum(part.item() for part in _chunks(left, right, Catalogue(batch, model.count), loss))
         total, count = total + value * len(batch.target), count + len(batch.target)
