@@ -15,7 +15,7 @@ from retrieval.params import Positive, Section, one_of
 if TYPE_CHECKING:
     from rectools.dataset import Dataset
 
-LOSSES = ("warp", "bpr", "logistic", "warp-kos")
+LOSSES = ("warp", "bpr", "warp-kos")  # "logistic" needs negatives in the data, of which there are none
 
 FEATURES: dict[str, Callable[[sp.csr_matrix], sp.csr_matrix]] = {
     "none": lambda columns: columns[:, :0],
