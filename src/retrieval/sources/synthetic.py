@@ -82,9 +82,7 @@ def _interactions(
     user, day = world.histories(rng, len(niche), rows, len(watchable) // 8)
     item, level = world.watch(rng, catalogue, niche, user, day)
     seen, first = np.unique(item, return_index=True)
-    unseen = np.setdiff1d(
-        watchable, seen
-    )  # every item that can be watched is: in place of a view that is not the first
+    unseen = np.setdiff1d(watchable, seen)  # each takes the place of a view that is not the first of its item
     item[rng.choice(np.setdiff1d(np.arange(rows), first), len(unseen), replace=False)] = unseen
     share = np.where(rng.random(rows) < FINISHED[level], 100, rng.integers(0, 100, rows))
     duration = rng.lognormal(8.5, 0.5, len(item_id))[item] * share / 100

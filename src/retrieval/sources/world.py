@@ -1,9 +1,9 @@
 """A world with planted tastes: who watches what on which day.
 
 The catalogue is parted into groups and each group into niches; a user belongs to one niche, and which one follows age
-and sex. What a user watches on a day is drawn by that day's popularity: mostly within the niche, else within
-its group or the whole catalogue. Popularity is Zipf's law with an exponential cutoff, times a hit that begins on one
-day and fades within weeks.
+and sex. What a user watches on a day is drawn by that day's popularity: mostly within the niche, else within its group
+or the whole catalogue. Popularity is Zipf's law with an exponential cutoff, times a hit that begins on one day and
+fades within weeks.
 """
 
 from dataclasses import dataclass
