@@ -6,6 +6,7 @@ from retrieval import matrices
 from retrieval.baselines import BASELINES, Baselines
 from retrieval.histories import load
 from retrieval.params import NotNegative, Section
+from retrieval.runs import recorded
 from retrieval.stage import run
 
 
@@ -27,4 +28,4 @@ def main(params: Params, features: Path, models: Path) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(recorded(main))

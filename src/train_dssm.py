@@ -10,6 +10,7 @@ from retrieval.dssm import DSSM, Model
 from retrieval.losses import Losses, make
 from retrieval.negatives import Negatives
 from retrieval.params import NotNegative
+from retrieval.runs import recorded
 from retrieval.stage import folder, run, write_json
 from retrieval.training import Train, fit
 
@@ -41,4 +42,4 @@ def main(params: Params, features: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(recorded(main))

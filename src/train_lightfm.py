@@ -6,6 +6,7 @@ from retrieval import matrices
 from retrieval.histories import load
 from retrieval.lightfm import LightFM, train
 from retrieval.params import NotNegative, Section
+from retrieval.runs import recorded
 from retrieval.stage import run
 
 
@@ -25,4 +26,4 @@ def main(params: Params, features: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(recorded(main))

@@ -20,7 +20,7 @@ def run(main: Callable[..., None], everything: bool = False) -> None:
     """Run a stage: `main(params: <Section>, *paths: Path)`; the paths come from the command line, in order.
 
     With `everything` params.yaml may hold no other keys than the stage's. A `Problem` ends in one line on stderr and
-    exit code 1.
+    exit code 1, Ctrl-C in one and exit code 130.
     """
     signature = inspect.signature(main, eval_str=True)
     parser = argparse.ArgumentParser(description=inspect.getdoc(inspect.getmodule(main)))
@@ -33,6 +33,9 @@ def run(main: Callable[..., None], everything: bool = False) -> None:
         main(read(signature.parameters["params"].annotation, everything=everything), *arguments)
     except Problem as problem:
         sys.exit(f"{Path(sys.argv[0]).stem}: {problem}")
+    except KeyboardInterrupt:
+        print(f"{Path(sys.argv[0]).stem}: interrupted", file=sys.stderr)
+        sys.exit(130)
 
 
 def _flat(value: Path | list[Path]) -> list[Path]:

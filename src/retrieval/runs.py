@@ -1,0 +1,79 @@
+"""Run cards: what a model was made by. Git revision, parameters, data, packages, threads, processor, seconds.
+
+A card is an output of its stage beside the model, not in it: the model's bytes and the metrics stay equal for equal
+seeds, while the card differs in its seconds. As DVC's output it goes where the model goes: out of the run cache comes
+the card of the run that made the model, not that of the day it was fetched, and `dvc push`, `dvc exp apply` and a
+temporary run take it along.
+"""
+
+import functools
+import hashlib
+import inspect
+import platform
+import subprocess
+import time
+from collections.abc import Callable
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+
+from threadpoolctl import threadpool_info
+
+from retrieval.params import Section
+from retrieval.stage import sha256, write_json
+
+INPUTS = ("src", "dvc.yaml", "params.yaml", "requirements.txt")
+
+
+def recorded(main: Callable[..., None]) -> Callable[..., None]:
+    """A stage's `main(params, data, ...)` with one more path at the end, to which its run card is written."""
+
+    @functools.wraps(main)
+    def timed(params: Section, data: Path, *rest: Path) -> None:
+        *paths, card = rest
+        start = time.perf_counter()
+        main(params, data, *paths)
+        write_json(card, describe(params, data, time.perf_counter() - start))
+
+    signature = inspect.signature(main)
+    place = inspect.Parameter("card", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Path)
+    timed.__signature__ = signature.replace(parameters=[*signature.parameters.values(), place])  # type: ignore[attr-defined]
+    return timed
+
+
+def describe(params: Section, data: Path, seconds: float) -> dict[str, Any]:
+    """The card of a run that read the folder `data`. `changed`: the tracked inputs that are not as in the revision."""
+    status = _git("status", "--porcelain", "--untracked-files=no", "--", *INPUTS)
+    return {
+        "git": {"revision": _git("rev-parse", "HEAD"), "changed": [line.split()[-1] for line in status.splitlines()]},
+        "params": params.model_dump(),
+        "data": {str(data): digest(data)},
+        "python": platform.python_version(),
+        "packages": {each.name: each.version for each in sorted(distributions(), key=lambda each: each.name.lower())},
+        "threads": {Path(each["filepath"]).name: each["num_threads"] for each in threadpool_info()},
+        "cpu": _cpu(),
+        "seconds": round(seconds, 2),
+    }
+
+
+def digest(path: Path) -> str:
+    """The hash of a folder: of the names and the hashes of its files, in order."""
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    lines = [f"{file.relative_to(path).as_posix()} {sha256(file)}\n" for file in files]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _git(*arguments: str) -> str:
+    """What git prints; nothing where there is no git or no repository."""
+    try:
+        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.rstrip("\n")
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()
