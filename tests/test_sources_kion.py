@@ -100,7 +100,7 @@ def settings(server: Server, **changes: Any) -> Kion:
     return Kion(**{**whole, **changes})
 
 
-def test_the_three_files_come_out_and_the_archive_goes(server: Server, out: Path) -> None:
+def test_the_three_files_come_out(server: Server, out: Path) -> None:
     assert kion.fetch(settings(server), out) == {"interactions.csv": 2000, "users.csv": 1, "items.csv": 2}
     assert {f"data_original/{path.name}": path.read_text() for path in out.iterdir()} == FILES
     assert [path.name for path in out.parent.iterdir()] == [out.name]
@@ -171,20 +171,21 @@ def test_a_wrong_byte_is_found_and_the_file_removed(server: Server, out: Path) -
     server.data = ZIP[:1000] + bytes([ZIP[1000] ^ 1]) + ZIP[1001:]
     with pytest.raises(Problem, match=f"has the git blob id {git_blob(server.data)}, expected {git_blob(ZIP)}"):
         kion.fetch(settings(server), out)
-    assert [path.name for path in out.parent.iterdir()] == [out.name]
+    assert not download.kept(f"kion-{git_blob(ZIP)}.zip").exists()
     server.data = ZIP
     kion.fetch(settings(server), out)
 
 
 def test_a_leftover_longer_than_the_file_is_removed(server: Server, out: Path) -> None:
-    (out.parent / "kion.zip.partial").write_bytes(ZIP + b"more")
+    download.kept(f"kion-{git_blob(ZIP)}.zip").write_bytes(ZIP + b"more")
     with pytest.raises(Problem, match="run this again"):
         kion.fetch(settings(server), out)
     kion.fetch(settings(server), out)
 
 
-def test_a_whole_leftover_needs_no_server(server: Server, out: Path) -> None:
-    (out.parent / "kion.zip.partial").write_bytes(ZIP)
+def test_a_second_fetch_needs_no_server(server: Server, out: Path) -> None:
+    kion.fetch(settings(server), out)
+    server.asked.clear()
     kion.fetch(settings(server), out)
     assert not server.asked
 
@@ -192,7 +193,7 @@ def test_a_whole_leftover_needs_no_server(server: Server, out: Path) -> None:
 @pytest.mark.parametrize("data", [ZIP[:-2000], b"<html>"])
 def test_a_truncated_zip_that_has_the_right_id(server: Server, out: Path, data: bytes) -> None:
     server.data = data
-    with pytest.raises(Problem, match=r"kion\.zip\.partial: is no whole zip file"):
+    with pytest.raises(Problem, match=r"kion-[0-9a-f]{40}\.zip: is no whole zip file"):
         kion.fetch(settings(server, blob=git_blob(data)), out)
 
 

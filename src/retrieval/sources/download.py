@@ -1,6 +1,7 @@
 """A file over HTTP: resumed where it broke off, tried again after a pause, and checked against its git blob id."""
 
 import hashlib
+import os
 import time
 from http.client import HTTPException
 from pathlib import Path
@@ -15,6 +16,16 @@ ATTEMPTS = 5  # in a row that bring nothing new
 TIMEOUT = 30.0  # seconds without a byte
 PAUSE = 1.0  # seconds before the second attempt, twice as long before each one after it
 CHUNK = 1 << 20
+
+
+def kept(name: str) -> Path:
+    """The place of a download in the user's cache, where every clone and every experiment finds it again.
+
+    $XDG_CACHE_HOME/two-tower-retrieval, by default under ~/.cache. `name` holds the file's hash.
+    """
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "two-tower-retrieval"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / name
 
 
 def download(url: str, path: Path, blob: str) -> None:

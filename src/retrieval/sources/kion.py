@@ -7,7 +7,7 @@ from pathlib import Path
 
 from retrieval.errors import Problem
 from retrieval.params import Positive, Section
-from retrieval.sources.download import download
+from retrieval.sources.download import download, kept
 from retrieval.tables import read_interactions, read_items, read_users
 
 READERS = {"interactions": read_interactions, "users": read_users, "items": read_items}
@@ -26,16 +26,15 @@ class Kion(Section):
 def fetch(settings: Kion, out: Path) -> dict[str, int]:
     """Download the zip file, take the three files out and check their rows. Returns the rows of each.
 
-    The download lies beside `out` until the files are out of it: a later call goes on where this one broke off.
+    The zip file stays in the user's cache: a later call goes on where this one broke off, or needs no network.
     """
-    archive = out.with_name("kion.zip.partial")
+    archive = kept(f"kion-{settings.blob}.zip")
     download(settings.url, archive, settings.blob)
     _extract(archive, out)
     rows = {name: len(read(out / f"{name}.csv")) for name, read in READERS.items()}
     for name, count in rows.items():
         if count != getattr(settings, name):
             raise Problem(f"kion.{name}: the file has {count:,} rows, expected {getattr(settings, name):,}")
-    archive.unlink()
     return {f"{name}.csv": count for name, count in rows.items()}
 
 

@@ -14,6 +14,7 @@ from pyarrow import csv
 
 from retrieval.errors import Problem
 from retrieval.params import Section
+from retrieval.sources.download import kept
 from retrieval.stage import sha256
 
 INSIDE = "recbole/dataset_example/ml-100k/ml-100k."
@@ -32,33 +33,36 @@ def fetch(settings: MovieLens, out: Path) -> dict[str, int]:
 
     A rating of 1 to 5 stars counts as 20 to 100 percent watched, times are in UTC, ages are banded as KION's.
     """
-    with TemporaryDirectory() as temporary:
-        wheel = _download(settings, Path(temporary))
-        try:
-            with zipfile.ZipFile(wheel) as archive:
-                ratings, users, items = (_read(archive, name) for name in ("inter", "user", "item"))
-        except (zipfile.BadZipFile, KeyError, pa.ArrowInvalid) as error:
-            raise Problem(f"movielens: {wheel.name} does not hold MovieLens 100K: {error}") from None
+    wheel = kept(f"movielens-{settings.sha256}.whl")
+    if not wheel.exists() or sha256(wheel) != settings.sha256:
+        _download(settings, wheel)
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            ratings, users, items = (_read(archive, name) for name in ("inter", "user", "item"))
+    except (zipfile.BadZipFile, KeyError, pa.ArrowInvalid) as error:
+        raise Problem(f"movielens: {settings.package} does not hold MovieLens 100K: {error}") from None
     tables = {"interactions.csv": _interactions(ratings), "users.csv": _users(users), "items.csv": _items(items)}
     for name, table in tables.items():
         csv.write_csv(table, out / name)
     return {name: len(table) for name, table in tables.items()}
 
 
-def _download(settings: MovieLens, into: Path) -> Path:
+def _download(settings: MovieLens, path: Path) -> None:
+    """Bring the wheel to `path`, whole and checked."""
     pip = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-deps", "--retries", "2"]
-    done = subprocess.run([*pip, "--dest", into, settings.package], capture_output=True, text=True, check=False)
-    wheel = next(into.glob("*.whl"), None)
-    if wheel is None:
-        reason = next((line for line in reversed(done.stderr.splitlines()) if line.startswith("ERROR")), "no wheel")
-        raise Problem(
-            f"movielens: pip cannot download {settings.package} from the package index ({reason}); "
-            "data=kion-synthetic and data=folder need no network"
-        )
-    found = sha256(wheel)
-    if found != settings.sha256:
-        raise Problem(f"movielens.sha256: {wheel.name} has the sha256 {found}, expected {settings.sha256}")
-    return wheel
+    with TemporaryDirectory(dir=path.parent) as into:
+        done = subprocess.run([*pip, "--dest", into, settings.package], capture_output=True, text=True, check=False)
+        wheel = next(Path(into).glob("*.whl"), None)
+        if wheel is None:
+            reason = next((line for line in reversed(done.stderr.splitlines()) if line.startswith("ERROR")), "no wheel")
+            raise Problem(
+                f"movielens: pip cannot download {settings.package} from the package index ({reason}); "
+                "data=kion-synthetic and data=folder need no network"
+            )
+        found = sha256(wheel)
+        if found != settings.sha256:
+            raise Problem(f"movielens.sha256: {wheel.name} has the sha256 {found}, expected {settings.sha256}")
+        wheel.replace(path)
 
 
 def _read(archive: zipfile.ZipFile, name: str) -> pa.Table:
