@@ -23,7 +23,7 @@ from retrieval.histories import Features, Histories
 PARAMS = {
     "itemknn": {"neighbours": 3},
     "userknn": {"neighbours": 4, "pool": 1000},
-    "ease": {"regularization": 5.0},
+    "ease": {"regularization": 5.0, "items": 1000},
     "ials": {"factors": 8, "regularization": 0.1, "alpha": 2.0, "iterations": 3},
 }
 
@@ -187,6 +187,15 @@ def test_ease_by_hand():
     # X'X + 1 = [[3, 1], [1, 2]], inverse [[2, -1], [-1, 3]] / 5; B01 = -P01/P11 = 1/3, B10 = -P10/P00 = 1/2.
     expected = np.array([[1 / 2, 1 / 3], [0, 1 / 3]])
     np.testing.assert_allclose(scores(features, "ease", ease={"regularization": 1.0}), expected, rtol=1e-6)
+
+
+def test_ease_of_a_large_catalogue_knows_the_most_watched_items(groups: Features):
+    capped = scores(groups, "ease", ease={"items": 12})
+    seen = groups.seen.toarray()
+    kept = np.sort(np.argsort(-seen.sum(axis=0), kind="stable")[:12])
+    inverse = np.linalg.inv(seen[:, kept].T @ seen[:, kept] + 5 * np.eye(12))
+    np.testing.assert_allclose(capped[:, kept], seen[:, kept] @ (np.eye(12) - inverse / np.diag(inverse)), atol=1e-5)
+    assert not np.delete(capped, kept, axis=1).any()
 
 
 def test_ease_has_the_weights_of_rectools(groups: Features):

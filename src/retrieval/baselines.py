@@ -34,9 +34,10 @@ class UserKNN(Section):
 
 
 class EASE(Section):
-    """`regularization`: lambda of the paper, in interactions."""
+    """`regularization`: lambda of the paper, in interactions. `items`: how many of the most watched have weights."""
 
     regularization: float = Field(gt=0)
+    items: Positive
 
 
 class IALS(Section):
@@ -95,9 +96,12 @@ def ease(features: Features, params: Baselines, seed: int) -> tuple[Matrix, Matr
     """B = I - P / diag(P), P = (X'X + lambda I)^-1; score X B. Steck 2019, "Embarrassingly shallow autoencoders".
 
     RecTools' EASEModel learns the same B and ranks by X B', which is not the paper's score.
-    Takes one dense [items, items] float32, inverted in place: 1 GB for KION's 15,706 items.
+    Memory and time are those of one dense float32 matrix of the items that have weights, inverted in place: 1 GB for
+    KION's 15,706. Of larger catalogues only the `items` most watched have weights; the others score 0.
     """
-    seen, items = features.seen, features.seen.shape[1]
+    watched = np.bincount(features.histories.item, minlength=features.seen.shape[1])
+    kept = np.sort(np.argsort(-watched, kind="stable")[: params.ease.items])
+    seen, items = features.seen[:, kept], len(kept)
     by_item = sp.csr_matrix(seen.T)
     gram = np.empty((items, items), dtype=np.float32, order="F")
     for block in _blocks(items, items):
@@ -107,7 +111,12 @@ def ease(features: Features, params: Baselines, seed: int) -> tuple[Matrix, Matr
         weights = inv(gram, overwrite_a=True, check_finite=False, assume_a="pos", lower=True).T  # symmetric
     weights /= -np.diag(weights)[:, None]
     np.fill_diagonal(weights, 0)
-    return seen, weights
+    if items == len(watched):
+        return seen, weights
+    length = np.zeros(len(watched), dtype=np.int64)
+    length[kept] = items
+    columns = np.tile(np.arange(items, dtype=np.int32), items)
+    return seen, sp.csr_matrix((weights.ravel(), columns, np.r_[0, np.cumsum(length)]), shape=(len(watched), items))
 
 
 def ials(features: Features, params: Baselines, seed: int) -> tuple[Matrix, Matrix]:
