@@ -1,8 +1,11 @@
-"""Tests keep to themselves: downloads are cached in a folder of the test's own."""
+"""Tests keep to themselves: downloads are cached in a folder of the test's own, DVC runs in repositories of its own."""
 
+import shutil
 from pathlib import Path
 
+import experiments
 import pytest
+from filelock import FileLock
 
 
 @pytest.fixture(autouse=True)
@@ -11,3 +14,25 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A repository in which the pipeline has run and its results are committed; only to be read, or copied.
+
+    Workers that run tests side by side share it: the first makes it, the others wait.
+    """
+    base = tmp_path_factory.getbasetemp()
+    root = (base if worker_id == "master" else base.parent) / "finished" / "repository"
+    with FileLock(root.parent.with_suffix(".lock")):
+        if not root.exists():
+            experiments.repository(root)
+            experiments.dvc(root, "repro")
+            experiments.commit(root, "Results")
+    return root
+
+
+@pytest.fixture
+def project(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished repository, to do anything with."""
+    return Path(shutil.copytree(finished, tmp_path / "project"))
