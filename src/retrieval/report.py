@@ -50,7 +50,10 @@ def write_series(
 
 
 def write_maps(out: Path, model: Model, exam: Exam, titles: np.ndarray, params: Evaluation, seed: int) -> None:
-    """t-SNE of the vectors of the most watched items, and of test users, drawn at random."""
+    """t-SNE of the vectors of the most watched items, and of test users, drawn at random.
+
+    Users have the colour of their first feature or, where they have none, of what they watched.
+    """
     data, columns = exam.data, taste(model)
     items = np.argsort(-exam.catalogue.watchers, kind="stable")[: params.points]
     places = project(np.asarray(model.right[items])[:, columns], seed)
@@ -62,7 +65,10 @@ def write_maps(out: Path, model: Model, exam: Exam, titles: np.ndarray, params: 
     rng = np.random.default_rng(seed)
     users = np.sort(rng.choice(exam.users, min(params.points, len(exam.users)), replace=False))
     places = project(np.asarray(model.left[users])[:, columns], seed)
-    kinds = _kinds(data.users[users], data.spec["user_columns"])
+    if data.spec["user_columns"]:
+        kinds = _kinds(data.users[users], data.spec["user_columns"])
+    else:
+        kinds = _kinds(data.seen[users] @ data.items, data.spec["item_columns"], "genres")
     watched = np.diff(data.histories.indptr)[users]
     title = f"User vectors of {model.name} (t-SNE): near users get the same items"
     draw_map(out / "users.png", title, places, kinds, ("activity", "items watched", watched))
@@ -84,7 +90,8 @@ def _distributions(models: Mapping[str, Model], exam: Exam, params: Evaluation, 
 
 
 def _kinds(rows: sp.csr_matrix, columns: Mapping[str, list[str]], block: str | None = None) -> tuple[str, np.ndarray]:
-    """A column's name and each row's value of it: of several ones the rarest, as it says most, of none "unknown".
+    """A column's name and each row's value of it: of several ones the one that the row has most of, as a share of what
+    all rows have, and so of a film's genres the rarest; of none "unknown".
 
     `block` is the column, or the first one if there is no such; without columns all are unknown.
     """
@@ -92,7 +99,7 @@ def _kinds(rows: sp.csr_matrix, columns: Mapping[str, list[str]], block: str | N
         return "feature", np.full(rows.shape[0], "unknown")
     name = block if block in columns else next(iter(columns))
     start = sum(len(values) for values in list(columns.values())[: list(columns).index(name)])
-    member = rows[:, start : start + len(columns[name])].toarray() != 0
-    rarity = np.where(member, 1 / np.maximum(member.sum(axis=0), 1), 0)
+    amount = rows[:, start : start + len(columns[name])].toarray()
+    share = amount / np.maximum(amount.sum(axis=0), 1)
     values = np.asarray([str(value) for value in columns[name]])
-    return name, np.where(member.any(axis=1), values[rarity.argmax(axis=1)], "unknown")
+    return name, np.where(share.any(axis=1), values[share.argmax(axis=1)], "unknown")
