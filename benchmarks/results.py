@@ -1,0 +1,28 @@
+"""benchmarks/results.json: each benchmark writes its own keys and leaves the others' alone."""
+
+import json
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from retrieval.stage import write_json
+
+PATH = Path(__file__).with_name("results.json")
+
+
+def record(**values: Any) -> None:
+    """Set these keys, and say on what machine they were measured."""
+    known = json.loads(PATH.read_text(encoding="utf-8")) if PATH.exists() else {}
+    write_json(PATH, {**known, "machine": machine(), **values})
+    for name, value in values.items():
+        print(f"{name}: {value}")
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores and threads."""
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if Path("/proc/cpuinfo").exists() else []
+    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return {"cpu": model, "cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__}
