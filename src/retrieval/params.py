@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from retrieval.errors import Problem, choices
 
 PATH = Path("params.yaml")
+MOST = 6  # errors that one line names
 
 
 class Section(BaseModel):
@@ -48,7 +49,9 @@ def read(kind: type[P], path: Path = PATH, everything: bool = False) -> P:
     try:
         return kind.model_validate({name: values[name] for name in values if everything or name in kind.model_fields})
     except ValidationError as error:
-        raise Problem("; ".join(dict.fromkeys(_line(path, kind, detail) for detail in error.errors()))) from None
+        lines = list(dict.fromkeys(_line(kind, detail) for detail in error.errors()))
+        more = [f"and {len(lines) - MOST} more"] if len(lines) > MOST else []
+        raise Problem(f"{path}: {'; '.join(lines[:MOST] + more)}") from None
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -64,7 +67,7 @@ def load(path: Path) -> dict[str, Any]:
     return values
 
 
-class _UniqueKeys(yaml.SafeLoader):
+class _UniqueKeys(yaml.CSafeLoader):
     """YAML as PyYAML reads it, but a key that stands twice is an error and not the last one's win."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -75,9 +78,9 @@ class _UniqueKeys(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _line(path: Path, kind: type[BaseModel], error: ErrorDetails) -> str:
-    where = ".".join(str(part) for part in error["loc"])
-    start = f"{path}: {where}: " if where else f"{path}: "
+def _line(kind: type[BaseModel], error: ErrorDetails) -> str:
+    where = ".".join(_name(part) for part in error["loc"])
+    start = f"{where}: " if where else ""
     value = error["input"]
     if error["type"] == "missing":
         return f"{start}is missing"
@@ -90,6 +93,11 @@ def _line(path: Path, kind: type[BaseModel], error: ErrorDetails) -> str:
     message = error["msg"].removeprefix("Input should be ")
     expected = message if message.startswith("expected") else f"expected {message}"
     return f"{start}{_short(value)} is not valid: {expected}"
+
+
+def _name(key: int | str) -> str:
+    text = str(key)
+    return text if text.isprintable() and len(text) <= 60 else _short(key)
 
 
 def _short(value: object) -> str:
