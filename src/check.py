@@ -5,6 +5,7 @@ from pathlib import Path
 import evaluate
 import features
 import fetch
+import index
 import prepare
 import train_baselines
 import train_dssm
@@ -20,6 +21,7 @@ class Params(
     train_lightfm.Params,
     train_dssm.Params,
     evaluate.Params,
+    index.Params,
 ):
     """Every key of params.yaml."""
 

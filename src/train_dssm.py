@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import save_file
 
@@ -35,8 +36,9 @@ def main(params: Params, features: Path, out: Path) -> None:
     left, right = model.matrices(data.histories)
     with folder(out) as aside:
         save_file(model.state_dict(), aside / "towers.safetensors")
+        np.save(aside / "tokens.npy", model.vectors().cpu().numpy())
         write_json(aside / "history.json", history)
-        card = {"data": data.spec["data"], "params": params.model_dump()}
+        card = {"data": data.spec["data"], "params": params.model_dump(), "user_columns": data.spec["user_columns"]}
         matrices.write_into(aside, out.name, left, right, data.user_ids, data.item_ids, **card)
     kept.unlink(missing_ok=True)
 

@@ -110,7 +110,8 @@ def test_importing_a_module_does_nothing_but_define():
     """At the top of a module stand a docstring, imports, definitions and constants."""
     for file in SRC.rglob("*.py"):
         for node in ast.parse(file.read_text(encoding="utf-8")).body:
-            allowed = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign, ast.If)
+            definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+            allowed = (ast.Import, ast.ImportFrom, *definitions, ast.Assign, ast.AnnAssign, ast.If)
             docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
             environment = file.name == "__init__.py" and "os.environ" in ast.unparse(node)
             assert isinstance(node, allowed) or docstring or environment, f"{file}:{node.lineno}"

@@ -93,11 +93,16 @@ class DSSM(nn.Module):
         return left, right
 
     @torch.no_grad()
+    def vectors(self) -> Tensor:
+        """The vectors [items, width] of all items."""
+        self.eval()
+        return self.items(torch.arange(self.count, device=self.device))
+
+    @torch.no_grad()
     def matrices(self, histories: Histories) -> tuple[np.ndarray, np.ndarray]:
         """left [users, e], each user's after the whole history, and right [items, e]."""
-        self.eval()
         items = torch.arange(self.count, device=self.device)
-        vectors, left = self.items(items), []
+        vectors, left = self.vectors(), []
         for batch in Sampler(histories, self.length).whole():
             rows, right = self.columns(self.users(batch.to(self.device), vectors), vectors, items)
             left.append(rows.cpu())

@@ -42,7 +42,7 @@ def rank(
         if seen is not None:
             rows = seen[users[part]]
             scores[np.repeat(np.arange(len(scores)), np.diff(rows.indptr)), rows.indices] = -np.inf
-        places, best = _top(torch.from_numpy(scores), k)
+        places, best = top(scores, k)
         ranking.items[part] = np.where(np.isneginf(best), -1, places)
         ranking.scores[part] = best
     return ranking
@@ -60,12 +60,12 @@ def blocks(
     size = max(64, SCORES // count)
     width = -(-max(count, least) // CHUNK) * CHUNK
     buffer = np.full((min(size, len(users)), width), -np.inf, np.float32)
-    items = _transposed(right, dense=not sp.issparse(left))
+    items = transposed(right, dense=not sp.issparse(left))
     with tqdm(total=len(users), desc=title, unit=" users", disable=None) as progress:
         for start in range(0, len(users), size):
             part = slice(start, min(start + size, len(users)))
             scores = buffer[: part.stop - start]
-            _score(left[users[part]], items, scores[:, :count])
+            score(left[users[part]], items, scores[:, :count])
             yield part, scores
             progress.update(len(scores))
 
@@ -84,13 +84,15 @@ def table(ranking: Ranking, users: np.ndarray, items: np.ndarray) -> pd.DataFram
     })
 
 
-def _transposed(right: Matrix, dense: bool) -> Matrix:
+def transposed(right: Matrix, dense: bool) -> Matrix:
+    """`right` as `score` wants it: [d, items], for a left that is `dense` or sparse."""
     if sp.issparse(right):
         return right.T.tocsr()
     return np.asarray(right).T if dense else np.ascontiguousarray(right.T)
 
 
-def _score(left: Matrix, items: Matrix, out: np.ndarray) -> None:
+def score(left: Matrix, items: Matrix, out: np.ndarray) -> None:
+    """left [users, d] @ items [d, items], into `out`."""
     if sp.issparse(left) or sp.issparse(items):
         product = left @ items
         out[:] = product.toarray() if sp.issparse(product) else product
@@ -98,9 +100,9 @@ def _score(left: Matrix, items: Matrix, out: np.ndarray) -> None:
         np.matmul(left, items, out=out)
 
 
-def _top(scores: torch.Tensor, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Places and scores of the k best of each row of `scores` [users, chunks * CHUNK]."""
-    chunks = scores.view(len(scores), -1, CHUNK)
+def top(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Places and scores [users, k] of the k best of each row of `scores` [users, chunks * CHUNK] float32."""
+    chunks = torch.from_numpy(scores).view(len(scores), -1, CHUNK)
     best = _first(chunks.amax(2), min(k, chunks.shape[1])).sort(1).values
     candidates = torch.take_along_dim(chunks, best[:, :, None], 1).flatten(1)
     place = _first(candidates, k)

@@ -49,6 +49,10 @@ class Sparse(nn.Module):
         super().__init__()
         layer = nn.Linear(matrix.shape[1], width)
         self.weight, self.bias = nn.Parameter(layer.weight.detach().T.contiguous()), layer.bias
+        self.read(matrix)
+
+    def read(self, matrix: sp.csr_matrix) -> None:
+        """Rows are rows of this matrix from now on: another one with the same columns, as for users who are new."""
         self.register_buffer("indptr", torch.from_numpy(matrix.indptr).long(), persistent=False)
         self.register_buffer("indices", torch.from_numpy(matrix.indices).long(), persistent=False)
         self.register_buffer("data", torch.from_numpy(matrix.data).float(), persistent=False)

@@ -1,0 +1,67 @@
+"""Write the service's catalogue and an index of nearest neighbours of each model; measure recall and size."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from retrieval import histories, matrices
+from retrieval.params import NotNegative, Section
+from retrieval.serving import catalogue, space
+from retrieval.serving.indexes import INDEXES, Faiss, Indexes, has_index
+from retrieval.serving.recommender import Recommender
+from retrieval.stage import folder, run, sha256, write_json
+
+K = 10  # items a list, where recall is measured
+
+
+class Params(Section):
+    """What `index` reads of params.yaml."""
+
+    seed: NotNegative
+    index: Indexes
+
+
+def main(params: Params, prepared: Path, features: Path, models: Path, out: Path, metrics: Path) -> None:
+    """data/prepared, data/features, models -> models/catalogue, metrics/index.json."""
+    data = histories.load(features)
+    rng = np.random.default_rng(params.seed)
+    users = np.sort(rng.permutation(len(data.user_ids))[: params.index.users])
+    results = {}
+    with folder(out) as aside:
+        catalogue.write(aside, data, pq.read_table(prepared / "items.parquet"))
+        known = catalogue.load(aside)
+        for card in sorted(models.glob("[!.]*/card.json")):
+            model = matrices.load(card.parent)
+            if has_index(model):
+                path = aside / "indexes" / model.name
+                path.mkdir(parents=True)
+                results[model.name] = _build(path, card.parent, model, known, users, params.index)
+    write_json(metrics, results)
+
+
+def _build(
+    path: Path, source: Path, model: matrices.Model, known: catalogue.Catalogue, users: np.ndarray, options: Indexes
+) -> dict[str, dict[str, float]]:
+    """Every index of a model and its card; recall of the lists that users are given, and the size of the file."""
+    fitted = space.fit(model.left, np.asarray(model.right))
+    space.save(path / "space.npz", fitted)
+    points, results = fitted.items(np.asarray(model.right)), {}
+    exact = Recommender(source, model, known, None)
+    for kind, build in INDEXES.items():
+        file = path / f"{kind}.faiss"
+        build(points, options, file)
+        near = Recommender(source, model, known, (fitted, Faiss(file)))
+        shared = [len(np.intersect1d(*(_items(side, user, known) for side in (exact, near)))) for user in users]
+        results[kind] = {f"recall@{K}": float(np.mean(shared) / K), "megabytes": file.stat().st_size / 1e6}
+    files = {file.name: sha256(file) for file in sorted(path.iterdir())}
+    write_json(path / "index.json", {"params": options.model_dump(), "model": model.card["files"], "files": files})
+    return results
+
+
+def _items(recommender: Recommender, user: int, known: catalogue.Catalogue) -> np.ndarray:
+    return recommender.best(recommender.model.left[[user]], known.history(user)[0], K)[0]
+
+
+if __name__ == "__main__":
+    run(main)

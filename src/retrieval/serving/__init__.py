@@ -1,0 +1,1 @@
+"""Recommendations over HTTP: model folders in, answers out."""

@@ -1,0 +1,66 @@
+"""The application: the routes over a service that is loaded before the first request."""
+
+import asyncio
+import gc
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+
+from retrieval.errors import Problem
+from retrieval.serving.middleware import Guard, log_to_stderr
+from retrieval.serving.routes import router
+from retrieval.serving.service import Service
+from retrieval.serving.settings import Settings
+
+log = logging.getLogger("retrieval.service")
+
+
+def create(settings: Settings) -> FastAPI:
+    """The application. Models that are not fit to be served end the process with one line of log."""
+    log_to_stderr()
+    try:
+        service = Service(settings)
+    except Problem as problem:
+        log.critical("not started: %s", problem)
+        sys.exit(1)
+    gc.collect()
+    gc.freeze()  # what is loaded now stays: no later collection walks through it
+    app = FastAPI(title="Recommendations", version="1", description=settings.__doc__ or "", lifespan=_lifespan)
+    app.state.service = service
+    app.add_middleware(Guard, body=settings.body, timeout=settings.timeout)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.include_router(router)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """SIGHUP reloads the models."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    def on_hangup() -> None:
+        task = asyncio.get_running_loop().create_task(_reload(app.state.service))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, on_hangup)
+    yield
+
+
+async def _reload(service: Service) -> None:
+    try:
+        log.info("reloaded" if await service.reload() else "reloaded: nothing new")
+    except Problem as problem:
+        log.error("not reloaded: %s", problem)
+
+
+async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+    """Where and why, without the input, which may hold what JSON cannot."""
+    reasons = [{key: one[key] for key in ("loc", "msg", "type")} for one in error.errors()]
+    return JSONResponse({"detail": reasons}, 422)
