@@ -77,7 +77,7 @@ def world(seed: int = 0) -> Features:
         np.eye(USER_COLUMNS, dtype=np.float32)[rng.integers(0, 4, (USERS, 4)) * 4 + np.arange(4)].sum(1)
     )
     items = sp.random(ITEMS, ITEM_COLUMNS, 8 / ITEM_COLUMNS, "csr", np.float32, rng, np.ones)
-    return Features(histories, users, items, np.arange(USERS), np.arange(ITEMS), {"moment": len(item)})
+    return Features(histories, users, items, np.arange(USERS), np.arange(ITEMS), {"split": "leave-last", "moment": len(item)})
 
 
 def ours(features: Features, count: int) -> float:

@@ -21,14 +21,19 @@ class Params(Section):
 def main(params: Params, prepared: Path, out: Path) -> None:
     """data/prepared -> data/features."""
     train = pq.read_table(prepared / "train.parquet")
-    users = pq.read_table(prepared / "users.parquet") if (prepared / "users.parquet").exists() else None
+    users = pq.read_table(prepared / "users.parquet")
     items = decade(pq.read_table(prepared / "items.parquet"))
     stats = json.loads((prepared / "stats.json").read_text(encoding="utf-8"))
     columns = params.columns
     user_ids, item_ids = (np.unique(np.asarray(train[key])) for key in ("user_id", "item_id"))
     user_matrix, user_columns = encode(user_ids, users, "user_id", columns.user, columns.multiple)
     item_matrix, item_columns = encode(item_ids, items, "item_id", columns.item, columns.multiple)
-    spec = {"moment": stats["moment"], "user_columns": user_columns, "item_columns": item_columns}
+    spec = {
+        "split": stats["split"],
+        "moment": stats["moment"],
+        "user_columns": user_columns,
+        "item_columns": item_columns,
+    }
     histories = from_rows(train, user_ids, item_ids)
     with folder(out) as aside:
         save(aside, Features(histories, user_matrix, item_matrix, user_ids, item_ids, spec))

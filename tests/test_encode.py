@@ -30,8 +30,8 @@ def test_numbers_and_rows_of_unknown_ids():
     assert matrix.toarray().tolist() == [[0], [1], [0], [0]]
 
 
-def test_no_table_gives_no_columns():
-    matrix, blocks = encode(IDS, None, "user_id", ["age"], [])
+def test_an_empty_table_gives_no_columns():
+    matrix, blocks = encode(IDS, pa.table({"user_id": pa.array([], pa.int64())}), "user_id", ["age"], [])
     assert matrix.shape == (4, 0)
     assert blocks == {}
 

@@ -25,7 +25,13 @@ def features_of(sequences: list[list[int]], items: int, days: list[list[float]] 
     users = sp.csr_matrix(np.eye(2, dtype=np.float32)[np.arange(len(sequences)) % 2])
     item = np.arange(items)
     columns = np.stack([item % 2 == 0, item % 2 == 1, item % 3 == 0], 1).astype(np.float32)
-    spec = {"moment": int(time.max(initial=0)) + DAY, "data": "", "user_columns": {}, "item_columns": {}}
+    spec = {
+        "split": "leave-last",
+        "moment": int(time.max(initial=0)) + DAY,
+        "data": "",
+        "user_columns": {},
+        "item_columns": {},
+    }
     return Features(histories, users, sp.csr_matrix(columns), np.arange(len(sequences)), np.arange(items), spec)
 
 

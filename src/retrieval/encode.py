@@ -34,7 +34,7 @@ def decade(items: pa.Table) -> pa.Table:
 
 
 def encode(
-    ids: np.ndarray, table: pa.Table | None, key: str, columns: Sequence[str], multiple: Sequence[str]
+    ids: np.ndarray, table: pa.Table, key: str, columns: Sequence[str], multiple: Sequence[str]
 ) -> tuple[sp.csr_matrix, Blocks]:
     """One row an id and one column a value: 1 where the id's row in `table` has the value.
 
@@ -43,12 +43,11 @@ def encode(
     """
     blocks: Blocks = {}
     parts = [sp.csr_matrix((len(ids), 0), dtype=np.float32)]
-    if table is not None:
-        table = table.filter(pa.array(np.isin(np.asarray(table[key]), ids)))
-        row = np.searchsorted(ids, np.asarray(table[key]))
-        for column in (c for c in columns if c in table.column_names):
-            matrix, blocks[column] = _column(table[column], row, len(ids), column in multiple)
-            parts.append(matrix)
+    table = table.filter(pa.array(np.isin(np.asarray(table[key]), ids)))
+    row = np.searchsorted(ids, np.asarray(table[key]))
+    for column in (c for c in columns if c in table.column_names):
+        matrix, blocks[column] = _column(table[column], row, len(ids), column in multiple)
+        parts.append(matrix)
     return sp.csr_matrix(sp.hstack(parts, format="csr", dtype=np.float32)), blocks
 
 

@@ -55,8 +55,8 @@ class Features:
 
     users [users, columns] and items [items, columns] CSR float32 of one-hot and multi-hot columns; user_ids and
     item_ids int64, ascending, in the order of the rows; spec: the values of the one-hot columns by column of the table
-    ("user_columns", "item_columns": {column: [value, ...]}), "moment": seconds since 1970 at which the test period
-    begins, and, once saved, "data": a hash of all that was saved.
+    ("user_columns", "item_columns": {column: [value, ...]}), "split": days or leave-last, "moment": seconds since 1970
+    at which the test period begins, and, once saved, "data": a hash of all that was saved.
     """
 
     histories: Histories

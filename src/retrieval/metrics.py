@@ -138,8 +138,9 @@ def diversity(lists: Lists) -> np.ndarray:
     length = lists.filled.sum(axis=1)
     ones = np.ones(length.sum(), dtype=np.float32)
     features = lists.catalogue.features.astype(bool).astype(np.float32)
-    chosen = sp.csr_matrix((ones, lists.items[lists.filled], np.append(0, np.cumsum(length))),
-                           shape=(len(length), features.shape[0]))
+    chosen = sp.csr_matrix(
+        (ones, lists.items[lists.filled], np.append(0, np.cumsum(length))), shape=(len(length), features.shape[0])
+    )
     counts = chosen @ features
     total = length * np.asarray(counts.sum(axis=1)).ravel() - np.asarray(counts.multiply(counts).sum(axis=1)).ravel()
     return total.astype(np.float64) / np.maximum(length * (length - 1) / 2, 1)

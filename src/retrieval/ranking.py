@@ -76,12 +76,14 @@ def table(ranking: Ranking, users: np.ndarray, items: np.ndarray) -> pd.DataFram
     `users` [U] and `items` [N] are the ids of the ranking's rows and of the item matrix's.
     """
     row, place = np.nonzero(ranking.items >= 0)
-    return pd.DataFrame({
-        "user_id": users[row],
-        "item_id": items[ranking.items[row, place]],
-        "score": ranking.scores[row, place],
-        "rank": place + 1,
-    })
+    return pd.DataFrame(
+        {
+            "user_id": users[row],
+            "item_id": items[ranking.items[row, place]],
+            "score": ranking.scores[row, place],
+            "rank": place + 1,
+        }
+    )
 
 
 def transposed(right: Matrix, dense: bool) -> Matrix:

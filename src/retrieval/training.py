@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -24,6 +24,7 @@ from retrieval.params import NotNegative, Positive, Section, Share
 
 CHUNK = 2**21  # scores in memory at once
 DAY = 24 * 60 * 60
+LEAST = 3  # items of a user whose last one may be held out
 History = list[dict[str, float]]
 
 
@@ -34,13 +35,16 @@ class Train(Section):
     history, as in the notebook). batch: targets a step. learning_rate, weight_decay: of AdamW. warmup: share of the
     steps over which the learning rate rises; schedule: whether it falls after that. clip: norm of the gradient at
     most. average: how slowly the moving average of the weights, which is the result, follows them; 0 for none.
-    recency: days after which an item's chance to be a target has halved; 0 for none. holdout: share of the users
-    whose last item is kept to validate on; patience: epochs without a better validation after which training stops
-    and goes back to the best, 0 for never (and no item is kept).
+    recency: days after which an item's chance to be a target has halved; 0 for none; auto is 30 where the last days
+    are the test. holdout: share of the users whose last item is kept to validate on; patience: epochs without a better
+    validation after which training stops and goes back to the best, 0 for never (and no item is kept). epochs: at most.
+
+    auto epochs and patience: validation takes about 500 users to tell epochs apart. Where the holdout has as many,
+    training stops after 6 epochs without a better one or 6,000 steps; with fewer it runs 24 epochs, on everything.
     """
 
     targets: Literal["sequence", "one"]
-    epochs: Positive
+    epochs: Positive | Literal["auto"]
     batch: Positive
     learning_rate: Annotated[float, Field(gt=0)]
     weight_decay: Annotated[float, Field(ge=0)]
@@ -48,9 +52,20 @@ class Train(Section):
     schedule: Literal["constant", "cosine"]
     clip: Annotated[float, Field(gt=0)]
     average: Annotated[float, Field(ge=0, lt=1)]
-    recency: Annotated[float, Field(ge=0)]
+    recency: Annotated[float, Field(ge=0)] | Literal["auto"]
     holdout: Annotated[float, Field(gt=0, lt=1)]
-    patience: NotNegative
+    patience: NotNegative | Literal["auto"]
+
+    def settled(self, features: Features) -> "Train":
+        """These options with a number for every `auto`."""
+        histories = features.histories
+        recency = (30.0 if features.spec["split"] == "days" else 0.0) if self.recency == "auto" else self.recency
+        validated = self.holdout * int((np.diff(histories.indptr) >= LEAST).sum()) >= 500
+        patience = (6 if validated else 0) if self.patience == "auto" else self.patience
+        steps = _chance(features, recency).sum().item() / self.batch
+        several = min(100, max(4, math.ceil(6_000 / steps)))
+        epochs = (several if patience else 24) if self.epochs == "auto" else self.epochs
+        return self.model_copy(update={"recency": recency, "patience": patience, "epochs": epochs})
 
 
 def fit(
@@ -66,6 +81,7 @@ def fit(
 
     Every epoch draws from a generator of its own, made of the seed and the epoch's number, and dropout likewise.
     """
+    options = options.settled(features)
     sampler = _sampler(features, model.length, negatives.exclude_seen, options, seed)
     frequency = _frequency(features).to(model.device)
     optimizer = _optimizer(model, options)
@@ -95,7 +111,7 @@ def fit(
             bar.set_postfix(loss=f"{total / count:.4f}", refresh=False)
         history.append({"epoch": epoch, "loss": total / count})
         if options.patience:
-            history[-1]["validation"] = validate(average.module, sampler, loss)
+            history[-1]["validation"] = validate(average.module, sampler)
             if _best(history) == epoch:
                 best.load_state_dict(average.module.state_dict())
         if checkpoint:
@@ -104,8 +120,8 @@ def fit(
 
 
 def _best(history: History) -> int:
-    """The epoch of the lowest validation, the first of equals."""
-    return int(min(history, key=lambda line: line["validation"])["epoch"])
+    """The epoch of the highest validation, the first of equals."""
+    return int(max(history, key=lambda line: line["validation"])["epoch"])
 
 
 def backward(model: DSSM, compared: Catalogue | Sample, loss: Loss) -> float:
@@ -118,7 +134,8 @@ def backward(model: DSSM, compared: Catalogue | Sample, loss: Loss) -> float:
     columns = model.columns(model.users(compared.batch, vectors), vectors, compared.items)
     left, right = (column.detach().requires_grad_() for column in columns)
     total = 0.0
-    for value in _chunks(left, right, compared, loss):
+    for part in _parts(len(left), len(compared)):
+        value = loss(*compared.scores(left, right, part)) * ((part.stop - part.start) / len(left))
         value.backward()
         total += value.item()
     torch.autograd.backward(columns, [left.grad, right.grad])
@@ -126,25 +143,24 @@ def backward(model: DSSM, compared: Catalogue | Sample, loss: Loss) -> float:
 
 
 @torch.no_grad()
-def validate(model: DSSM, sampler: Sampler, loss: Loss) -> float:
-    """Mean loss of the held-out targets against the whole catalogue."""
+def validate(model: DSSM, sampler: Sampler) -> float:
+    """Mean reciprocal rank of the held-out targets among the items that their users have not watched."""
     model.eval()
     items = torch.arange(model.count, device=model.device)
-    vectors, total, count = model.items(items), 0.0, 0
+    vectors, ranks = model.items(items), []
     for held in sampler.validation():
-        batch = held.to(model.device)
-        left, right = model.columns(model.users(batch, vectors), vectors, items)
-        value = sum(part.item() for part in _chunks(left, right, Catalogue(batch, model.count), loss))
-        total, count = total + value * len(batch.target), count + len(batch.target)
-    return total / count
+        compared = Catalogue(held.to(model.device), model.count)
+        left, right = model.columns(model.users(compared.batch, vectors), vectors, items)
+        for part in _parts(len(left), len(compared)):
+            positive, others, mask = compared.scores(left, right, part)
+            ranks.append(1 + (mask & (others >= positive[:, None])).sum(1))
+    return (1 / torch.cat(ranks)).mean().item()
 
 
-def _chunks(left: Tensor, right: Tensor, compared: Catalogue | Sample, loss: Loss) -> Iterator[Tensor]:
-    """The shares of the batch's mean loss, a chunk of its targets at a time."""
-    targets, rows = len(left), max(1, CHUNK // len(compared))
-    for first in range(0, targets, rows):
-        part = slice(first, min(first + rows, targets))
-        yield loss(*compared.scores(left, right, part)) * ((part.stop - part.start) / targets)
+def _parts(targets: int, negatives: int) -> list[slice]:
+    """Slices of the targets with at most CHUNK scores each."""
+    rows = max(1, CHUNK // negatives)
+    return [slice(first, min(first + rows, targets)) for first in range(0, targets, rows)]
 
 
 def _sampler(features: Features, length: int, exclude_seen: bool, options: Train, seed: int) -> Sampler:
@@ -152,14 +168,16 @@ def _sampler(features: Features, length: int, exclude_seen: bool, options: Train
     size = torch.from_numpy(np.diff(histories.indptr))
     held = torch.zeros(len(size), dtype=torch.bool)
     if options.patience:  # of users who keep something to be read
-        users = torch.where(size > 2)[0]
+        users = torch.where(size >= LEAST)[0]
         chosen = torch.randperm(len(users), generator=Generator().manual_seed(seed))
         held[users[chosen[: math.ceil(options.holdout * len(users))]]] = True
-    chance = torch.ones(len(histories.item))
-    if options.recency:
-        age = (features.spec["moment"] - torch.from_numpy(histories.time)).clamp(min=0) / DAY
-        chance = torch.exp2(-age / options.recency)
-    return Sampler(histories, length, options.batch, held, chance, exclude_seen)
+    return Sampler(histories, length, options.batch, held, _chance(features, options.recency), exclude_seen)
+
+
+def _chance(features: Features, recency: float) -> Tensor:
+    """[n] each interaction's chance to be a target."""
+    age = (features.spec["moment"] - torch.from_numpy(features.histories.time)).clamp(min=0) / DAY
+    return torch.exp2(-age / recency) if recency else torch.ones(len(age))
 
 
 def _frequency(features: Features) -> Tensor:

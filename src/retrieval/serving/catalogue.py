@@ -56,7 +56,7 @@ class Catalogue:
     def history(self, user: int) -> tuple[np.ndarray, np.ndarray]:
         """Rows of the items that the user in row `user` watched in train, in time order, and the seconds since 1970."""
         part = slice(self.indptr[user], self.indptr[user + 1])
-        return np.asarray(self.item[part]), np.asarray(self.time[part])
+        return np.array(self.item[part]), np.array(self.time[part])
 
     def demographics(self, user: int) -> dict[str, str]:
         """The values of the user's columns, by column."""
