@@ -45,7 +45,11 @@ def read(kind: type[P], path: Path = PATH, everything: bool = False) -> P:
 
     Raises `Problem` with one line that names the file, the key, the value and what was expected.
     """
-    values = load(path)
+    return validate(kind, load(path), path, everything)
+
+
+def validate(kind: type[P], values: dict[str, Any], path: Path = PATH, everything: bool = False) -> P:
+    """As `read`, of values that were loaded from `path`."""
     try:
         return kind.model_validate({name: values[name] for name in values if everything or name in kind.model_fields})
     except ValidationError as error:

@@ -1,0 +1,91 @@
+"""What two revisions differ in: metrics, parameters, plots and pictures, as DVC tells it."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from retrieval.experiments.repository import call, dvc_json
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A plot that DVC defines: `lines[field][revision]` are its points, x and y; a plot of one line has one field."""
+
+    name: str
+    title: str
+    x: str
+    y: str
+    lines: dict[str, dict[str, tuple[list[float], list[float]]]]
+
+    @property
+    def changed(self) -> bool:
+        """Some line is not the same in all revisions."""
+        return any(len({repr(points) for points in each.values()}) > 1 for each in self.lines.values())
+
+
+@dataclass(frozen=True)
+class Change:
+    """What differs between the revisions `base` and `head`.
+
+    metrics: model -> metric -> value in each; params: name -> value in each; pictures: file -> bytes in each.
+    """
+
+    base: str
+    head: str
+    metrics: dict[str, dict[str, tuple[float | None, float | None]]]
+    params: dict[str, tuple[Any, Any]]
+    plots: list[Plot]
+    pictures: dict[str, dict[str, bytes]]
+
+
+def compare(base: str, head: str | None) -> Change:
+    """What DVC says of the two revisions; raises `Problem` if there is no such revision."""
+    revisions = [base, *([head] if head else [])]
+    for each in revisions:
+        call("git", "rev-parse", "--verify", "--quiet", f"{each}^{{commit}}")
+    metrics: dict[str, dict[str, tuple[float | None, float | None]]] = {}
+    for file in dvc_json("metrics", "diff", "--all", *revisions).values():
+        for name, each in file.items():
+            model, metric = name.split(".", 1)
+            metrics.setdefault(model, {})[metric] = (each.get("old"), each.get("new"))
+    params = {
+        name: (each.get("old"), each.get("new"))
+        for file in dvc_json("params", "diff", *revisions).values()
+        for name, each in file.items()
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        drawn = dvc_json("plots", "diff", *revisions, "--split", "--out", folder)["data"]
+        head = head or "workspace"
+        pictures = {
+            name: {each["revisions"][0]: Path(each["url"]).read_bytes() for each in parts}
+            for name, parts in drawn.items()
+            if parts and parts[0]["type"] == "image"
+        }
+    plots = [_plot(name, parts[0]) for name, parts in drawn.items() if parts and parts[0]["type"] == "vega"]
+    return Change(base, head, metrics, params, plots, pictures)
+
+
+def _plot(name: str, part: dict[str, Any]) -> Plot:
+    anchors = part["anchor_definitions"]
+    encoding = _encoding(part["content"])
+    x, y = (encoding[axis]["field"] for axis in ("x", "y"))
+    lines: dict[str, dict[str, tuple[list[float], list[float]]]] = {}
+    for row in anchors["<DVC_METRIC_DATA>"]:
+        xs, ys = lines.setdefault(row.get("field", y), {}).setdefault(row["rev"], ([], []))
+        xs.append(row[x])
+        ys.append(row[y])
+    title, x_label, y_label = (anchors[f"<DVC_METRIC_{key}>"] for key in ("TITLE", "X_LABEL", "Y_LABEL"))
+    return Plot(name, title, x_label, y_label, lines)
+
+
+def _encoding(content: Any) -> dict[str, Any]:
+    """The first Vega-Lite encoding of x and y, wherever the template has it; empty if there is none."""
+    if isinstance(content, dict):
+        encoding = content.get("encoding", {})
+        if "field" in encoding.get("x", {}) and "field" in encoding.get("y", {}):
+            return encoding
+        content = list(content.values())
+    if isinstance(content, list):
+        return next((found for each in content if (found := _encoding(each))), {})
+    return {}

@@ -1,0 +1,122 @@
+"""Train the towers with several seeds, on the same data: mean and deviation of the metrics, and a paired comparison.
+
+The comparison is with another model or experiment, user by user: each user's metric is averaged over the seeds, and
+the mean difference gets a 95 % interval by bootstrap over users (Efron 1979), as intervals of the table do.
+"""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from tabulate import tabulate
+
+import evaluate
+import train_dssm
+from retrieval import histories, matrices
+from retrieval.errors import Problem, choices
+from retrieval.evaluation import Exam, assess, prepare_exam
+from retrieval.experiments.repository import call, command
+from retrieval.intervals import bootstrap
+from retrieval.params import PATH, load, read, validate
+
+PREPARED, FEATURES, MODELS = Path("data/prepared"), Path("data/features"), Path("models")
+
+
+def main() -> None:
+    """Print a line a metric."""
+    parser = argparse.ArgumentParser(prog="seeds", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument(
+        "-n", "--seeds", type=int, default=5, help="how many: the one of params.yaml and those after it"
+    )
+    parser.add_argument("-S", "--set-param", action="append", default=[], metavar="KEY=VALUE", help="as in dvc exp run")
+    parser.add_argument(
+        "--against", metavar="NAME", help="a model of models/, or an experiment or revision with its DSSM"
+    )
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    options = parser.parse_args()
+    if options.seeds < 1:
+        raise Problem(f"--seeds: {options.seeds} is not valid: expected 1 or more")
+    settings = read(evaluate.Params)
+    params = validate(train_dssm.Params, _set(load(PATH), options.set_param))
+    exam = prepare_exam(PREPARED, histories.load(FEATURES), settings.evaluate, settings.seed)
+    with tempfile.TemporaryDirectory() as folder:
+        other = _judge(_fetch(options.against, Path(folder)), exam, settings) if options.against else None
+        runs = []
+        for seed in range(params.seed, params.seed + options.seeds):
+            out = Path(folder) / f"dssm-{seed}"
+            train_dssm.main(params.model_copy(update={"seed": seed}), FEATURES, out)
+            runs.append(_judge(out, exam, settings))
+    report = summarise(runs, other, settings.evaluate.resamples, settings.seed)
+    print(json.dumps(report, indent=2) if options.json else render(report, options.against))
+
+
+def summarise(
+    runs: list[dict[str, np.ndarray]], other: dict[str, np.ndarray] | None, resamples: int, seed: int
+) -> dict[str, dict[str, float]]:
+    """metric -> mean, deviation (of the sample) over the runs, and, against `other`, difference, low, high and
+    p_not_better, the share of the bootstrap samples in which the runs are no better. Values are arrays [users]."""
+    report = {}
+    for name in runs[0]:
+        means = np.array([run[name].mean() for run in runs])
+        line = {"mean": float(means.mean()), "deviation": float(means.std(ddof=1)) if len(runs) > 1 else 0.0}
+        if other is not None and other[name].ndim:
+            gaps = np.mean([run[name] for run in runs], axis=0) - other[name]
+            drawn = bootstrap(gaps[:, None], resamples, np.random.default_rng(seed))[:, 0]
+            low, high = np.quantile(drawn, [0.025, 0.975])
+            line |= {"difference": float(gaps.mean()), "low": float(low), "high": float(high)}
+            line["p_not_better"] = float(np.mean(drawn <= 0))
+        report[name] = line
+    return report
+
+
+def render(report: dict[str, dict[str, float]], against: str | None) -> str:
+    """As a table."""
+    lines = []
+    for name, line in report.items():
+        cells = [name, f"{line['mean']:.4f}", f"{line['deviation']:.4f}"]
+        if "difference" in line:
+            cells += [
+                f"{line['difference']:+.4f}",
+                f"{line['low']:+.4f} to {line['high']:+.4f}",
+                f"{line['p_not_better']:.3f}",
+            ]
+        lines.append(cells)
+    headers = ["metric", "mean", "deviation", *([f"less {against}", "95 %", "p (no better)"] if against else [])]
+    return tabulate(lines, headers, "simple", disable_numparse=True)
+
+
+def _judge(path: Path, exam: Exam, settings: evaluate.Params) -> dict[str, np.ndarray]:
+    """Metric -> a value a user."""
+    return assess(matrices.load(path), exam, settings.evaluate).values
+
+
+def _fetch(name: str, folder: Path) -> Path:
+    """The folder of a model: one of models/, or the DSSM of an experiment or revision, out of DVC's cache."""
+    if (MODELS / name / "card.json").exists():
+        return MODELS / name
+    call("dvc", "get", ".", str(MODELS / "dssm"), "--rev", name, "--out", str(folder / "against"))
+    return folder / "against"
+
+
+def _set(values: dict[str, Any], changes: list[str]) -> dict[str, Any]:
+    """The parameters with KEY=VALUE set; only of the towers, as the data and the other models stay as they are."""
+    for change in changes:
+        key, _, value = change.partition("=")
+        *sections, name = key.split(".")
+        if key.split(".")[0] not in train_dssm.Params.model_fields:
+            raise Problem(f"-S {change}: is no parameter of train_dssm; {choices(key, train_dssm.Params.model_fields)}")
+        section = values
+        for each in sections:
+            section = section.get(each) or {}
+        if name not in section:
+            raise Problem(f"-S {change}: there is no such key; {choices(name, section)}")
+        section[name] = yaml.safe_load(value)
+    return values
+
+
+if __name__ == "__main__":
+    command(main)
