@@ -47,7 +47,7 @@ def test_a_sample_scores_the_items_that_were_drawn(kind, tied):
     given, generator = batch(), torch.Generator().manual_seed(3)
     options = Negatives(kind=kind, count=7, logq=False, exclude_seen=True)
     drawn, _ = SAMPLERS[kind](given.target, EVEN, 7, torch.Generator().manual_seed(3))
-    compared = comparison(given, LOSSES["bpr"], options, EVEN, tied, generator)
+    compared = comparison(given, LOSSES["bpr"], options, EVEN, tied, None, generator)
     left, right = torch.randn(len(given.target), 4), torch.randn(6, 4)
     part = slice(2, 7)
     positive, negatives, mask = compared.scores(left, right[compared.items], part)
@@ -66,7 +66,7 @@ def test_the_catalogue_holds_all_but_target_and_seen():
     for exclude in (True, False):
         given = batch(exclude)
         left, right = torch.randn(len(given.target), 4), torch.randn(6, 4)
-        positive, negatives, mask = Catalogue(given, 6).scores(left, right, slice(3, 8))
+        positive, negatives, mask = Catalogue(given, 6, None).scores(left, right, slice(3, 8))
         assert torch.allclose(positive, (left @ right.T).gather(1, given.target[:, None])[3:8, 0], atol=1e-5)
         assert torch.allclose(negatives, (left @ right.T)[3:8])
         for i in range(3, 8):
@@ -78,6 +78,6 @@ def test_only_a_loss_that_estimates_a_sum_is_corrected():
     options = Negatives(kind="uniform", count=4, logq=True, exclude_seen=True)
     given, left, right = batch(), torch.zeros(8, 4), torch.zeros(6, 4)
     for name, correction in (("sampled_softmax", 4 / 6), ("bpr", 1.0), ("gbce", 1.0)):
-        compared = comparison(given, LOSSES[name], options, EVEN, True, torch.Generator().manual_seed(0))
+        compared = comparison(given, LOSSES[name], options, EVEN, True, None, torch.Generator().manual_seed(0))
         _, negatives, _ = compared.scores(left, right[compared.items], slice(0, 8))
         assert torch.allclose(negatives.exp(), torch.tensor(1 / correction))

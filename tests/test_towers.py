@@ -18,6 +18,7 @@ from retrieval.negatives import Negatives, comparison
 from retrieval.scoring import SCORES
 from retrieval.towers import ITEMS, Sparse, Towers
 from retrieval.training import backward
+from retrieval.trend import Trend
 
 FEATURES = features_of([[0, 1, 2, 3], [4, 2], [5, 0, 1], [3, 4, 5, 0, 2]], 6)
 TOWERS = Towers(
@@ -30,7 +31,8 @@ def model(seed: int = 0, features=FEATURES, **settings) -> DSSM:
     towers = TOWERS.model_copy(update={k: settings.pop(k) for k in list(settings) if k in Towers.model_fields})
     keys = {"architecture": "mlp", "history": "bag", "item": "both", "normalize": False, "score": "auto"}
     torch.manual_seed(seed)
-    return DSSM(features, Model(**{**keys, "loss": "softmax", **settings}, towers=towers))
+    trend = Trend(enabled=settings.pop("trend", "auto"), windows=[1, 7], mix=[0.5, 0.25], slope=2.0)
+    return DSSM(features, Model(**{**keys, "loss": "softmax", **settings}, towers=towers, trend=trend))
 
 
 def batch(mode: str = "sequence", features=FEATURES) -> Batch:
@@ -51,7 +53,7 @@ def test_every_parameter_gets_a_gradient(architecture, history, item, tied):
     generator = torch.Generator().manual_seed(0)
     options = Negatives(kind="uniform", count=3, logq=True, exclude_seen=True)
     loss = make("softmax", Losses(margin=0.4, ccl_margin=0.4, ccl_weight=10.0, gbce_t=0.75), 3, net.count)
-    compared = comparison(batch(), loss, options, torch.full((net.count,), 1 / net.count), tied, generator)
+    compared = comparison(batch(), loss, options, torch.full((net.count,), 1 / net.count), tied, None, generator)
     backward(net, compared, loss)
     for name, parameter in net.named_parameters():
         assert parameter.grad is not None, name

@@ -84,7 +84,7 @@ def test_chunks_change_nothing(loss, kind, monkeypatch):
         bound = make(loss, OPTIONS, 8, net.count)
         options = Negatives(kind=kind, count=8, logq=True, exclude_seen=True)
         even = torch.full((net.count,), 1 / net.count)
-        compared = comparison(batch(), bound, options, even, True, torch.Generator().manual_seed(0))
+        compared = comparison(batch(), bound, options, even, True, None, torch.Generator().manual_seed(0))
         value = backward(net, compared, bound)
         gradients.append([torch.tensor(value), *(p.grad for p in net.parameters() if p.grad is not None)])
     for whole, parts in zip(*gradients, strict=True):
@@ -139,10 +139,10 @@ def test_without_patience_nothing_is_held_out():
 
 
 def test_recency_halves_the_chance_with_the_days():
-    features = features_of([[0, 1, 2]], 3, [[0, 10, 20]])  # the moment is day 21
+    features = features_of([[0, 1, 2]], 3, [[0, 10, 20]])  # the moment is the end of day 20
     chance = training._sampler(features, 5, True, TRAIN.model_copy(update={"recency": 10}), 1).chance
-    assert chance.tolist() == pytest.approx([2**-2.1, 2**-1.1, 2**-0.1])
-    assert features.spec["moment"] == 21 * DAY
+    assert features.spec["moment"] == 21 * DAY - 1
+    assert chance.tolist() == pytest.approx([2**-2.1, 2**-1.1, 2**-0.1], rel=1e-5)
 
 
 def test_the_average_follows_the_weights():

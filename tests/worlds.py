@@ -27,7 +27,7 @@ def features_of(sequences: list[list[int]], items: int, days: list[list[float]] 
     columns = np.stack([item % 2 == 0, item % 2 == 1, item % 3 == 0], 1).astype(np.float32)
     spec = {
         "split": "leave-last",
-        "moment": int(time.max(initial=0)) + DAY,
+        "moment": int(time.max(initial=0)) + DAY - 1,
         "data": "",
         "user_columns": {},
         "item_columns": {},

@@ -19,6 +19,7 @@ from retrieval.losses import LOSSES
 from retrieval.params import Section, one_of
 from retrieval.scoring import SCORES
 from retrieval.towers import ITEMS, ItemTower, Towers, UserTower, embedding
+from retrieval.trend import Prior, Trend
 
 
 class Model(Section):
@@ -31,6 +32,7 @@ class Model(Section):
     score: Annotated[str, one_of(["auto"], SCORES)]
     loss: Annotated[str, one_of(LOSSES)]
     towers: Towers
+    trend: Trend
 
     @property
     def scored_by(self) -> str:
@@ -66,7 +68,8 @@ class DSSM(nn.Module):
         self.log_temperature = nn.Parameter(temperature, requires_grad=scaled and options.learn_temperature)
         counts = torch.from_numpy(np.bincount(features.histories.item, minlength=len(features.item_ids)))
         popularity = ((counts + 1) / (counts + 1).sum()).log().float()
-        self.bias = nn.Parameter(popularity) if scaled and options.bias else None
+        self.prior = Prior(features, model.trend) if scaled and model.trend.applies(features) else None
+        self.bias = nn.Parameter(popularity) if scaled and options.bias and self.prior is None else None
 
     @property
     def device(self) -> torch.device:
@@ -106,4 +109,8 @@ class DSSM(nn.Module):
         for batch in Sampler(histories, self.length).whole():
             rows, right = self.columns(self.users(batch.to(self.device), vectors), vectors, items)
             left.append(rows.cpu())
-        return torch.cat(left).numpy(), right.cpu().numpy()
+        users, right = torch.cat(left), right.cpu()
+        if self.prior is not None:
+            users = torch.cat([users, torch.ones_like(users[:, :1])], 1)
+            right = torch.cat([right, self.prior.serving()[:, None]], 1)
+        return users.numpy(), right.numpy()

@@ -9,6 +9,7 @@ from torch import Generator, Tensor
 from retrieval.batches import Batch
 from retrieval.losses import Loss
 from retrieval.params import Positive, Section, one_of
+from retrieval.trend import Prior
 
 # A sampler takes the targets [B], the items' frequency among targets [items], how many to draw, and a generator. It
 # gives items [B, N], or [N] that all targets share, and log(N q) of each: q is its probability in one draw, N q the
@@ -63,10 +64,13 @@ class Negatives(Section):
 
 
 class Catalogue:
-    """A batch's targets against every other item."""
+    """A batch's targets against every other item.
 
-    def __init__(self, batch: Batch, catalogue: int) -> None:
-        self.batch, self.items = batch, torch.arange(catalogue, device=batch.target.device)
+    prior: what each score contains besides left . right, as each target's place [B] in a table [days, items].
+    """
+
+    def __init__(self, batch: Batch, catalogue: int, prior: tuple[Tensor, Tensor] | None) -> None:
+        self.batch, self.items, self.prior = batch, torch.arange(catalogue, device=batch.target.device), prior
 
     def __len__(self) -> int:
         """How many negatives a target has."""
@@ -85,13 +89,26 @@ class Catalogue:
         bounds = torch.tensor([part.start, part.stop], device=target.device)
         first, last = torch.searchsorted(self.batch.seen_row, bounds).tolist()
         mask[self.batch.seen_row[first:last] - part.start, self.batch.seen_item[first:last]] = False
-        return (left[part] * right[target]).sum(1), scores, mask
+        positive = (left[part] * right[target]).sum(1)
+        if self.prior is not None:
+            place, table = self.prior
+            scores = scores + table[place[part]]
+            positive = positive + table[place[part], target]
+        return positive, scores, mask
 
 
 class Sample:
     """A batch's targets against negatives that were drawn; only the items that occur need vectors."""
 
-    def __init__(self, batch: Batch, catalogue: int, drawn: Tensor, expected: Tensor | None, tied: bool) -> None:
+    def __init__(
+        self,
+        batch: Batch,
+        catalogue: int,
+        drawn: Tensor,
+        expected: Tensor | None,
+        tied: bool,
+        prior: tuple[Tensor, Tensor] | None,
+    ) -> None:
         target = batch.target
         own = torch.arange(len(target), device=target.device)[:, None] * catalogue
         seen = batch.seen_row * catalogue + batch.seen_item
@@ -100,6 +117,7 @@ class Sample:
         place = torch.empty(catalogue, dtype=torch.long, device=target.device)
         place[self.items] = torch.arange(len(self.items), device=target.device)
         self.drawn, self.expected = place[drawn], expected
+        self.prior = None if prior is None else (prior[0], prior[1][:, self.items])
         self.batch = batch._replace(target=place[target], item=place[batch.item] if tied else batch.item)
 
     def __len__(self) -> int:
@@ -112,19 +130,31 @@ class Sample:
             negatives = left[part] @ right[self.drawn].T
         else:
             negatives = torch.einsum("be,bne->bn", left[part], right[self.drawn[part]])
+        if self.prior is not None:
+            place, table = self.prior
+            positive = positive + table[place[part], self.batch.target[part]]
+            drawn = self.drawn if self.drawn.ndim == 1 else self.drawn[part]
+            negatives = negatives + table[place[part][:, None], drawn]
         if self.expected is not None:
             negatives = negatives - (self.expected if self.expected.ndim == 1 else self.expected[part])
         return positive, negatives, self.mask[part]
 
 
 def comparison(
-    batch: Batch, loss: Loss, options: Negatives, frequency: Tensor, tied: bool, generator: Generator
+    batch: Batch,
+    loss: Loss,
+    options: Negatives,
+    frequency: Tensor,
+    tied: bool,
+    prior: Prior | None,
+    generator: Generator,
 ) -> Catalogue | Sample:
     """What the loss compares the batch's targets with, on the device of `frequency`. Drawn on the CPU, so that a seed
     means the same on every device. `tied`: the tokens' vectors are needed, too."""
-    device = frequency.device
+    device, count = frequency.device, len(frequency)
+    known = None if prior is None else tuple(part.to(device) for part in prior.at(batch.time))
     if loss.catalogue:
-        return Catalogue(batch.to(device), len(frequency))
+        return Catalogue(batch.to(device), count, known)
     drawn, expected = SAMPLERS[options.kind](batch.target, frequency.cpu(), options.count, generator)
     correction = expected.to(device) if loss.corrected and options.logq else None
-    return Sample(batch.to(device), len(frequency), drawn.to(device), correction, tied)
+    return Sample(batch.to(device), count, drawn.to(device), correction, tied, known)

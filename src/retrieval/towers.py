@@ -47,8 +47,9 @@ class Sparse(nn.Module):
 
     def __init__(self, matrix: sp.csr_matrix, width: int) -> None:
         super().__init__()
-        layer = nn.Linear(matrix.shape[1], width)
-        self.weight, self.bias = nn.Parameter(layer.weight.detach().T.contiguous()), layer.bias
+        bound = max(1, matrix.shape[1]) ** -0.5  # as nn.Linear starts
+        self.weight = nn.Parameter(torch.empty(matrix.shape[1], width).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(width).uniform_(-bound, bound))
         self.read(matrix)
 
     def read(self, matrix: sp.csr_matrix) -> None:

@@ -102,7 +102,7 @@ def fit(
         bar = tqdm(sampler.epoch(options.targets, generator), f"epoch {epoch}/{options.epochs}", steps, disable=None)
         for batch in bar:
             optimizer.zero_grad()
-            compared = comparison(batch, loss, negatives, frequency, model.tied, generator)
+            compared = comparison(batch, loss, negatives, frequency, model.tied, model.prior, generator)
             total, count = total + len(batch.target) * backward(model, compared, loss), count + len(batch.target)
             clip_grad_norm_(model.parameters(), options.clip)
             optimizer.step()
@@ -149,7 +149,8 @@ def validate(model: DSSM, sampler: Sampler) -> float:
     items = torch.arange(model.count, device=model.device)
     vectors, ranks = model.items(items), []
     for held in sampler.validation():
-        compared = Catalogue(held.to(model.device), model.count)
+        known = None if model.prior is None else tuple(part.to(model.device) for part in model.prior.at(held.time))
+        compared = Catalogue(held.to(model.device), model.count, known)
         left, right = model.columns(model.users(compared.batch, vectors), vectors, items)
         for part in _parts(len(left), len(compared)):
             positive, others, mask = compared.scores(left, right, part)

@@ -1,0 +1,72 @@
+"""Trend: how popular each item is at a moment, by the days right before it. What rises now is watched next."""
+
+from functools import lru_cache
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from retrieval.histories import Features
+from retrieval.params import Positive, Section, Share
+
+DAY = 24 * 60 * 60
+
+
+class Trend(Section):
+    """A popularity of the moment that every score contains, so that the towers learn what it does not say.
+
+    enabled: auto is true where the last days are the test; for leave-last the targets of different users lie at
+    different moments. prior(item, moment) = slope x log(1 + sum over windows of mix x a week's count), where a week's
+    count is the interactions in the `windows` days before the moment, times 7 / days. With a trend there is no bias.
+    """
+
+    enabled: bool | Literal["auto"]
+    windows: list[Positive]
+    mix: list[Share]
+    slope: Annotated[float, Field(gt=0)]
+
+    @model_validator(mode="after")
+    def _one_share_a_window(self) -> "Trend":
+        if len(self.windows) != len(self.mix) or not self.windows:
+            raise ValueError(f"mix has {len(self.mix)} shares for {len(self.windows)} windows: expected one for each")
+        return self
+
+    def applies(self, features: Features) -> bool:
+        """Whether there is a trend for this split."""
+        return features.spec["split"] == "days" if self.enabled == "auto" else self.enabled
+
+
+class Prior:
+    """The prior of every item on every day. A day is 24 hours, counted back from the moment of serving."""
+
+    def __init__(self, features: Features, options: Trend) -> None:
+        time = features.histories.time
+        self.moment, self.items, self.options = features.spec["moment"], len(features.item_ids), options
+        order = np.argsort(-time, kind="stable")
+        self.age, self.item = self._days(time[order]), features.histories.item[order]
+        self.on = lru_cache(maxsize=1024)(self._on)
+
+    def at(self, time: Tensor) -> tuple[Tensor, Tensor]:
+        """For moments [n]: the day's place [n] in a table, and the table [days, items] of what was known that morning.
+
+        Nothing of the day itself is counted, so no target counts itself.
+        """
+        days, place = torch.unique(torch.from_numpy(self._days(time.numpy())), return_inverse=True)
+        return place, torch.stack([self.on(day) for day in days.tolist()])
+
+    def serving(self) -> Tensor:
+        """[items], at the moment of serving: everything in train counts."""
+        return self.on(-1)
+
+    def _days(self, time: np.ndarray) -> np.ndarray:
+        return np.maximum(0, (self.moment - time) // DAY)
+
+    def _on(self, day: int) -> Tensor:
+        """The prior by the interactions of days older than `day`."""
+        total = np.zeros(self.items)
+        for window, share in zip(self.options.windows, self.options.mix, strict=True):
+            first, last = np.searchsorted(self.age, [day + 1, day + 1 + window])
+            total += share * 7 / window * np.bincount(self.item[first:last], minlength=self.items)
+        return torch.from_numpy(self.options.slope * np.log1p(total)).float()
