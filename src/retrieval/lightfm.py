@@ -1,5 +1,6 @@
 """LightFM through RecTools, as in the notebook, as two matrices."""
 
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
@@ -59,7 +60,7 @@ def train(features: Features, params: LightFM, seed: int) -> tuple[np.ndarray, n
         "cls": "LightFMWrapperModel",
         "epochs": params.epochs,
         "num_threads": 1,
-        "verbose": 1,
+        "verbose": int(sys.stderr.isatty()),  # its progress bar
         "model": {
             "no_components": params.components,
             "loss": params.loss,
