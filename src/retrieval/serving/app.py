@@ -5,6 +5,7 @@ import gc
 import logging
 import signal
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -17,6 +18,8 @@ from retrieval.serving.middleware import Guard, log_to_stderr
 from retrieval.serving.routes import router
 from retrieval.serving.service import Service
 from retrieval.serving.settings import Settings
+
+REASONS = 10  # in an answer
 
 log = logging.getLogger("retrieval.service")
 
@@ -35,13 +38,14 @@ def create(settings: Settings) -> FastAPI:
     app.state.service = service
     app.add_middleware(Guard, body=settings.body, timeout=settings.timeout)
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(400, _unreadable)
     app.include_router(router)
     return app
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """SIGHUP reloads the models."""
+    """SIGHUP reloads the models, where the application has the process to itself."""
     tasks: set[asyncio.Task[None]] = set()
 
     def on_hangup() -> None:
@@ -49,7 +53,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, on_hangup)
+    if threading.current_thread() is threading.main_thread():
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, on_hangup)
     yield
 
 
@@ -62,5 +67,10 @@ async def _reload(service: Service) -> None:
 
 async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
     """Where and why, without the input, which may hold what JSON cannot."""
-    reasons = [{key: one[key] for key in ("loc", "msg", "type")} for one in error.errors()]
-    return JSONResponse({"detail": reasons}, 422)
+    reasons = [".".join(map(str, one["loc"])) + ": " + one["msg"] for one in error.errors()[:REASONS]]
+    text = "; ".join(reasons).encode("utf-8", "replace").decode()  # half a surrogate pair may be the name of a key
+    return JSONResponse({"detail": text}, 422)
+
+
+async def _unreadable(request: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": "the body is no JSON that can be read"}, 422)

@@ -25,6 +25,7 @@ from retrieval.histories import Features
 from retrieval.stage import sha256, write_json
 
 ARRAYS = ("items", "users", "indptr", "item", "time", "user_indptr", "user_values")
+LARGEST = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,9 @@ class Catalogue:
             drawn = np.random.default_rng().choice(len(self.users), min(k, len(self.users)), replace=False)
             return self.users[drawn].tolist()
         found: list[int] = []
-        for first, past in _decades(int(digits)):
-            bounds = np.searchsorted(self.users, [first, min(past, int(self.users[-1]) + 1)])
-            found += self.users[bounds[0] : bounds[1]][: k - len(found)].tolist()
+        for first, last in _decades(int(digits)):
+            start, end = np.searchsorted(self.users, first), np.searchsorted(self.users, last, side="right")
+            found += self.users[start:end][: k - len(found)].tolist()
         return found
 
 
@@ -87,13 +88,13 @@ def _row(ids: np.ndarray, value: int) -> int | None:
 
 
 def _decades(prefix: int) -> Iterator[tuple[int, int]]:
-    """Ranges [first, past) of the 64-bit numbers that begin with the digits of `prefix`: 12, 120-129, 1200-1299..."""
-    first, past = prefix, prefix + 1
-    while first < 2**63:
-        yield first, past
+    """Ranges (first, last) of the 64-bit numbers that begin with the digits of `prefix`: 12, 120-129, 1200-1299..."""
+    first, last = prefix, prefix
+    while first <= LARGEST:
+        yield first, min(last, LARGEST)
         if not prefix:
             return
-        first, past = 10 * first, 10 * past
+        first, last = 10 * first, 10 * last + 9
 
 
 def write(out: Path, features: Features, items: pa.Table) -> None:

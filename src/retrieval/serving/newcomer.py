@@ -5,58 +5,58 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file
 
 from retrieval.batches import Sampler
-from retrieval.dssm import DSSM
 from retrieval.dssm import Model as Options
 from retrieval.errors import Problem
-from retrieval.histories import Features, Histories
+from retrieval.histories import Histories
 from retrieval.matrices import Model
+from retrieval.scoring import SCORES
 from retrieval.serving.catalogue import Catalogue
+from retrieval.towers import UserTower
 
 Watched = tuple[np.ndarray, np.ndarray]  # rows of items [n] and seconds since 1970 [n], in time order
 
 
 class Tower:
-    """The user tower of a DSSM: items watched and demographics -> [1, e]."""
+    """The user tower of a DSSM: items watched and demographics -> [1, e].
+
+    What the towers do not make of left is the same for all users: the 1 that a bias or a trend is multiplied by.
+    """
 
     def __init__(self, path: Path, model: Model) -> None:
         options = Options.model_validate({name: model.card["params"][name] for name in Options.model_fields})
-        blocks = model.card["user_columns"]
-        values = [(column, value) for column in blocks for value in blocks[column]]
-        self._column = {value: i for i, value in enumerate(values)}
-        self._tokens = torch.from_numpy(np.load(path / "tokens.npy", mmap_mode="c", allow_pickle=False))
         weights = load_file(path / "towers.safetensors")
-        read = len(weights.get("item_tower.first.weight", ()))
-        nothing = np.zeros(0, np.int64)
-        self._model = DSSM(
-            Features(
-                Histories(np.zeros(1, np.int64), nothing.astype(np.int32), nothing, nothing.astype(np.float32)),
-                sp.csr_matrix((1, len(values)), dtype=np.float32),
-                sp.csr_matrix((len(model.items), read), dtype=np.float32),
-                nothing,
-                model.items,
-                {},
-            ),
-            options,
-        )
-        self._model.load_state_dict(weights)
-        self._model.eval()
-        self._first = torch.zeros(1, dtype=torch.long)
+        columns = model.card["user_columns"]
+        values = [(column, value) for column in columns for value in columns[column]]
+        self._place = {value: i for i, value in enumerate(values)}
+        nobody = sp.csr_matrix((1, len(values)), dtype=np.float32)
+        self._tower = UserTower(nobody, options.history, options.architecture, options.towers)
+        own = "user_tower."
+        self._tower.load_state_dict({name[len(own) :]: weights[name] for name in weights if name.startswith(own)})
+        self._tower.eval()
+        tokens = torch.from_numpy(np.load(path / "tokens.npy", mmap_mode="c", allow_pickle=False))
+        self._tokens = weights.get("tokens.weight", tokens)
+        self._options, self._scale = options, torch.exp(-weights["log_temperature"])
+        self._constant = np.array(model.left[:1])
 
     @torch.inference_mode()
     def __call__(self, watched: Watched, demographics: dict[str, str]) -> np.ndarray:
         items, time = watched
-        columns = sorted(self._column[pair] for pair in demographics.items())
-        ones = np.ones(len(columns), np.float32)
-        self._model.user_tower.first.read(
-            sp.csr_matrix((ones, columns, [0, len(columns)]), shape=(1, len(self._column)))
-        )
-        history = Histories(np.array([0, len(items)]), items.astype(np.int32), time, np.ones(len(items), np.float32))
-        batch = next(Sampler(history, self._model.length).whole())
-        vectors = self._model.users(batch, self._tokens)
-        return self._model.columns(vectors, self._tokens[:1], self._first)[0].numpy()
+        places = sorted(self._place[pair] for pair in demographics.items())
+        ones = np.ones(len(places), np.float32)
+        self._tower.first.read(sp.csr_matrix((ones, places, [0, len(places)]), shape=(1, len(self._place))))
+        ends = np.array([0, len(items)])
+        if not len(items):  # a sampler has at least one interaction; this one is outside of the user's rows
+            items, time = np.zeros(1, np.int64), np.zeros(1, np.int64)
+        history = Histories(ends, items.astype(np.int32), time, np.ones(len(items), np.float32))
+        batch = next(Sampler(history, self._options.towers.length).whole())
+        vectors = self._tower(batch, self._tokens)
+        vectors = F.normalize(vectors, dim=1) if self._options.normalize else vectors
+        row = (SCORES[self._options.scored_by](vectors, vectors)[0] * self._scale).numpy()
+        return np.concatenate([row, self._constant[:, row.shape[1] :]], axis=1)
 
 
 class History:

@@ -24,7 +24,7 @@ PAGE = Path(__file__).with_name("page.html")
 K = Annotated[int, Query(ge=1, le=MOST, description="items in the answer, at most")]
 
 log = logging.getLogger("retrieval.service")
-router = APIRouter(responses={404: {"model": schemas.Reason}, 503: {"model": schemas.Reason}})
+router = APIRouter(responses={status: {"model": schemas.Reason} for status in (404, 413, 422, 503)})
 
 
 def _service(request: Request) -> Service:

@@ -24,10 +24,11 @@ class Items(BaseModel):
 
 
 class Recommendations(Items):
-    """`personal`: made for this user; else the fallback model's, which are the same for all."""
+    """`personal`: made for this user; else the same for all. `seen`: whether the user has watched the item."""
 
     user_id: int | None
     personal: bool
+    seen: list[bool]
 
 
 class Similar(Items):

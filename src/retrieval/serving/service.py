@@ -51,15 +51,15 @@ class Service:
         recommender, known = _model(current, name), current.catalogue
         user = known.user(user_id)
         if user is not None:
-            seen = known.history(user)[0] if exclude else NOTHING
-            found = recommender.best(recommender.model.left[[user]], seen, k)
-            return {"user_id": user_id, "personal": recommender.is_personal, **_items(known, name, found)}
+            seen = known.history(user)[0]
+            found = recommender.best(recommender.model.left[[user]], seen if exclude else NOTHING, k)
+            return {"user_id": user_id, "personal": recommender.is_personal, **_marked(known, name, found, seen)}
         if not fallback:
             refuse(404, f"user {user_id} is not in the data; ask with fallback=true for what is popular")
         name = self.settings.fallback
         model = current.models[name].model
         found = current.models[name].best(model.left[[0]], NOTHING, k)
-        return {"user_id": user_id, "personal": False, **_items(known, name, found)}
+        return {"user_id": user_id, "personal": False, **_marked(known, name, found, NOTHING)}
 
     def recommend_to(self, current: store.Store, name: str, profile: schemas.Profile) -> dict[str, Any]:
         """The k best items of a profile, whose user need not be in the data."""
@@ -71,7 +71,7 @@ class Service:
         _check_demographics(known, profile.demographics)
         left = recommender.row_of(watched, profile.demographics)
         found = recommender.best(left, watched[0] if profile.exclude_seen else NOTHING, profile.k)
-        return {"user_id": None, "personal": recommender.is_personal, **_items(known, name, found)}
+        return {"user_id": None, "personal": recommender.is_personal, **_marked(known, name, found, watched[0])}
 
     def similar(self, current: store.Store, name: str, item_id: int, k: int) -> dict[str, Any]:
         """The k items most like an item."""
@@ -112,6 +112,10 @@ def _items(known: Catalogue, name: str, found: Found) -> dict[str, Any]:
         "years": [known.years[row] for row in rows],
         "genres": [known.genres[row] for row in rows],
     }
+
+
+def _marked(known: Catalogue, name: str, found: Found, seen: np.ndarray) -> dict[str, Any]:
+    return {**_items(known, name, found), "seen": np.isin(found[0], seen).tolist()}
 
 
 def describe(known: Catalogue, row: int) -> dict[str, Any]:

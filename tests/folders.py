@@ -1,0 +1,80 @@
+"""A small planted world as the stages leave it: prepared tables, features, and models made by the stages' own code."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import scipy.sparse as sp
+
+import index
+import train_baselines
+import train_dssm
+from retrieval import histories, matrices
+from retrieval.params import load
+from retrieval.stage import write_json
+
+ROOT = Path(__file__).parents[1]
+USERS, ITEMS, GROUPS = 60, 150, 3
+
+
+def build(root: Path, seed: int = 0) -> Path:
+    """Users watch items of their own group. Ids are not rows: user u is 10 u + 5, item i is 7 i + 3."""
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(3, 20, USERS)
+    item = [rng.choice(ITEMS // GROUPS, size, replace=False) * GROUPS + u % GROUPS for u, size in enumerate(sizes)]
+    time = [893_000_000 + np.sort(rng.integers(0, 10**6, size)) for size in sizes]
+    rows = histories.Histories(
+        np.concatenate([[0], sizes.cumsum()]),
+        np.concatenate(item).astype(np.int32),
+        np.concatenate(time),
+        np.ones(sizes.sum(), np.float32),
+    )
+    spec = {
+        "moment": 894_000_000,
+        "split": "leave-last",
+        "user_columns": {"age": ["old", "young"], "sex": ["F", "M"]},
+        "item_columns": {},
+    }
+    users = sp.hstack([sp.csr_matrix(np.eye(2, dtype=np.float32)[rng.integers(0, 2, USERS)]) for _ in range(2)])
+    items = sp.csr_matrix(np.eye(GROUPS, dtype=np.float32)[np.arange(ITEMS) % GROUPS])
+    ids = np.arange(USERS) * 10 + 5, np.arange(ITEMS) * 7 + 3
+    for name in ("features", "prepared"):
+        (root / name).mkdir(parents=True)
+    histories.save(root / "features", histories.Features(rows, users.tocsr(), items, *ids, spec))
+    about = {
+        "item_id": ids[1],
+        "title": [f"Film {i}" if i else None for i in range(ITEMS)],
+        "release_year": ["1994"] * ITEMS,
+        "genres": ["Drama, War" if i % 2 else "Comedy" for i in range(ITEMS)],
+    }
+    pq.write_table(pa.table(about), root / "prepared" / "items.parquet")
+    train(root, seed)
+    return root
+
+
+def train(root: Path, seed: int = 0) -> None:
+    """Make the models and the catalogue of a world by the stages' code, smaller than by default."""
+    values = load(ROOT / "params.yaml") | {"seed": seed}
+    values["train"] |= {"epochs": 1}
+    values["towers"] |= {"width": 8}
+    values["baselines"]["ials"] |= {"factors": 8, "iterations": 2}
+    for stage, out in ((train_baselines, "models"), (train_dssm, "models/dssm")):
+        params = stage.Params(**{name: values[name] for name in stage.Params.model_fields})
+        stage.main(params, root / "features", root / out)
+    reindex(root, seed)
+    write_json(root / "metrics.json", {"dssm": {"map@10": 0.25}, "popular": {"map@10": 0.125}})
+
+
+def reindex(root: Path, seed: int = 0) -> None:
+    """Make the catalogue and the indexes again."""
+    values = load(ROOT / "params.yaml") | {"seed": seed}
+    params = index.Params(**{name: values[name] for name in index.Params.model_fields})
+    folders = root / "prepared", root / "features", root / "models", root / "models" / "catalogue"
+    index.main(params, *folders, root / "index.json")
+
+
+def resave(path: Path, model: matrices.Model, **changed: np.ndarray) -> None:
+    """Write a model folder again with some of its parts changed and the right hashes."""
+    parts = {name: changed.get(name, getattr(model, name)) for name in ("left", "right", "users", "items")}
+    matrices.save(path, **{name: part.copy() for name, part in parts.items()})
