@@ -36,3 +36,16 @@ def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
 def project(finished: Path, tmp_path: Path) -> Path:
     """A copy of the finished repository, to do anything with."""
     return Path(shutil.copytree(finished, tmp_path / "project"))
+
+
+@pytest.fixture(scope="session")
+def experimented(finished: Path) -> Path:
+    """A copy of the finished repository with the experiment `other`, of another loss; only to be read."""
+    root = finished.parents[1] / "experimented" / "repository"
+    with FileLock(root.parent.with_suffix(".lock")):
+        if not root.exists():
+            shutil.copytree(finished, root)
+            experiments.dvc(root, "exp", "run", "--name", "other", "--set-param", "loss=bpr")
+            experiments.run(root, "git", "checkout", "--quiet", ".")
+            experiments.dvc(root, "checkout")
+    return root

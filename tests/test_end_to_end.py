@@ -8,6 +8,7 @@ from experiments import dvc, files, metrics, repository, run, set_params, stages
 
 MODELS = {"dssm", "lightfm", "ease", "ials", "itemknn", "userknn", "popular", "popular_7d"}
 RESULTS = ("models", "metrics", "plots")
+READ_THE_TOWERS = {"evaluate", "index"}
 
 
 def results(root: Path) -> dict[str, bytes]:
@@ -39,7 +40,8 @@ def test_a_clone_with_the_same_seed_ends_in_the_same_bytes(finished, tmp_path):
 def test_an_experiment_runs_what_its_parameters_change_and_going_back_comes_from_the_run_cache(project):
     before = results(project)
     output = dvc(project, "exp", "run", "--set-param", "loss=bpr")
-    assert stages_run(output) == ["check", "train_dssm", "evaluate"]
+    assert stages_run(output)[:2] == ["check", "train_dssm"]
+    assert set(stages_run(output)[2:]) == READ_THE_TOWERS
     changed = {name for name, data in results(project).items() if before[name] != data}
     assert {"metrics/metrics.json", "models/dssm/towers.safetensors", "plots/loss.json"} <= changed
     assert not [name for name in changed if name.startswith("models/") and not name.startswith("models/dssm/")]

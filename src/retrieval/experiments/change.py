@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from retrieval.experiments.repository import call, dvc_json
+from retrieval.experiments.repository import METRICS, PARAMS, dvc_json
 
 
 @dataclass(frozen=True)
@@ -42,17 +42,13 @@ class Change:
 def compare(base: str, head: str | None) -> Change:
     """What DVC says of the two revisions; raises `Problem` if there is no such revision."""
     revisions = [base, *([head] if head else [])]
-    for each in revisions:
-        call("git", "rev-parse", "--verify", "--quiet", f"{each}^{{commit}}")
     metrics: dict[str, dict[str, tuple[float | None, float | None]]] = {}
-    for file in dvc_json("metrics", "diff", "--all", *revisions).values():
-        for name, each in file.items():
-            model, metric = name.split(".", 1)
-            metrics.setdefault(model, {})[metric] = (each.get("old"), each.get("new"))
+    for name, each in dvc_json("metrics", "diff", "--all", *revisions).get(METRICS, {}).items():
+        model, metric = name.split(".", 1)
+        metrics.setdefault(model, {})[metric] = (each.get("old"), each.get("new"))
     params = {
         name: (each.get("old"), each.get("new"))
-        for file in dvc_json("params", "diff", *revisions).values()
-        for name, each in file.items()
+        for name, each in dvc_json("params", "diff", *revisions).get(PARAMS, {}).items()
     }
     with tempfile.TemporaryDirectory() as folder:
         drawn = dvc_json("plots", "diff", *revisions, "--split", "--out", folder)["data"]

@@ -14,7 +14,7 @@ from typing import Any
 from tabulate import tabulate
 
 from retrieval.errors import Problem, choices
-from retrieval.experiments.repository import command, dvc_json, flat
+from retrieval.experiments.repository import METRICS, PARAMS, command, dvc_json, flat
 
 SHOWN = ("map", "ndcg", "novelty")
 BETTER = ("map", "ndcg")  # more novelty is not better by itself: random lists have the most
@@ -57,12 +57,12 @@ def main() -> None:
 def rows(shown: list[dict[str, Any]]) -> list[Row]:
     """The rows of what `dvc exp show --json` says, each result once."""
     entries = list(_entries(shown))
-    base = next((flat(_file(data, "params")) for name, data in entries if name != "workspace"), {})
+    base = next((flat(_params(data)) for name, data in entries if name != "workspace"), {})
     found: dict[tuple[Any, ...], Row] = {}
     for name, data in sorted(entries, key=lambda entry: entry[0] == "workspace"):  # last: mostly it is no new result
-        params = flat(_file(data, "params"))
+        params = flat(_params(data))
         differ = {key: value for key, value in params.items() if key not in base or base[key] != value}
-        for model, metrics in _file(data, "metrics").items():
+        for model, metrics in _metrics(data).items():
             found.setdefault((model, *sorted(metrics.items())), Row(name, model, metrics, differ))
     return list(found.values())
 
@@ -88,7 +88,7 @@ def render(table: list[Row], form: str) -> str:
     lines = []
     for row in table:
         cells = [_cell(row.metrics.get(name), best.get(name)) for name in names]
-        lines.append([row.experiment, row.model, *cells, _params(row.params)])
+        lines.append([row.experiment, row.model, *cells, _differ(row.params)])
     align = ["left", "left", *["right"] * len(names), "left"]
     widths = [20, 16, *[None] * len(names), WIDTH] if form == "simple" else None
     headers = ["experiment", "model", *names, "parameters that differ"]
@@ -99,7 +99,7 @@ def _cell(value: float | None, best: float | None) -> str:
     return "" if value is None else f"{value:.4f}{'*' if value == best else ' '}"
 
 
-def _params(params: dict[str, Any]) -> str:
+def _differ(params: dict[str, Any]) -> str:
     return " ".join(
         f"{name}={json.dumps(value) if not isinstance(value, str) else value}" for name, value in params.items()
     )
@@ -111,13 +111,17 @@ def _entries(shown: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]
         states = [revision, *(state for each in revision["experiments"] or [] for state in each["revs"] or [])]
         for state in states:
             data = state.get("data")
-            if data and not state.get("error") and _file(data, "metrics"):
+            if data and not state.get("error") and _metrics(data):
                 yield state.get("name") or (rev if (rev := state["rev"]) == "workspace" else rev[:7]), data
 
 
-def _file(data: dict[str, Any], kind: str) -> dict[str, Any]:
-    """Metrics or parameters of the one file that holds them, none if it cannot be read."""
-    return next(iter(data.get(kind, {}).values()), {}).get("data") or {}
+def _metrics(data: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """Model -> metric -> value; none if the file is not there or cannot be read."""
+    return data.get("metrics", {}).get(METRICS, {}).get("data") or {}
+
+
+def _params(data: dict[str, Any]) -> dict[str, Any]:
+    return data.get("params", {}).get(PARAMS, {}).get("data") or {}
 
 
 if __name__ == "__main__":

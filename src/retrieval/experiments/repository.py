@@ -12,6 +12,8 @@ from typing import Any
 
 from retrieval.errors import Problem
 
+METRICS, PARAMS = "metrics/metrics.json", "params.yaml"
+
 
 def call(*command: str, root: Path | None = None, quiet: bool = True) -> str:
     """What the command prints, in the repository at `root`, or here; `Problem` with its last line if it fails.

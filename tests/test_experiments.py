@@ -1,0 +1,82 @@
+"""The commands verify and seeds, and run cards, with the real DVC."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from experiments import python, run, set_params
+
+from retrieval.experiments.seeds import summarise
+from retrieval.experiments.verify import farthest
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ({"a": [1, 2.0]}, {"a": [1, 2.0]}, (0.0, "")),
+        ({"a": 0.5, "b": 0.1}, {"a": 0.5, "b": 0.2}, (0.1, "b was 0.1 and is 0.2")),
+        ({"a": [10.0]}, {"a": [11.0]}, (0.1, "a[0] was 10.0 and is 11.0")),
+        ({"a": "x"}, {"a": "y"}, (math.inf, 'a was "x" and is "y"')),
+        ({"a": 1}, {"b": 1}, (math.inf, 'the file was {"a": 1} and is {"b": 1}')),
+        ([1, 2], [1], (math.inf, "the file was [1, 2] and is [1]")),
+        ([True], [1.0], (0.0, "")),
+    ],
+)
+def test_the_farthest_difference_is_told_with_its_place(old, new, expected):
+    worst, where = farthest(old, new)
+    assert worst == pytest.approx(expected[0])
+    assert where == expected[1]
+
+
+def test_seeds_by_hand():
+    """Means 0.5 and 1.5: mean 1, deviation sqrt(0.5). A user's mean over the seeds is 1, 1; the other has 0.5, 0.7:
+    the differences 0.5 and 0.3 have the mean 0.4 and a bootstrap that never is at or below 0."""
+    runs = [{"map": np.array([0.0, 1.0])}, {"map": np.array([2.0, 1.0])}]
+    line = summarise(runs, {"map": np.array([0.5, 0.7])}, 200, 0)["map"]
+    assert line["mean"] == pytest.approx(1.0)
+    assert line["deviation"] == pytest.approx(math.sqrt(0.5))
+    assert line["difference"] == pytest.approx(0.4)
+    assert (line["low"], line["high"]) == (pytest.approx(0.3), pytest.approx(0.5))
+    assert line["p_not_better"] == 0
+
+
+def test_seeds_compares_a_configuration_with_an_experiment(experimented):
+    command = ["-m", "retrieval.experiments.seeds", "--seeds", "2", "--json"]
+    report = json.loads(python(experimented, *command, "--against", "other").stdout)
+    assert report["map@10"]["deviation"] > 0
+    assert report["map@10"]["low"] < report["map@10"]["difference"] < report["map@10"]["high"]
+    assert "difference" not in report["coverage@10"], "it is of all users together"
+    assert run(experimented, "git", "status", "--porcelain").stdout == ""
+    refused = python(experimented, *command, "-S", "losses.margn=1", code=1)
+    assert refused.stderr == (
+        "-S losses.margn=1: there is no such key; expected one of margin, ccl_margin, ccl_weight, gbce_t; "
+        "did you mean 'margin'?\n"
+    )
+
+
+def test_the_run_card_says_what_made_the_model(project):
+    card = json.loads((project / "models" / "dssm.run.json").read_text(encoding="utf-8"))
+    assert card["git"] == {"revision": run(project, "git", "rev-parse", "HEAD~1").stdout.strip(), "changed": []}
+    assert card["params"]["loss"] == "softmax"
+    assert set(card["data"]) == {"data/features"}
+    assert {"torch", "dvc", "numpy"} <= set(card["packages"])
+    assert set(card["threads"].values()) == {1}
+    assert card["seconds"] > 0
+    set_params(project, {"train.epochs": 1})
+    run(project, "python", "src/train_dssm.py", "data/features", "models/dssm", "models/dssm.run.json")
+    again = json.loads((project / "models" / "dssm.run.json").read_text(encoding="utf-8"))
+    assert again["git"]["changed"] == ["params.yaml"]
+    assert again["params"]["train"]["epochs"] == 1
+    assert again["data"] == card["data"]
+
+
+@pytest.mark.slow
+def test_verify_runs_a_revision_from_nothing(project):
+    command = ["-m", "retrieval.experiments.verify"]
+    assert "HEAD: equal (" in python(project, *command).stdout
+    path = project / "metrics" / "metrics.json"
+    path.write_text(path.read_text(encoding="utf-8").replace('"map@10": 0.', '"map@10": 0.9', 1), encoding="utf-8")
+    run(project, "git", "commit", "--all", "--message", "A better number")
+    done = python(project, *command, code=1)
+    assert "different            metrics/metrics.json: dssm.map@10 was 0.9" in done.stdout
