@@ -2,7 +2,7 @@
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: repro test lint clean
+.PHONY: repro test serve bench lint clean
 
 repro: .venv/ready            ## run the pipeline on the data that params.yaml names
 	dvc repro
@@ -10,9 +10,33 @@ repro: .venv/ready            ## run the pipeline on the data that params.yaml n
 test: .venv/ready             ## run the tests
 	pytest -n 2
 
+serve: .venv/ready            ## start the service on http://127.0.0.1:8000; FLAGS="--port 9000" and the like
+	PYTHONPATH=src python -m retrieval.serving $(FLAGS)
+
+bench: .venv/ready            ## measure the service under load and its indexes, into benchmarks/results.json
+	PYTHONPATH=src python benchmarks/service.py
+
+test-slow: .venv/ready        ## run the tests that take minutes: queued experiments, re-runs from nothing
+	pytest -m slow
+
+test-kill: .venv/ready        ## kill the pipeline 200 times and see that it still ends in the same bytes
+	python tests/kill.py
+
 lint: .venv/ready             ## check style, imports, complexity
 	ruff check .
 	ruff format --check .
+
+leaderboard: .venv/ready      ## experiments and models, best first: make leaderboard ARGS="--sort ndcg@10"
+	python -m retrieval.experiments.leaderboard $(ARGS)
+
+report: .venv/ready           ## what changed since BASE, as report/report.html and report.md: make report BASE=main
+	python -m retrieval.experiments.pull_request $(BASE) $(HEAD) $(if $(RAW),--raw $(RAW))
+
+verify: .venv/ready           ## run a commit again from nothing and compare: make verify ARGS=HEAD~1
+	python -m retrieval.experiments.verify $(ARGS)
+
+seeds: .venv/ready            ## train with several seeds: make seeds ARGS="-S loss=bpr --against main"
+	python -m retrieval.experiments.seeds $(ARGS)
 
 # The .pth file puts the environment's own programs first on PATH for whatever runs in it, so that
 # `.venv/bin/dvc repro` finds the right `python` in an environment that is not activated.
@@ -24,5 +48,5 @@ lint: .venv/ready             ## check style, imports, complexity
 	"import os, sys; os.environ[\"PATH\"] = os.path.join(sys.prefix, \"bin\") + os.pathsep + os.environ.get(\"PATH\", \"\")\n")'
 	touch $@
 
-clean:                        ## remove the environment and the caches of tools, never data
-	rm -rf .venv .pytest_cache .ruff_cache .hypothesis
+clean:                        ## remove the environment, checkpoints, the report and caches of tools, never data
+	rm -rf .venv .checkpoints .pytest_cache .ruff_cache .hypothesis report
