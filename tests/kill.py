@@ -19,6 +19,7 @@ from pathlib import Path
 
 import experiments
 
+STARTED = 1.0  # seconds after which DVC has been imported; before that it cannot break anything
 RESULTS = ("data/raw", "data/prepared", "data/features", "models", "metrics", "plots")
 
 
@@ -45,7 +46,8 @@ def kill(root: Path, stage: str, seconds: float) -> bool:
 def trial(root: Path, reference: dict[str, bytes], rng: random.Random, longest: dict[str, float]) -> tuple[str, int]:
     """One stage, killed once to three times; raises AssertionError if the next run does not end in the reference."""
     stage = rng.choice(list(longest))
-    kills = sum(kill(root, stage, rng.uniform(0, longest[stage])) for _ in range(rng.randint(1, 3)))
+    shutil.rmtree(root / ".dvc" / "cache" / "runs")  # or the next run would fetch what an earlier one made
+    kills = sum(kill(root, stage, rng.uniform(STARTED, longest[stage])) for _ in range(rng.randint(1, 3)))
     output = experiments.dvc(root, "repro")
     now = results(root)
     wrong = [name for name in sorted(set(now) | set(reference)) if now.get(name) != reference.get(name)]
