@@ -24,8 +24,9 @@ RESULTS = ("data/raw", "data/prepared", "data/features", "models", "metrics", "p
 
 
 def results(root: Path) -> dict[str, bytes]:
-    """The bytes of every output but run cards, which tell the time."""
-    return {name: data for name, data in experiments.files(root, *RESULTS).items() if not name.endswith(".run.json")}
+    """The bytes of every output; not of run cards, which tell the time, and of what was written aside and left there."""
+    found = experiments.files(root, *RESULTS).items()
+    return {name: data for name, data in found if not name.endswith(".run.json") and ".partial" not in name}
 
 
 def kill(root: Path, stage: str, seconds: float) -> bool:
