@@ -6,9 +6,9 @@ import platform
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from retrieval.stage import write_json
+
+import torch
 
 PATH = Path(__file__).with_name("results.json")
 

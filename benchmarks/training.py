@@ -8,6 +8,13 @@ notebook's. Histories are random, with the mean length of the notebook's; no res
 
 import time
 
+from retrieval.dssm import DSSM, Model
+from retrieval.histories import Features, Histories
+from retrieval.losses import Losses, make
+from retrieval.negatives import Negatives
+from retrieval.towers import Towers
+from retrieval.training import Train, fit
+
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
@@ -15,13 +22,6 @@ import torch
 from notebook import Item, Samples, User
 from notebook import step as notebook_step
 from results import record
-
-from retrieval.dssm import DSSM, Model
-from retrieval.histories import Features, Histories
-from retrieval.losses import Losses, make
-from retrieval.negatives import Negatives
-from retrieval.towers import Towers
-from retrieval.training import Train, fit
 
 USERS, ITEMS, BATCH, WIDTH = 10_240, 12_029, 1024, 128
 USER_COLUMNS, ITEM_COLUMNS, HISTORY = 16, 835, 18
@@ -77,7 +77,9 @@ def world(seed: int = 0) -> Features:
         np.eye(USER_COLUMNS, dtype=np.float32)[rng.integers(0, 4, (USERS, 4)) * 4 + np.arange(4)].sum(1)
     )
     items = sp.random(ITEMS, ITEM_COLUMNS, 8 / ITEM_COLUMNS, "csr", np.float32, rng, np.ones)
-    return Features(histories, users, items, np.arange(USERS), np.arange(ITEMS), {"split": "leave-last", "moment": len(item)})
+    return Features(
+        histories, users, items, np.arange(USERS), np.arange(ITEMS), {"split": "leave-last", "moment": len(item)}
+    )
 
 
 def ours(features: Features, count: int) -> float:

@@ -3,15 +3,15 @@
 import json
 from pathlib import Path
 
-import numpy as np
-import pyarrow.parquet as pq
-
 from retrieval import histories, matrices, report
 from retrieval.errors import Problem
 from retrieval.evaluation import Evaluation, assess, prepare_exam
 from retrieval.params import NotNegative, Section
 from retrieval.pictures import draw_intervals, draw_scores
 from retrieval.stage import run, write_json
+
+import numpy as np
+import pyarrow.parquet as pq
 
 DSSM = "dssm"  # the model that the others are compared with and that the curve and the maps are of
 

@@ -3,13 +3,13 @@
 import json
 from pathlib import Path
 
-import numpy as np
-import pyarrow.parquet as pq
-
 from retrieval.encode import Columns, decade, encode
 from retrieval.histories import Features, from_rows, save
 from retrieval.params import Section
 from retrieval.stage import folder, run
+
+import numpy as np
+import pyarrow.parquet as pq
 
 
 class Params(Section):

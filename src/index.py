@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-import numpy as np
-import pyarrow.parquet as pq
-
 from retrieval import histories, matrices
 from retrieval.params import NotNegative, Section
 from retrieval.serving import catalogue, space
 from retrieval.serving.indexes import INDEXES, Faiss, Indexes, has_index
 from retrieval.serving.recommender import Recommender
 from retrieval.stage import folder, run, sha256, write_json
+
+import numpy as np
+import pyarrow.parquet as pq
 
 K = 10  # items a list, where recall is measured
 
@@ -24,6 +24,9 @@ class Params(Section):
 
 def main(params: Params, prepared: Path, features: Path, models: Path, out: Path, metrics: Path) -> None:
     """data/prepared, data/features, models -> models/catalogue, metrics/index.json."""
+    import faiss
+
+    faiss.omp_set_num_threads(1)  # a graph that several threads build is another one each time
     data = histories.load(features)
     rng = np.random.default_rng(params.seed)
     users = np.sort(rng.permutation(len(data.user_ids))[: params.index.users])

@@ -3,9 +3,6 @@
 import json
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from retrieval import tables
 from retrieval.errors import Problem
 from retrieval.filters import Filter
@@ -13,6 +10,9 @@ from retrieval.interactions import entities, prepare
 from retrieval.params import Section
 from retrieval.split import Split
 from retrieval.stage import folder, run, write_json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 
 class Params(Section):

@@ -2,10 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
-import torch
-from safetensors.torch import save_file
-
 from retrieval import checkpoints, histories, matrices
 from retrieval.dssm import DSSM, Model
 from retrieval.losses import Losses, make
@@ -14,6 +10,10 @@ from retrieval.params import NotNegative
 from retrieval.runs import recorded
 from retrieval.stage import folder, run, write_json
 from retrieval.training import Train, fit
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
 
 
 class Params(Model):

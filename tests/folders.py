@@ -2,17 +2,17 @@
 
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-import scipy.sparse as sp
-
 import index
 import train_baselines
 import train_dssm
 from retrieval import histories, matrices
 from retrieval.params import load
 from retrieval.stage import write_json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import scipy.sparse as sp
 
 ROOT = Path(__file__).parents[1]
 USERS, ITEMS, GROUPS = 60, 150, 3

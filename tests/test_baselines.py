@@ -3,6 +3,11 @@
 import json
 from dataclasses import replace
 
+import train_baselines
+from retrieval import baselines, histories, matrices
+from retrieval.baselines import BASELINES, DAY, Baselines, nearest
+from retrieval.histories import Features, Histories
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,11 +19,6 @@ from implicit.nearest_neighbours import CosineRecommender
 from rectools import Columns
 from rectools.dataset import Dataset
 from rectools.models import EASEModel, ImplicitALSWrapperModel, ImplicitItemKNNWrapperModel, PopularModel
-
-import train_baselines
-from retrieval import baselines, histories, matrices
-from retrieval.baselines import BASELINES, DAY, Baselines, nearest
-from retrieval.histories import Features, Histories
 
 PARAMS = {
     "itemknn": {"neighbours": 3},

@@ -1,13 +1,13 @@
 """Batches: every target once, nothing of the target or of what follows it among what it is predicted from."""
 
+from retrieval.batches import GAPS, Sampler, gap_buckets, ragged
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from worlds import DAY, features_of
-
-from retrieval.batches import GAPS, Sampler, gap_buckets, ragged
 
 SIZES = st.lists(st.integers(0, 12), min_size=1, max_size=8)
 

@@ -3,12 +3,12 @@
 import re
 from html.parser import HTMLParser
 
-import pytest
-from experiments import python
-
 from retrieval.errors import Problem
 from retrieval.experiments import markdown, page
 from retrieval.experiments.change import Change, Plot
+
+import pytest
+from experiments import python
 
 LOSS = Plot(
     "plots/loss.json", "Loss", "epoch", "loss", {"loss": {"main": ([1, 2, 3], [4, 2, 1]), "new": ([1, 2], [3, 1])}}

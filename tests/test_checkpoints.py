@@ -1,15 +1,15 @@
 """Checkpoints: an interrupted training ends in the bytes of an uninterrupted one, and finds no other one's state."""
 
+from retrieval import checkpoints
+from retrieval.checkpoints import Checkpoint, place
+from retrieval.losses import make
+from retrieval.training import fit
+
 import pytest
 import torch
 from test_towers import model
 from test_training import NEGATIVES, OPTIONS, TRAIN
 from worlds import chain
-
-from retrieval import checkpoints
-from retrieval.checkpoints import Checkpoint, place
-from retrieval.losses import make
-from retrieval.training import fit
 
 WORLD = chain(users=60, items=12, length=6, seed=0)
 PATIENT = {"epochs": 6, "average": 0.9, "patience": 2, "holdout": 0.5, "schedule": "cosine"}

@@ -1,11 +1,11 @@
 """Pairs of users and items are what they are called, and get the scores that the ranking gives them."""
 
+from retrieval.distributions import BINS, densities, sample, scores
+from retrieval.matrices import Model
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
-
-from retrieval.distributions import BINS, densities, sample, scores
-from retrieval.matrices import Model
 
 
 def world(users: int = 300, items: int = 90) -> tuple[sp.csr_matrix, sp.csr_matrix]:
@@ -22,8 +22,9 @@ def test_samples_hold_what_they_are_called() -> None:
     assert (np.diff(users) > 0).all()
     assert 7 not in users
     mine = pairs["watched"]
-    np.testing.assert_array_equal(sp.csr_matrix((np.ones(len(mine.row)), (mine.row, mine.item)), (280, 90)).toarray(),
-                                  watched[users].toarray())
+    np.testing.assert_array_equal(
+        sp.csr_matrix((np.ones(len(mine.row)), (mine.row, mine.item)), (280, 90)).toarray(), watched[users].toarray()
+    )
     free = (watched + known)[users].toarray() == 0
     other = pairs["other"]
     assert free[other.row, other.item].all()

@@ -1,9 +1,9 @@
 """One-hot and multi-hot columns."""
 
+from retrieval.encode import decade, encode
+
 import numpy as np
 import pyarrow as pa
-
-from retrieval.encode import decade, encode
 
 IDS = np.array([3, 5, 9, 12])
 

@@ -3,12 +3,6 @@
 import json
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-import pytest
-import rectools.metrics as rt
-import scipy.sparse as sp
-
 import evaluate
 from retrieval import histories, matrices
 from retrieval.errors import Problem
@@ -16,6 +10,12 @@ from retrieval.evaluation import Evaluation
 from retrieval.histories import Features, Histories
 from retrieval.ranking import rank, table
 from retrieval.stage import write_json
+
+import numpy as np
+import pandas as pd
+import pytest
+import rectools.metrics as rt
+import scipy.sparse as sp
 
 USERS, ITEMS, GENRES = 120, 50, 4
 OPTIONS = Evaluation(k=10, longest=12, head=0.2, resamples=50, negatives=10, points=40)

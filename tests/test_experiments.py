@@ -3,12 +3,12 @@
 import json
 import math
 
+from retrieval.experiments.seeds import summarise
+from retrieval.experiments.verify import farthest
+
 import numpy as np
 import pytest
 from experiments import python, run, set_params
-
-from retrieval.experiments.seeds import summarise
-from retrieval.experiments.verify import farthest
 
 
 @pytest.mark.parametrize(

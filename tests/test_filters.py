@@ -2,11 +2,11 @@
 
 from collections import Counter
 
+from retrieval.filters import Filter, active
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-
-from retrieval.filters import Filter, active
 
 
 def stays(pairs: list[tuple[int, int]], hot: list[int], user_interactions: int, item_interactions: int) -> list[bool]:

@@ -1,10 +1,10 @@
 """Groups of users by their features and by their activity."""
 
-import numpy as np
-import scipy.sparse as sp
-
 from retrieval.groups import by_group, groups
 from retrieval.histories import Features, Histories
+
+import numpy as np
+import scipy.sparse as sp
 
 
 def features() -> Features:

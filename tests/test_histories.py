@@ -2,13 +2,13 @@
 
 import datetime as dt
 
+from retrieval import histories
+from retrieval.errors import Problem
+
 import numpy as np
 import pyarrow as pa
 import pytest
 import scipy.sparse as sp
-
-from retrieval import histories
-from retrieval.errors import Problem
 
 
 def at(second: int) -> dt.datetime:

@@ -2,17 +2,17 @@
 
 from typing import Any
 
+from retrieval.errors import Problem
+from retrieval.filters import Filter
+from retrieval.interactions import Prepared, entities, prepare
+from retrieval.split import Split
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from retrieval.errors import Problem
-from retrieval.filters import Filter
-from retrieval.interactions import Prepared, entities, prepare
-from retrieval.split import Split
 
 OFF = Filter(enabled=False, user_interactions=0, item_interactions=0)
 ROWS = st.lists(

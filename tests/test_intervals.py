@@ -1,10 +1,10 @@
 """Bootstrap intervals: against a slow twin, and against the normal distribution."""
 
-import numpy as np
-import pytest
-
 from retrieval.intervals import bootstrap, intervals
 from retrieval.metrics import rounded
+
+import numpy as np
+import pytest
 
 
 def test_a_resample_is_a_mean_over_drawn_users() -> None:

@@ -2,11 +2,11 @@
 
 import json
 
-import pytest
-from experiments import python
-
 from retrieval.errors import Problem
 from retrieval.experiments.leaderboard import Row, ordered, render, rows
+
+import pytest
+from experiments import python
 
 
 def state(name, metrics, error=None, **params):

@@ -2,6 +2,13 @@
 
 from dataclasses import replace
 
+import train_lightfm
+from retrieval import histories, matrices
+from retrieval.errors import Problem
+from retrieval.histories import Features, Histories
+from retrieval.lightfm import FEATURES, LOSSES, LightFM, dataset, train
+from retrieval.params import read
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,13 +17,6 @@ import yaml
 from rectools import Columns
 from rectools.dataset import Dataset
 from rectools.models import LightFMWrapperModel, model_from_config
-
-import train_lightfm
-from retrieval import histories, matrices
-from retrieval.errors import Problem
-from retrieval.histories import Features, Histories
-from retrieval.lightfm import FEATURES, LOSSES, LightFM, dataset, train
-from retrieval.params import read
 
 NOTEBOOK = {
     "components": 4,

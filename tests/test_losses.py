@@ -2,10 +2,10 @@
 
 import math
 
+from retrieval.losses import LOSSES, Losses, gbce, gbce_beta, make
+
 import pytest
 import torch
-
-from retrieval.losses import LOSSES, Losses, gbce, gbce_beta, make
 
 OPTIONS = Losses(margin=0.4, ccl_margin=0.4, ccl_weight=10.0, gbce_t=0.75)
 P = torch.tensor([1.0, 0.0])

@@ -2,12 +2,12 @@
 
 import json
 
+from retrieval import matrices
+from retrieval.errors import Problem
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
-
-from retrieval import matrices
-from retrieval.errors import Problem
 
 USERS, ITEMS = np.array([4, 7]), np.array([10, 20, 30])
 LEFT = np.array([[1.0, 2.0], [3.0, 4.0]])

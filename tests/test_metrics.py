@@ -2,15 +2,15 @@
 
 from math import log2
 
+from retrieval import metrics
+from retrieval.metrics import BEYOND, METRICS, Catalogue, Lists, judge, means, rounded, values
+
 import numpy as np
 import pandas as pd
 import pytest
 import rectools.metrics as rt
 import scipy.sparse as sp
 from rectools.metrics.distances import PairwiseHammingDistanceCalculator
-
-from retrieval import metrics
-from retrieval.metrics import BEYOND, METRICS, Catalogue, Lists, judge, means, rounded, values
 
 # Train: item 0 was watched by users 0, 1, 2, 3; item 1 by 0 and 1; item 2 by 2; item 3 by nobody.
 SEEN = np.array([[1, 1, 0, 0], [1, 1, 0, 0], [1, 0, 1, 0], [1, 0, 0, 0]], dtype=np.float32)

@@ -1,12 +1,12 @@
 """Negatives: what is drawn how often, what is corrected, what is masked."""
 
-import pytest
-import torch
-from worlds import features_of
-
 from retrieval.batches import Sampler
 from retrieval.losses import LOSSES
 from retrieval.negatives import SAMPLERS, Catalogue, Negatives, comparison
+
+import pytest
+import torch
+from worlds import features_of
 
 FREQUENCY = torch.tensor([0.5, 0.3, 0.2])
 FEATURES = features_of([[0, 1, 2], [3, 4, 5], [5, 0]], 6)

@@ -4,14 +4,14 @@ import copy
 from pathlib import Path
 from typing import Any
 
+from check import Params
+from retrieval.errors import Problem
+from retrieval.params import load, read
+
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-from check import Params
-from retrieval.errors import Problem
-from retrieval.params import load, read
 
 OWN = Path(__file__).parents[1] / "params.yaml"
 VALUES = load(OWN)

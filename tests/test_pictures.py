@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from retrieval.pictures import draw_intervals, draw_map, draw_scores
+
 import matplotlib.image
 import numpy as np
 import pytest
-
-from retrieval.pictures import draw_intervals, draw_map, draw_scores
 
 BARS = {name: {"map@10": {"mean": m, "low": m - 0.01, "high": m + 0.01}} for name, m in (("a", 0.05), ("dssm", 0.1))}
 NOTHING = {"map@10": {"mean": 0.0, "low": 0.0, "high": 0.0}}

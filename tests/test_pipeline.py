@@ -3,12 +3,14 @@
 import ast
 import importlib
 import re
+import subprocess
+import sys
 from pathlib import Path
+
+from retrieval.params import Section, load
 
 import pytest
 import yaml
-
-from retrieval.params import Section, load
 
 ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src"
@@ -120,3 +122,11 @@ def test_importing_a_module_does_nothing_but_define():
 def test_requirements_are_pinned():
     for line in (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines():
         assert not line or line.startswith("#") or re.match(r"^[\w.\-]+(\[\w+\])?==[\w.]+( ; .+)?$", line), line
+
+
+def test_openmp_is_told_to_sleep_before_torch_is_loaded():
+    """Idle threads that spin make two busy processes many times slower; OpenMP reads this once, when it is loaded."""
+    order = "list(sys.modules).index('retrieval') < list(sys.modules).index('torch')"
+    code = f"import os, sys, train_dssm; print(os.environ['OMP_WAIT_POLICY'], {order})"
+    run = subprocess.run([sys.executable, "-c", code], cwd=SRC, capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["PASSIVE", "True"]

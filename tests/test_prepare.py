@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from retrieval.stage import run
+
 import pyarrow.parquet as pq
 import pytest
 import yaml
-
-from retrieval.stage import run
 
 ROOT = Path(__file__).resolve().parents[1]
 INTERACTIONS = """user_id,item_id,last_watch_dt,watched_pct

@@ -1,9 +1,9 @@
 """The map puts near what has a small angle between, and reads no bias."""
 
-import numpy as np
-
 from retrieval.matrices import Model
 from retrieval.projection import project, taste
+
+import numpy as np
 
 
 def test_constant_columns_of_either_side_are_no_taste() -> None:

@@ -1,5 +1,8 @@
 """The ranking is a full stable sort by falling score, whatever the matrices are made of."""
 
+from retrieval import ranking
+from retrieval.ranking import rank, table
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,9 +10,6 @@ import scipy.sparse as sp
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from retrieval import ranking
-from retrieval.ranking import rank, table
 
 KINDS = [("dense", "dense"), ("sparse", "dense"), ("sparse", "sparse"), ("dense", "sparse")]
 

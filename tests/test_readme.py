@@ -4,10 +4,10 @@ import json
 import re
 from pathlib import Path
 
-import pytest
-
 from retrieval.losses import LOSSES
 from retrieval.params import load
+
+import pytest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

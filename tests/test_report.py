@@ -1,9 +1,9 @@
 """What a point of a map is coloured by."""
 
+from retrieval.report import _kinds
+
 import numpy as np
 import scipy.sparse as sp
-
-from retrieval.report import _kinds
 
 COLUMNS = {"type": ["film", "series"], "genres": ["drama", "war"]}
 

@@ -1,10 +1,10 @@
 """Data series of the plots, on small worked examples."""
 
-import numpy as np
-import scipy.sparse as sp
-
 from retrieval.metrics import Catalogue, judge, ndcg
 from retrieval.series import by_length, by_popularity
+
+import numpy as np
+import scipy.sparse as sp
 
 
 def catalogue(counts: list[int]) -> Catalogue:

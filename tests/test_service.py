@@ -15,6 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+from retrieval import histories, matrices
+from retrieval.ranking import rank
+from retrieval.serving.app import create
+from retrieval.serving.settings import Settings
+
 import httpx
 import numpy as np
 import pytest
@@ -27,11 +32,6 @@ from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
 from starlette.testclient import TestClient
-
-from retrieval import histories, matrices
-from retrieval.ranking import rank
-from retrieval.serving.app import create
-from retrieval.serving.settings import Settings
 
 MODELS = ["dssm", "ease", "ials", "itemknn", "popular", "popular_7d", "userknn"]
 HEAD = b"POST /reco/dssm HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"

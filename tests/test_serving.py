@@ -4,14 +4,6 @@ import json
 import shutil
 from pathlib import Path
 
-import faiss
-import numpy as np
-import pytest
-import scipy.sparse as sp
-from folders import ITEMS, USERS, build, reindex, resave
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from retrieval import histories, matrices
 from retrieval.errors import Problem
 from retrieval.ranking import rank
@@ -19,6 +11,14 @@ from retrieval.serving import space, store
 from retrieval.serving.catalogue import Catalogue
 from retrieval.serving.recommender import Recommender
 from retrieval.serving.settings import Settings
+
+import faiss
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from folders import ITEMS, USERS, build, reindex, resave
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,6 @@
 import zipfile
 from pathlib import Path
 
-import pytest
-
 from retrieval.errors import Problem
 from retrieval.params import load
 from retrieval.sources import SOURCES, folder, movielens
@@ -12,6 +10,8 @@ from retrieval.sources.movielens import MovieLens
 from retrieval.split import SPLITS
 from retrieval.stage import sha256
 from retrieval.tables import read_interactions, read_items, read_users
+
+import pytest
 
 PARAMS = Path(__file__).resolve().parents[1] / "params.yaml"
 

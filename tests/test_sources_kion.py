@@ -10,11 +10,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from retrieval.errors import Problem
 from retrieval.sources import download, kion
 from retrieval.sources.kion import Kion
+
+import pytest
 
 FILES = {
     "data_original/interactions.csv": "user_id,item_id,last_watch_dt,total_dur,watched_pct\n"

@@ -2,17 +2,17 @@
 
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-import pytest
-from scipy.stats.contingency import association
-
 from retrieval.filters import Filter
 from retrieval.interactions import prepare
 from retrieval.sources import synthetic, world
 from retrieval.sources.synthetic import Synthetic
 from retrieval.split import Split
 from retrieval.tables import read_interactions, read_items, read_users
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats.contingency import association
 
 SCALE = 0.001
 

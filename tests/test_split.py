@@ -1,12 +1,12 @@
 """Train and test: by days, by each user's last items, and both moved back in time."""
 
+from retrieval.errors import Problem
+from retrieval.split import DAY, LATER, TEST, TRAIN, Split, last_days, leave_last
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from retrieval.errors import Problem
-from retrieval.split import DAY, LATER, TEST, TRAIN, Split, last_days, leave_last
 
 SIZE = {"days": 7, "last": 1, "fold": 0}
 ROWS = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 12)), min_size=2, max_size=40)

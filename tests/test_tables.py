@@ -3,10 +3,10 @@
 from datetime import datetime
 from pathlib import Path
 
-import pytest
-
 from retrieval.errors import Problem
 from retrieval.tables import read_interactions, read_items, read_users
+
+import pytest
 
 HEADER = "user_id,item_id,last_watch_dt,total_dur,watched_pct\n"
 

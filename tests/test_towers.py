@@ -2,13 +2,6 @@
 
 import itertools
 
-import numpy as np
-import pytest
-import torch
-from safetensors.torch import load_file, save_file
-from torch import nn
-from worlds import features_of
-
 from retrieval.batches import Batch, Sampler
 from retrieval.bodies import ARCHITECTURES
 from retrieval.dssm import DSSM, Model
@@ -19,6 +12,13 @@ from retrieval.scoring import SCORES
 from retrieval.towers import ITEMS, Sparse, Towers
 from retrieval.training import backward
 from retrieval.trend import Trend
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from worlds import features_of
 
 FEATURES = features_of([[0, 1, 2, 3], [4, 2], [5, 0, 1], [3, 4, 5, 0, 2]], 6)
 TOWERS = Towers(

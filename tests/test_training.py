@@ -3,17 +3,17 @@
 import json
 import math
 
-import numpy as np
-import pytest
-import torch
-from test_towers import FEATURES, batch, model
-from worlds import DAY, chain, features_of
-
 from retrieval import training
 from retrieval.batches import Sampler
 from retrieval.losses import LOSSES, Losses, make
 from retrieval.negatives import Negatives, comparison
 from retrieval.training import Train, backward, fit
+
+import numpy as np
+import pytest
+import torch
+from test_towers import FEATURES, batch, model
+from worlds import DAY, chain, features_of
 
 OPTIONS = Losses(margin=0.4, ccl_margin=0.4, ccl_weight=10.0, gbce_t=0.75)
 NEGATIVES = Negatives(kind="uniform", count=8, logq=True, exclude_seen=False)

@@ -2,16 +2,16 @@
 
 import math
 
+from retrieval.batches import Sampler
+from retrieval.losses import LOSSES
+from retrieval.negatives import SAMPLERS, Negatives, comparison
+from retrieval.trend import Prior, Trend
+
 import numpy as np
 import pytest
 import torch
 from test_towers import batch, model
 from worlds import DAY, features_of
-
-from retrieval.batches import Sampler
-from retrieval.losses import LOSSES
-from retrieval.negatives import SAMPLERS, Negatives, comparison
-from retrieval.trend import Prior, Trend
 
 OPTIONS = Trend(enabled=True, windows=[1, 7], mix=[0.5, 0.25], slope=2.0)
 # Items 0, 1, 2 by day; serving is at the end of day 9.

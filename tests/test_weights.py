@@ -1,12 +1,12 @@
 """Shares become bins as pandas.cut makes them."""
 
+from retrieval.weights import BINS, bins, edges
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from retrieval.weights import BINS, bins, edges
 
 
 def test_percent_fall_into_21_bins() -> None:

@@ -1,9 +1,9 @@
 """Small planted worlds that the tests of training share."""
 
+from retrieval.histories import Features, Histories
+
 import numpy as np
 import scipy.sparse as sp
-
-from retrieval.histories import Features, Histories
 
 DAY = 24 * 60 * 60
 

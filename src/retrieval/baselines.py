@@ -6,15 +6,15 @@ watched what as ones: neither the weights nor the features.
 
 from collections.abc import Callable, Iterator
 
+from retrieval.histories import Features
+from retrieval.matrices import Matrix
+from retrieval.params import Positive, Section
+
 import numpy as np
 import scipy.sparse as sp
 from pydantic import Field
 from scipy.linalg import inv
 from threadpoolctl import threadpool_limits
-
-from retrieval.histories import Features
-from retrieval.matrices import Matrix
-from retrieval.params import Positive, Section
 
 DAY = 24 * 60 * 60
 BLOCK = 1 << 22  # numbers of a dense matrix that are worked out at a time

@@ -4,10 +4,10 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from retrieval.histories import Histories
+
 import torch
 from torch import Generator, Tensor
-
-from retrieval.histories import Histories
 
 GAPS = 32  # buckets of the time between two items of a history
 

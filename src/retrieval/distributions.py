@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-import numpy as np
-import scipy.sparse as sp
-
 from retrieval.matrices import Model
 from retrieval.metrics import rounded
 from retrieval.ranking import blocks
 from retrieval.series import Series
+
+import numpy as np
+import scipy.sparse as sp
 
 BINS = 50
 

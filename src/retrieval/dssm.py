@@ -5,12 +5,6 @@ Huang et al. 2013, "Learning deep structured semantic models for web search usin
 
 from typing import Annotated
 
-import numpy as np
-import torch
-import torch.nn.functional as F
-from pydantic import model_validator
-from torch import Tensor, nn
-
 from retrieval.batches import Batch, Sampler
 from retrieval.bodies import ARCHITECTURES
 from retrieval.encoders import HISTORIES
@@ -20,6 +14,12 @@ from retrieval.params import Section, one_of
 from retrieval.scoring import SCORES
 from retrieval.towers import ITEMS, ItemTower, Towers, UserTower, embedding
 from retrieval.trend import Prior, Trend
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import model_validator
+from torch import Tensor, nn
 
 
 class Model(Section):

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
+from retrieval.params import Section
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import scipy.sparse as sp
-
-from retrieval.params import Section
 
 Blocks = dict[str, list[str]]
 

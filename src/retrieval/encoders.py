@@ -4,11 +4,11 @@ One signature: encoder(table [items, d], batch) -> [targets, d], the state of ea
 before it. `table` holds the items' vectors. No encoder can see a target: it is given the tokens before it only.
 """
 
+from retrieval.batches import GAPS, Batch, ragged
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-from retrieval.batches import GAPS, Batch, ragged
 
 
 class Bag(nn.Module):

@@ -5,18 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
-import pandas as pd
-import pyarrow.parquet as pq
-import scipy.sparse as sp
-from pydantic import Field
-
 from retrieval.errors import Problem
 from retrieval.histories import Features
 from retrieval.matrices import Model
 from retrieval.metrics import BEYOND, DEBIASED, METRICS, Catalogue, Lists, judge, means, values
 from retrieval.params import Positive, Section
 from retrieval.ranking import rank
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import scipy.sparse as sp
+from pydantic import Field
 
 
 class Evaluation(Section):

@@ -1,9 +1,9 @@
 """The notebook's filter of the train interactions: active users, popular items, and whoever the test asks about."""
 
+from retrieval.params import NotNegative, Section
+
 import numpy as np
 import pandas as pd
-
-from retrieval.params import NotNegative, Section
 
 
 class Filter(Section):

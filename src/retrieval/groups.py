@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 
-import numpy as np
-import scipy.sparse as sp
-
 from retrieval.histories import Features
 from retrieval.metrics import rounded
+
+import numpy as np
+import scipy.sparse as sp
 
 _NO_KEY = str.maketrans(".:", "__")  # of a metric's name in DVC, a dot and a colon part the levels
 

@@ -7,12 +7,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from retrieval.errors import Problem
+from retrieval.stage import write_json
+
 import numpy as np
 import pyarrow as pa
 import scipy.sparse as sp
-
-from retrieval.errors import Problem
-from retrieval.stage import write_json
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,14 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-import numpy as np
-import pandas as pd
-import pyarrow as pa
-
 from retrieval.errors import Problem
 from retrieval.filters import Filter, active
 from retrieval.split import SPLITS, TEST, TRAIN, Split
 from retrieval.weights import bins, edges
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
 
 PAIR = ["user_id", "item_id"]
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from retrieval.metrics import rounded
+
+import numpy as np
 
 CHUNK = 32  # resamples at a time
 

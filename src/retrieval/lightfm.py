@@ -4,14 +4,14 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
+from retrieval.errors import Problem
+from retrieval.histories import Features
+from retrieval.params import Positive, Section, one_of
+
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from pydantic import Field
-
-from retrieval.errors import Problem
-from retrieval.histories import Features
-from retrieval.params import Positive, Section, one_of
 
 if TYPE_CHECKING:
     from rectools.dataset import Dataset

@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Any
 
+from retrieval.params import Section, Share
+
 import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
-
-from retrieval.params import Section, Share
 
 
 class Losses(Section):
@@ -130,8 +130,8 @@ def make(name: str, options: Losses, negatives: int, items: int) -> Loss:
     loss = LOSSES[name]
     known = {**options.model_dump(), "beta": gbce_beta(options.gbce_t, negatives, items)}
     wanted = inspect.signature(loss.function).parameters
-    bound = partial(loss.function, **{key: value for key, value in known.items() if key in wanted})
-    return replace(loss, function=bound)
+    options_of_it = {key: value for key, value in known.items() if key in wanted}
+    return replace(loss, function=partial(loss.function, **options_of_it)) if options_of_it else loss
 
 
 def _mean(values: Tensor, mask: Tensor) -> Tensor:

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import scipy.sparse as sp
-
 from retrieval.errors import Problem
 from retrieval.stage import folder, sha256, write_json
+
+import numpy as np
+import scipy.sparse as sp
 
 Matrix = np.ndarray | sp.csr_matrix
 

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from typing import Annotated
 
-import torch
-from torch import Generator, Tensor
-
 from retrieval.batches import Batch
 from retrieval.losses import Loss
 from retrieval.params import Positive, Section, one_of
 from retrieval.trend import Prior
+
+import torch
+from torch import Generator, Tensor
 
 # A sampler takes the targets [B], the items' frequency among targets [items], how many to draw, and a generator. It
 # gives items [B, N], or [N] that all targets share, and log(N q) of each: q is its probability in one draw, N q the
@@ -86,15 +86,19 @@ class Catalogue:
         own = torch.arange(len(target), device=target.device)
         mask = torch.ones(scores.shape, dtype=torch.bool, device=target.device)
         mask[own, target] = False
-        bounds = torch.tensor([part.start, part.stop], device=target.device)
-        first, last = torch.searchsorted(self.batch.seen_row, bounds).tolist()
-        mask[self.batch.seen_row[first:last] - part.start, self.batch.seen_item[first:last]] = False
+        mask[self.seen(part)] = False
         positive = (left[part] * right[target]).sum(1)
         if self.prior is not None:
             place, table = self.prior
             scores = scores + table[place[part]]
             positive = positive + table[place[part], target]
         return positive, scores, mask
+
+    def seen(self, part: slice) -> tuple[Tensor, Tensor]:
+        """Row in `part` and item of what the users of its targets have watched."""
+        bounds = torch.tensor([part.start, part.stop], device=self.items.device)
+        first, last = torch.searchsorted(self.batch.seen_row, bounds).tolist()
+        return self.batch.seen_row[first:last] - part.start, self.batch.seen_item[first:last]
 
 
 class Sample:

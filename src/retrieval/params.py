@@ -4,11 +4,11 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
+from retrieval.errors import Problem, choices
+
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
-
-from retrieval.errors import Problem, choices
 
 PATH = Path("params.yaml")
 MOST = 6  # errors that one line names

@@ -1,8 +1,8 @@
 """A map of vectors in two dimensions: t-SNE (van der Maaten, Hinton 2008) of what a model has learned of taste."""
 
-import numpy as np
-
 from retrieval.matrices import Model
+
+import numpy as np
 
 
 def taste(model: Model) -> np.ndarray:

@@ -8,13 +8,13 @@ come first, so only those are looked into. Equal scores are in the order of the 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from retrieval.matrices import Matrix
+
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 import torch
 from tqdm import tqdm
-
-from retrieval.matrices import Matrix
 
 CHUNK = 64  # items whose best one stands for them all
 SCORES = 2**22  # scores of a block of users: 16 MB, which stay in the cache and which malloc hands out again

@@ -4,9 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import scipy.sparse as sp
-
 from retrieval.distributions import densities, sample, scores
 from retrieval.evaluation import Assessment, Evaluation, Exam
 from retrieval.groups import by_group, groups
@@ -17,6 +14,9 @@ from retrieval.pictures import draw_map
 from retrieval.projection import project, taste
 from retrieval.series import Series, by_length, by_popularity
 from retrieval.stage import write_json
+
+import numpy as np
+import scipy.sparse as sp
 
 Results = Mapping[str, Assessment]
 

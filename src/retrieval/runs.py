@@ -17,10 +17,10 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-from threadpoolctl import threadpool_info
-
 from retrieval.params import Section
 from retrieval.stage import sha256, write_json
+
+from threadpoolctl import threadpool_info
 
 INPUTS = ("src", "dvc.yaml", "params.yaml", "requirements.txt")
 

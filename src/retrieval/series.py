@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from retrieval.metrics import Lists, ndcg, rounded
+
+import numpy as np
 
 Series = list[dict[str, Any]]
 

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
-import numpy as np
-
 from retrieval.errors import Problem
 from retrieval.params import NotNegative, Positive, Section, one_of
+
+import numpy as np
 
 TRAIN, TEST, LATER = np.int8(0), np.int8(1), np.int8(2)
 SECOND = 1_000_000  # in microseconds, the unit of time here

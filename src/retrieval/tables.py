@@ -3,11 +3,11 @@
 import csv
 from pathlib import Path
 
+from retrieval.errors import Problem, choices
+
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
-
-from retrieval.errors import Problem, choices
 
 _DATE = "a date such as 2021-03-13 or 2021-03-13 20:15:00, without a time zone"
 _EXPECTED = {pa.int64(): "an integer", pa.timestamp("us"): _DATE, pa.float64(): "a number"}

@@ -2,16 +2,16 @@
 
 from typing import Annotated
 
+from retrieval.batches import Batch, ragged
+from retrieval.bodies import ARCHITECTURES
+from retrieval.encoders import HISTORIES
+from retrieval.params import Positive, Section
+
 import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
-
-from retrieval.batches import Batch, ragged
-from retrieval.bodies import ARCHITECTURES
-from retrieval.encoders import HISTORIES
-from retrieval.params import Positive, Section
 
 ITEMS = ("features", "id", "both")
 

@@ -2,9 +2,18 @@
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Literal
+
+from retrieval.batches import Sampler
+from retrieval.checkpoints import Checkpoint
+from retrieval.dssm import DSSM
+from retrieval.fused import FUSED
+from retrieval.histories import Features
+from retrieval.losses import Loss
+from retrieval.negatives import Catalogue, Negatives, Sample, comparison
+from retrieval.params import NotNegative, Positive, Section, Share
 
 import numpy as np
 import torch
@@ -13,14 +22,6 @@ from torch import Generator, Tensor
 from torch.nn.utils import clip_grad_norm_
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
-
-from retrieval.batches import Sampler
-from retrieval.checkpoints import Checkpoint
-from retrieval.dssm import DSSM
-from retrieval.histories import Features
-from retrieval.losses import Loss
-from retrieval.negatives import Catalogue, Negatives, Sample, comparison
-from retrieval.params import NotNegative, Positive, Section, Share
 
 CHUNK = 2**21  # scores in memory at once
 DAY = 24 * 60 * 60
@@ -134,12 +135,20 @@ def backward(model: DSSM, compared: Catalogue | Sample, loss: Loss) -> float:
     columns = model.columns(model.users(compared.batch, vectors), vectors, compared.items)
     left, right = (column.detach().requires_grad_() for column in columns)
     total = 0.0
-    for part in _parts(len(left), len(compared)):
-        value = loss(*compared.scores(left, right, part)) * ((part.stop - part.start) / len(left))
+    for value in _values(left, right, compared, loss):
         value.backward()
         total += value.item()
     torch.autograd.backward(columns, [left.grad, right.grad])
     return total
+
+
+def _values(left: Tensor, right: Tensor, compared: Catalogue | Sample, loss: Loss) -> Iterator[Tensor]:
+    """Parts of the batch's mean loss that add up to it."""
+    if isinstance(compared, Catalogue) and loss.function in FUSED:
+        yield FUSED[loss.function](left, right, compared)
+    else:
+        for part in _parts(len(left), len(compared)):
+            yield loss(*compared.scores(left, right, part)) * ((part.stop - part.start) / len(left))
 
 
 @torch.no_grad()

@@ -3,13 +3,13 @@
 from functools import lru_cache
 from typing import Annotated, Literal
 
+from retrieval.histories import Features
+from retrieval.params import Positive, Section, Share
+
 import numpy as np
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
-
-from retrieval.histories import Features
-from retrieval.params import Positive, Section, Share
 
 DAY = 24 * 60 * 60
 

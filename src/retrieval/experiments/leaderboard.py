@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from tabulate import tabulate
-
 from retrieval.errors import Problem, choices
 from retrieval.experiments.repository import METRICS, PARAMS, command, dvc_json, flat
+
+from tabulate import tabulate
 
 SHOWN = ("map", "ndcg", "novelty")
 BETTER = ("map", "ndcg")  # more novelty is not better by itself: random lists have the most

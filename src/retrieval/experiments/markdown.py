@@ -3,13 +3,13 @@
 import json
 from typing import Any
 
-import numpy as np
-from tabulate import tabulate
-
 from retrieval.errors import Problem
 from retrieval.experiments.change import Change, Plot
 from retrieval.experiments.leaderboard import SHOWN
 from retrieval.experiments.repository import call
+
+import numpy as np
+from tabulate import tabulate
 
 POINTS = 60  # of a line, at most
 PALETTE = {"blue": "#0072B2", "orange": "#D55E00"}

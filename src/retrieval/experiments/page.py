@@ -5,12 +5,12 @@ import io
 from html import escape
 from textwrap import wrap
 
-import matplotlib as mpl
-from matplotlib.figure import Figure
-
 from retrieval.experiments.change import Change, Plot
 from retrieval.experiments.markdown import named, signed, value
 from retrieval.pictures import COLOURS, STYLE
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
 
 CSS = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 1180px; margin: 2em auto; padding: 0 1em; }

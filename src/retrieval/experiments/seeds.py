@@ -10,10 +10,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import yaml
-from tabulate import tabulate
-
 import evaluate
 import train_dssm
 from retrieval import histories, matrices
@@ -22,6 +18,10 @@ from retrieval.evaluation import Exam, assess, prepare_exam
 from retrieval.experiments.repository import call, command
 from retrieval.intervals import bootstrap
 from retrieval.params import PATH, load, read, validate
+
+import numpy as np
+import yaml
+from tabulate import tabulate
 
 PREPARED, FEATURES, MODELS = Path("data/prepared"), Path("data/features"), Path("models")
 

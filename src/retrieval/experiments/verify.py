@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from retrieval.errors import Problem
 from retrieval.experiments.repository import call, clone, command
+
+import yaml
 
 CARD = ".run.json"  # run cards tell the time: they always differ
 

@@ -10,12 +10,12 @@ def main() -> None:
     """Read the settings, limit the threads, and serve until SIGTERM."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):  # read when numpy is loaded
         os.environ[name] = "1"
+    from retrieval.serving.app import create
+    from retrieval.serving.settings import Settings
+
     import uvicorn
     from pydantic_settings import CliApp
     from uvicorn.supervisors import Multiprocess
-
-    from retrieval.serving.app import create
-    from retrieval.serving.settings import Settings
 
     class Workers(Multiprocess):
         """uvicorn's processes; SIGHUP goes to each of them, which reloads without a restart."""

@@ -9,15 +9,15 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
-
 from retrieval.errors import Problem
 from retrieval.serving.middleware import Guard, log_to_stderr
 from retrieval.serving.routes import router
 from retrieval.serving.service import Service
 from retrieval.serving.settings import Settings
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
 
 REASONS = 10  # in an answer
 

@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from retrieval.errors import Problem
+from retrieval.histories import Features
+from retrieval.stage import sha256, write_json
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-
-from retrieval.errors import Problem
-from retrieval.histories import Features
-from retrieval.stage import sha256, write_json
 
 ARRAYS = ("items", "users", "indptr", "item", "time", "user_indptr", "user_values")
 LARGEST = 2**63 - 1

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-import scipy.sparse as sp
-
 from retrieval.matrices import Model
 from retrieval.params import NotNegative, Positive, Section
+
+import numpy as np
+import scipy.sparse as sp
 
 
 class HNSW(Section):

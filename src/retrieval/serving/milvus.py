@@ -2,12 +2,12 @@
 
 import time
 
+from retrieval.errors import Problem
+from retrieval.serving.indexes import HNSW
+
 import numpy as np
 from pymilvus import DataType, MilvusClient
 from pymilvus.exceptions import MilvusException
-
-from retrieval.errors import Problem
-from retrieval.serving.indexes import HNSW
 
 ROWS = 10_000  # sent at a time
 WAIT = 600  # seconds, for another worker that is filling the collection

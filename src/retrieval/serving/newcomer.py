@@ -2,12 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
-import scipy.sparse as sp
-import torch
-import torch.nn.functional as F
-from safetensors.torch import load_file
-
 from retrieval.batches import Sampler
 from retrieval.dssm import Model as Options
 from retrieval.errors import Problem
@@ -16,6 +10,12 @@ from retrieval.matrices import Model
 from retrieval.scoring import SCORES
 from retrieval.serving.catalogue import Catalogue
 from retrieval.towers import UserTower
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
 
 Watched = tuple[np.ndarray, np.ndarray]  # rows of items [n] and seconds since 1970 [n], in time order
 

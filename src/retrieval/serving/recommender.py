@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-import numpy as np
-import scipy.sparse as sp
-
 from retrieval.matrices import Matrix, Model
 from retrieval.ranking import CHUNK, score, top, transposed
 from retrieval.serving.catalogue import Catalogue
 from retrieval.serving.indexes import Index
 from retrieval.serving.newcomer import Same, is_history, newcomer
 from retrieval.serving.space import Space
+
+import numpy as np
+import scipy.sparse as sp
 
 DEEPEST = 1000  # items that an index is asked for, at most; who has seen more is served by exact search
 Found = tuple[np.ndarray, np.ndarray]  # rows of items [n] int64, best first, and their scores [n] float32

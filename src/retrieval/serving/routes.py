@@ -9,15 +9,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-import prometheus_client
-from fastapi import APIRouter, Header, Query, Request
-from fastapi.responses import HTMLResponse, Response
-from prometheus_client import CollectorRegistry, multiprocess
-
 from retrieval.errors import Problem
 from retrieval.serving import schemas
 from retrieval.serving.schemas import MOST, Id
 from retrieval.serving.service import Service, describe, refuse
+
+import prometheus_client
+from fastapi import APIRouter, Header, Query, Request
+from fastapi.responses import HTMLResponse, Response
+from prometheus_client import CollectorRegistry, multiprocess
 
 PAGE = Path(__file__).with_name("page.html")
 

@@ -6,15 +6,15 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, NoReturn, TypeVar
 
-import numpy as np
-from fastapi import HTTPException
-
 from retrieval.errors import choices
 from retrieval.serving import schemas, store
 from retrieval.serving.catalogue import Catalogue
 from retrieval.serving.newcomer import Watched
 from retrieval.serving.recommender import Found, Recommender
 from retrieval.serving.settings import Settings
+
+import numpy as np
+from fastapi import HTTPException
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NOTHING = np.zeros(0, np.int64)

@@ -3,8 +3,6 @@
 import json
 from dataclasses import dataclass
 
-import numpy as np
-
 from retrieval import matrices
 from retrieval.errors import Problem, choices
 from retrieval.matrices import Model
@@ -15,6 +13,8 @@ from retrieval.serving.indexes import INDEXES, Faiss, Index, Indexes, has_index
 from retrieval.serving.recommender import Recommender
 from retrieval.serving.settings import Settings
 from retrieval.stage import sha256
+
+import numpy as np
 
 
 @dataclass(frozen=True)

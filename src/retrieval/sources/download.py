@@ -8,9 +8,9 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from tqdm import tqdm
-
 from retrieval.errors import Problem
+
+from tqdm import tqdm
 
 ATTEMPTS = 5  # in a row that bring nothing new
 TIMEOUT = 30.0  # seconds without a byte

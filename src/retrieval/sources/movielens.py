@@ -7,15 +7,15 @@ from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-from pyarrow import csv
-
 from retrieval.errors import Problem
 from retrieval.params import Section
 from retrieval.sources.download import kept
 from retrieval.stage import sha256
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv
 
 INSIDE = "recbole/dataset_example/ml-100k/ml-100k."
 LEAST_AGES = (0, 18, 25, 35, 45, 55, 65)

@@ -4,14 +4,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
+from retrieval.params import Section
+from retrieval.sources import world
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 from pydantic import Field
-
-from retrieval.params import Section
-from retrieval.sources import world
 
 FIRST_DAY = np.datetime64("2021-03-13")
 # The values of the categorical columns and how often they occur, about as in KION.

@@ -1,0 +1,49 @@
+"""The fused softmax is the plain one: same value, same gradients."""
+
+from retrieval import fused
+from retrieval.batches import Sampler
+from retrieval.losses import LOSSES
+from retrieval.negatives import Catalogue
+from retrieval.trend import Prior, Trend
+
+import pytest
+import torch
+from test_towers import FEATURES
+from worlds import features_of
+
+
+@pytest.mark.parametrize("mode", ["sequence", "one"])
+@pytest.mark.parametrize("exclude_seen", [True, False])
+@pytest.mark.parametrize("with_prior", [True, False])
+@pytest.mark.parametrize("chunk", [2**20, 13])
+def test_value_and_gradients_are_those_of_the_plain_softmax(mode, exclude_seen, with_prior, chunk, monkeypatch):
+    monkeypatch.setattr(fused, "CHUNK", chunk)
+    batch = next(
+        Sampler(FEATURES.histories, 5, exclude_seen=exclude_seen).epoch(mode, torch.Generator().manual_seed(0))
+    )
+    prior = Prior(FEATURES, Trend(enabled=True, windows=[1, 7], mix=[0.5, 0.25], slope=2.0))
+    compared = Catalogue(batch, 6, prior.at(batch.time) if with_prior else None)
+    torch.manual_seed(0)
+    left, right = torch.randn(len(batch.target), 4), torch.randn(6, 4)
+    values, gradients = [], []
+    for form in ("plain", "fused"):
+        a, b = left.clone().requires_grad_(), right.clone().requires_grad_()
+        if form == "fused":
+            value = fused.FUSED[LOSSES["softmax"].function](a, b, compared)
+        else:
+            value = LOSSES["softmax"](*compared.scores(a, b, slice(0, len(a))))
+        (3 * value).backward()
+        values.append(value.item())
+        gradients.append((a.grad, b.grad))
+    assert values[0] == pytest.approx(values[1], rel=1e-5)
+    assert torch.allclose(gradients[0][0], gradients[1][0], atol=1e-5)
+    assert torch.allclose(gradients[0][1], gradients[1][1], atol=1e-5)
+
+
+def test_extreme_scores_stay_finite():
+    batch = next(Sampler(features_of([[0, 1]], 3).histories, 5).sequences(torch.Generator()))
+    left = torch.tensor([[1e4], [-1e4]]).requires_grad_()
+    value = fused.softmax(left, torch.tensor([[1.0], [-1.0], [0.0]]), Catalogue(batch, 3, None))
+    value.backward()
+    assert value.isfinite()
+    assert left.grad.isfinite().all()
