@@ -10,9 +10,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+import urllib.request
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 from retrieval import histories, matrices
@@ -31,6 +31,7 @@ from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
+from served import served, wait_until
 from starlette.testclient import TestClient
 
 MODELS = ["dssm", "ease", "ials", "itemknn", "popular", "popular_7d", "userknn"]
@@ -51,39 +52,6 @@ def app(world: Path) -> FastAPI:
 def client(app: FastAPI) -> Iterator[TestClient]:
     with TestClient(app, raise_server_exceptions=False) as client:
         yield client
-
-
-@contextmanager
-def served(world: Path, *flags: str, log: Path | None = None) -> Iterator[tuple[subprocess.Popen, str]]:
-    """The service in a process of its own: the process, and its URL once it answers."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "retrieval.serving", "--models", str(world / "models"), "--port", str(port)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "RETRIEVAL_TOKEN": "secret"}
-    with (log or Path(os.devnull)).open("w") as stderr:
-        process = subprocess.Popen([*command, *flags], env=environment, stderr=stderr, cwd=world)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        wait_until(lambda: answers(url))
-        yield process, url
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def answers(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/ready", timeout=5).status_code == 200
-    except httpx.TransportError:
-        return False
-
-
-def wait_until(true: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
 
 
 def test_health_and_models(client):
@@ -368,7 +336,7 @@ def test_every_worker_reloads_and_a_killed_one_is_replaced(world, tmp_path):
     with served(copy, "--workers", "2") as (process, url):
 
         def versions() -> set[str]:
-            return {httpx.get(f"{url}/models").json()["version"] for _ in range(12)}
+            return {json.load(urllib.request.urlopen(f"{url}/models"))["version"] for _ in range(12)}
 
         before = versions()
         assert len(before) == 1
@@ -382,7 +350,7 @@ def test_every_worker_reloads_and_a_killed_one_is_replaced(world, tmp_path):
         assert len(workers) == 2
         os.kill(workers[0], signal.SIGKILL)
         for _ in range(20):
-            assert httpx.get(f"{url}/reco/dssm/15", timeout=60).status_code == 200
+            assert urllib.request.urlopen(f"{url}/reco/dssm/15", timeout=60).status == 200
 
 
 def test_killed_and_started_again_it_serves(world):

@@ -1,0 +1,172 @@
+"""The service under load, and the indexes of nearest neighbours at up to a million items.
+
+Load: the service in a process of its own with the models of `dvc repro`, asked over loopback for the recommendations of
+users drawn at random. Latency is counted from the moment at which a request was due (open loop), so that a queue shows.
+Curve: synthetic vectors in clusters, with a popularity in the last column, as a trained model's are; each query alone,
+one thread: what the service does. Recall against exact search.
+"""
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+from retrieval.params import load
+from retrieval.serving import space
+from retrieval.serving.indexes import INDEXES, Indexes
+
+import faiss
+import numpy as np
+from results import record
+
+ROOT = Path(__file__).parents[1]
+SECONDS, RATE, CONNECTIONS = 20, 300, 32
+WIDTH, CLUSTERS, QUERIES, K = 64, 1000, 1000, 10
+SEARCHES = {"hnsw": [16, 32, 64, 128, 256, 512], "ivf": [1, 4, 16, 64, 256]}
+SIZES = [10_000, 100_000, 1_000_000]
+
+
+def main() -> None:
+    """Measure what the arguments name, `load`, `curve` or sizes of the curve; without arguments, all of it."""
+    given = sys.argv[1:]
+    sizes = [int(size) for size in given if size.isdigit()]
+    if not given or "load" in given:
+        for workers in (1, 2):
+            record(**{f"service_{workers}_workers": asyncio.run(measure(workers))})
+    for size in sizes or (SIZES if not given or "curve" in given else []):
+        record(**{f"nearest_neighbours_{size}": curve(size)})
+
+
+async def measure(workers: int) -> dict[str, float]:
+    """Seconds to start, latency at a fixed rate, and requests a second when every connection asks at once."""
+    users = np.load(ROOT / "models" / "dssm" / "users.npy")
+    draw = np.random.default_rng(0).choice(users, 100_000)
+    with served(workers) as (port, started):
+        async with connections(port, CONNECTIONS) as idle:
+            await asyncio.gather(*(ask(idle, user) for user in draw[:2000]))
+            due = time.perf_counter() + np.arange(RATE * SECONDS) / RATE
+            late = await asyncio.gather(
+                *(timed(idle, user, at) for user, at in zip(draw[: len(due)], due, strict=True))
+            )
+            begin, count = time.perf_counter(), 0
+            while time.perf_counter() - begin < SECONDS:
+                await asyncio.gather(*(ask(idle, user) for user in draw[count : count + 1000]))
+                count = (count + 1000) % 90_000
+            rate = count / (time.perf_counter() - begin)
+    p50, p99 = (float(np.percentile(late, q) * 1000) for q in (50, 99))
+    return {"start_s": started, f"p50_ms_at_{RATE}": p50, f"p99_ms_at_{RATE}": p99, "requests_per_s": rate}
+
+
+async def timed(idle: asyncio.Queue, user: int, due: float) -> float:
+    """Seconds from when the request was due to its answer."""
+    await asyncio.sleep(due - time.perf_counter())
+    await ask(idle, user)
+    return time.perf_counter() - due
+
+
+async def ask(idle: asyncio.Queue, user: int) -> None:
+    """One request over a connection that is free."""
+    reader, writer = await idle.get()
+    writer.write(f"GET /reco/dssm/{user} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+    head = await reader.readuntil(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200"), head
+    length = next(line for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
+    await reader.readexactly(int(length.split(b":")[1]))
+    idle.put_nowait((reader, writer))
+
+
+@asynccontextmanager
+async def connections(port: int, count: int) -> AsyncIterator[asyncio.Queue]:
+    """A queue of open connections."""
+    idle: asyncio.Queue = asyncio.Queue()
+    links = [await asyncio.open_connection("127.0.0.1", port) for _ in range(count)]
+    for link in links:
+        idle.put_nowait(link)
+    yield idle
+    for _, writer in links:
+        writer.close()
+
+
+@contextmanager
+def served(workers: int) -> Iterator[tuple[int, float]]:
+    """The service on a free port, and the seconds that it took to answer."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "retrieval.serving", "--port", str(port), "--workers", str(workers)]
+    begin = time.perf_counter()
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT / "src")}, stderr=subprocess.DEVNULL
+    )
+    try:
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port)).close()
+                break
+            except ConnectionRefusedError:
+                assert process.poll() is None, "the service did not start; run dvc repro first"
+                time.sleep(0.01)
+        yield port, time.perf_counter() - begin
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def curve(size: int) -> dict[str, Any]:
+    """For each index: seconds to build, megabytes, and [knob, recall@10, queries a second] as the knob is turned."""
+    left, right = vectors(size)
+    best = np.concatenate([np.argpartition(-(left[i : i + 10] @ right.T), K)[:, :K] for i in range(0, QUERIES, 10)])
+    begin = time.perf_counter()
+    for row in left[:50]:
+        np.argpartition(-(right @ row), K)
+    results: dict[str, Any] = {"exact_queries_per_s": 50 / (time.perf_counter() - begin)}
+    fitted = space.fit(left, right)
+    points, queries = fitted.items(right), fitted.query(left)
+    options = Indexes.model_validate(load(ROOT / "params.yaml")["index"])
+    with tempfile.TemporaryDirectory() as folder:
+        for kind, build in INDEXES.items():
+            path = Path(folder) / kind
+            faiss.omp_set_num_threads(os.cpu_count() or 1)
+            begin = time.perf_counter()
+            build(points, options, path)
+            built = {"build_s": time.perf_counter() - begin, "megabytes": path.stat().st_size / 1e6}
+            faiss.omp_set_num_threads(1)
+            results[kind] = {**built, "curve": turn(faiss.read_index(str(path)), kind, queries, best)}
+    return results
+
+
+def turn(index: Any, kind: str, queries: np.ndarray, best: np.ndarray) -> list[list[float]]:
+    """[knob, recall@10, queries a second] for each value of the knob of `SEARCHES`."""
+    points = []
+    for value in SEARCHES[kind]:
+        if kind == "hnsw":
+            index.hnsw.efSearch = value
+        else:
+            index.nprobe = value
+        begin = time.perf_counter()
+        found = [index.search(query[None], K)[1][0] for query in queries]
+        rate = len(queries) / (time.perf_counter() - begin)
+        recall = np.mean([len(np.intersect1d(a, b)) for a, b in zip(found, best, strict=True)]) / K
+        points.append([value, float(recall), rate])
+    return points
+
+
+def vectors(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """left [QUERIES, WIDTH + 1] and right [size, WIDTH + 1] of users and items in clusters, and items' popularity."""
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(CLUSTERS, WIDTH)).astype(np.float32)
+    items = centres[rng.integers(0, CLUSTERS, size)] + rng.normal(size=(size, WIDTH)).astype(np.float32)
+    users = centres[rng.integers(0, CLUSTERS, QUERIES)] + rng.normal(size=(QUERIES, WIDTH)).astype(np.float32)
+    popularity = rng.gumbel(size=(size, 1)).astype(np.float32)
+    return np.c_[users, np.ones(QUERIES)].astype(np.float32), np.c_[items / 4, popularity]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,205 @@
+"""The page in a real browser: Debian's Chromium by its driver. Skipped where there is none."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from folders import build
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import Select, WebDriverWait
+from served import served
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+FLAGS = ["headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking"]
+FLAGS += ["disable-component-update", "disable-sync", "window-size=1280,1000"]
+
+pytestmark = pytest.mark.skipif(not CHROMIUM or not DRIVER, reason="chromium and chromium-driver are not installed")
+
+
+class Page:
+    """The open page and what a person does with it."""
+
+    def __init__(self, browser: webdriver.Chrome, url: str) -> None:
+        self.browser, self.url = browser, url
+        browser.get(url)
+        self.until(lambda: all(self.titles(panel) for panel in (0, 1)))
+
+    def until(self, true) -> None:
+        WebDriverWait(self.browser, 20, 0.05).until(lambda _: true())
+
+    def all(self, selector: str) -> list[WebElement]:
+        return self.browser.find_elements(By.CSS_SELECTOR, selector)
+
+    def texts(self, selector: str) -> list[str]:
+        script = "return [...document.querySelectorAll(arguments[0])].map((one) => one.textContent)"
+        return self.browser.execute_script(script, selector)
+
+    def titles(self, panel: int) -> list[str]:
+        return self.texts(f"#lists section:nth-child({panel + 1}) b")
+
+    def type(self, field: str, text: str) -> None:
+        self.all(f"#{field}")[0].clear()
+        self.all(f"#{field}")[0].send_keys(text)
+
+    def pick_user(self, user: int) -> None:
+        self.type("user-query", str(user))
+        self.until(lambda: f"User {user}" in self.texts("#users button"))
+        next(button for button in self.all("#users button") if button.text == f"User {user}").click()
+        self.until(lambda: self.texts("#history-note")[0].startswith(f"User {user} "))
+
+    def add_film(self, title: str) -> None:
+        self.type("film-query", title)
+        self.until(lambda: f"{title} (1994)" in self.texts("#films button"))
+        next(button for button in self.all("#films button") if button.text == f"{title} (1994)").click()
+        self.until(lambda: title in self.texts("#history b"))
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    world = build(tmp_path_factory.mktemp("world"))
+    with served(world, "--metrics", "metrics.json") as (_, url):
+        yield url
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    for flag in [*FLAGS, f"user-data-dir={tmp_path_factory.mktemp('profile')}"]:
+        options.add_argument(f"--{flag}")
+    browser = webdriver.Chrome(options=options, service=Service(DRIVER))
+    yield browser
+    browser.quit()
+
+
+@pytest.fixture
+def page(browser: webdriver.Chrome, url: str) -> Iterator[Page]:
+    yield Page(browser, url)
+    assert [line for line in browser.get_log("browser") if line["level"] == "SEVERE"] == []
+
+
+def test_two_models_answer_for_a_user_side_by_side(page):
+    page.pick_user(15)
+    assert [Select(one).first_selected_option.text for one in page.all("#lists select")] == ["dssm", "popular"]
+    page.until(lambda: len(page.titles(0)) == len(page.titles(1)) == 10)
+    watched = set(page.texts("#history b"))
+    assert watched
+    assert not watched & {*page.titles(0), *page.titles(1)}
+    assert len(page.texts("#demographics span")) == 2
+    before = page.titles(0)
+    Select(page.all("#lists select")[0]).select_by_visible_text("ease")
+    page.until(lambda: page.titles(0) != before)
+    Select(page.all("#k")[0]).select_by_visible_text("50")
+    page.all("#exclude")[0].click()
+    page.until(lambda: len(page.titles(1)) == 50 and page.texts("#lists .seen"))
+
+
+def test_random_draws_users(page):
+    drawn = set()
+    for _ in range(8):
+        before = page.texts("#history-note")
+        page.all("#random")[0].click()
+        page.until(lambda before=before: page.texts("#history-note") != before or len(drawn) > 1)
+        drawn.add(page.texts("#history-note")[0])
+        if len(drawn) > 1:
+            break
+    assert len(drawn) > 1
+
+
+def test_a_profile_changes_the_answers_with_every_film_and_word(page):
+    page.all("#tab-profile")[0].click()
+    page.until(lambda: "the same for everyone" in page.texts("#lists p") and len(page.titles(0)) == 10)
+    scores = [page.texts("#lists section:first-child .score")]
+
+    def changed() -> bool:
+        return page.texts("#lists section:first-child .score") not in scores
+
+    page.add_film("Film 12")
+    page.until(changed)
+    scores.append(page.texts("#lists section:first-child .score"))
+    assert "Film 12" not in page.titles(0)
+    page.add_film("Film 30")
+    page.until(changed)
+    assert page.texts("#history b") == ["Film 30", "Film 12"]
+    scores.append(page.texts("#lists section:first-child .score"))
+    Select(page.all("#column-age")[0]).select_by_visible_text("old")
+    page.until(changed)
+    page.all("#history .off")[0].click()
+    page.until(lambda: page.texts("#history b") == ["Film 12"])
+    Select(page.all("#lists select")[0]).select_by_visible_text("dssm")
+
+
+def test_a_click_shows_items_like_it_and_escape_closes(page):
+    title = page.titles(0)[0]
+    page.all("#lists .film")[0].click()
+    page.until(lambda: len(page.texts("#similar b")) == 10)
+    assert page.texts("#similar-title") == [f"Like {title}"]
+    assert title not in page.texts("#similar b")
+    before = page.texts("#similar b")
+    Select(page.all("#similar-model")[0]).select_by_visible_text("ials")
+    page.until(lambda: page.texts("#similar b") not in ([], before))
+    page.browser.switch_to.active_element.send_keys(Keys.ESCAPE)
+    page.until(lambda: not page.all("#similar")[0].is_displayed())
+
+
+def test_the_keyboard_is_enough(page):
+    """From the top: Tab to the tabs, an arrow to the profile, a title, Tab to the first that was found, Enter."""
+    active = lambda: page.browser.switch_to.active_element  # noqa: E731
+    for _ in range(20):
+        active().send_keys(Keys.TAB)
+        if active().get_attribute("id") == "tab-user":
+            break
+    active().send_keys(Keys.ARROW_RIGHT)
+    assert active().get_attribute("id") == "tab-profile"
+    active().send_keys(Keys.TAB)
+    active().send_keys("Film 77")
+    page.until(lambda: page.texts("#films button") == ["Film 77 (1994)"])
+    active().send_keys(Keys.TAB)
+    active().send_keys(Keys.ENTER)
+    page.until(lambda: page.texts("#history b") == ["Film 77"])
+    assert active().get_attribute("id") == "film-query"
+
+
+def test_the_models_metrics_are_shown(page):
+    rows = [row.text.split() for row in page.all("#metrics tbody tr")]
+    assert ["dssm", "0.2500", "9"] in rows
+    assert ["popular", "0.1250", "1"] in rows
+
+
+def test_titles_are_text_and_not_markup(page):
+    page.all("#tab-profile")[0].click()
+    page.type("film-query", "<img src=x onerror=document.title='broken'>")
+    page.until(lambda: page.texts("#films li") == ["Nothing found."])
+    assert page.browser.title == "Two-tower retrieval"
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 1280])
+def test_nothing_is_cut_off_at_any_width(browser, url, width, tmp_path):
+    size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 700}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        page = Page(browser, url)
+        assert page.browser.execute_script("return document.documentElement.scrollWidth") <= width
+        script = "return [...document.querySelectorAll('button, select, input')].filter((one) => one.checkVisibility()"
+        script += " && one.getBoundingClientRect().right > innerWidth + 1).length"
+        assert page.browser.execute_script(script) == 0
+        page.browser.save_screenshot(str(Path(os.environ.get("SCREENSHOTS", tmp_path)) / f"{width}.png"))
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_the_page_asks_no_other_host(browser, url):
+    browser.get_log("performance")
+    Page(browser, url)
+    events = [json.loads(line["message"])["message"] for line in browser.get_log("performance")]
+    asked = {one["params"]["request"]["url"] for one in events if one["method"] == "Network.requestWillBeSent"}
+    assert f"{url}/models" in asked
+    assert all(address.startswith((f"{url}/", "data:")) for address in asked), asked
