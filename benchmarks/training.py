@@ -14,6 +14,7 @@ from retrieval.losses import Losses, make
 from retrieval.negatives import Negatives
 from retrieval.towers import Towers
 from retrieval.training import Train, fit
+from retrieval.trend import Trend
 
 import numpy as np
 import pandas as pd
@@ -46,6 +47,7 @@ MODEL = Model(
         temperature=1.0,
         learn_temperature=False,
     ),
+    trend=Trend(enabled=False, windows=[7], mix=[1.0], slope=1.0),
 )
 TRAIN = Train(
     targets="one",

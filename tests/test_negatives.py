@@ -1,5 +1,6 @@
 """Negatives: what is drawn how often, what is corrected, what is masked."""
 
+from retrieval import negatives as negatives_module
 from retrieval.batches import Sampler
 from retrieval.losses import LOSSES
 from retrieval.negatives import SAMPLERS, Catalogue, Negatives, comparison
@@ -42,8 +43,10 @@ def test_the_correction_makes_a_sampled_sum_an_unbiased_one():
 
 @pytest.mark.parametrize("kind", SAMPLERS)
 @pytest.mark.parametrize("tied", [True, False])
-def test_a_sample_scores_the_items_that_were_drawn(kind, tied):
+@pytest.mark.parametrize("dense", [0, 64])
+def test_a_sample_scores_the_items_that_were_drawn(kind, tied, dense, monkeypatch):
     """Scores of the compact table equal those of the whole one, and own target and seen items are masked."""
+    monkeypatch.setattr(negatives_module, "DENSE", dense)
     given, generator = batch(), torch.Generator().manual_seed(3)
     options = Negatives(kind=kind, count=7, logq=False, exclude_seen=True)
     drawn, _ = SAMPLERS[kind](given.target, EVEN, 7, torch.Generator().manual_seed(3))

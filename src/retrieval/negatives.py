@@ -9,7 +9,12 @@ from retrieval.params import Positive, Section, one_of
 from retrieval.trend import Prior
 
 import torch
+import torch.nn.functional as F
 from torch import Generator, Tensor
+
+# Up to so many items a drawn one, a product with all items that occur, of which the drawn are picked, is quicker than
+# gathering the vectors of the drawn.
+DENSE = 64
 
 # A sampler takes the targets [B], the items' frequency among targets [items], how many to draw, and a generator. It
 # gives items [B, N], or [N] that all targets share, and log(N q) of each: q is its probability in one draw, N q the
@@ -96,9 +101,7 @@ class Catalogue:
 
     def seen(self, part: slice) -> tuple[Tensor, Tensor]:
         """Row in `part` and item of what the users of its targets have watched."""
-        bounds = torch.tensor([part.start, part.stop], device=self.items.device)
-        first, last = torch.searchsorted(self.batch.seen_row, bounds).tolist()
-        return self.batch.seen_row[first:last] - part.start, self.batch.seen_item[first:last]
+        return _seen(self.batch, part)
 
 
 class Sample:
@@ -113,35 +116,59 @@ class Sample:
         tied: bool,
         prior: tuple[Tensor, Tensor] | None,
     ) -> None:
-        target = batch.target
-        own = torch.arange(len(target), device=target.device)[:, None] * catalogue
-        seen = batch.seen_row * catalogue + batch.seen_item
-        self.mask = (drawn != target[:, None]) & ~torch.isin(own + drawn, seen)
-        self.items = torch.cat([target, drawn.flatten(), *([batch.item] if tied else [])]).unique()
-        place = torch.empty(catalogue, dtype=torch.long, device=target.device)
-        place[self.items] = torch.arange(len(self.items), device=target.device)
+        self.items = torch.cat([batch.target, drawn.flatten(), *([batch.item] if tied else [])]).unique()
+        place = torch.full((catalogue,), -1, device=drawn.device)
+        place[self.items] = torch.arange(len(self.items), device=drawn.device)
         self.drawn, self.expected = place[drawn], expected
+        self.dense = drawn.ndim == 1 or len(self.items) <= DENSE * drawn.shape[1]
         self.prior = None if prior is None else (prior[0], prior[1][:, self.items])
-        self.batch = batch._replace(target=place[target], item=place[batch.item] if tied else batch.item)
+        occurs = place[batch.seen_item] >= 0
+        self.batch = batch._replace(
+            target=place[batch.target],
+            item=place[batch.item] if tied else batch.item,
+            seen_row=batch.seen_row[occurs],
+            seen_item=place[batch.seen_item[occurs]],
+        )
 
     def __len__(self) -> int:
-        return self.drawn.shape[-1]
+        return len(self.items) if self.dense else self.drawn.shape[1]
 
     def scores(self, left: Tensor, right: Tensor, part: slice) -> tuple[Tensor, Tensor, Tensor]:
         """As `Catalogue.scores`; where the loss asks for it, negatives are lowered by log(N q)."""
-        positive = (left[part] * right[self.batch.target[part]]).sum(1)
-        if self.drawn.ndim == 1:
-            negatives = left[part] @ right[self.drawn].T
+        target, drawn = self.batch.target[part], self.drawn if self.drawn.ndim == 1 else self.drawn[part]
+        positive = (left[part] * right[target]).sum(1)
+        if self.dense:
+            negatives = _columns(left[part] @ right.T, drawn)
         else:
-            negatives = torch.einsum("be,bne->bn", left[part], right[self.drawn[part]])
+            negatives = torch.einsum("be,bne->bn", left[part], F.embedding(drawn, right))
         if self.prior is not None:
             place, table = self.prior
-            positive = positive + table[place[part], self.batch.target[part]]
-            drawn = self.drawn if self.drawn.ndim == 1 else self.drawn[part]
+            positive = positive + table[place[part], target]
             negatives = negatives + table[place[part][:, None], drawn]
         if self.expected is not None:
-            negatives = negatives - (self.expected if self.expected.ndim == 1 else self.expected[part])
-        return positive, negatives, self.mask[part]
+            negatives = negatives - (self.expected if drawn.ndim == 1 else self.expected[part])
+        return positive, negatives, self._mask(target, drawn, part)
+
+    def _mask(self, target: Tensor, drawn: Tensor, part: slice) -> Tensor:
+        row, item = _seen(self.batch, part)
+        own = torch.arange(len(target), device=target.device)
+        if self.dense:
+            mask = torch.ones((len(target), len(self.items)), dtype=torch.bool, device=target.device)
+            mask[own, target] = mask[row, item] = False
+            return _columns(mask, drawn)
+        count = len(self.items)
+        return (drawn != target[:, None]) & ~torch.isin(own[:, None] * count + drawn, row * count + item)
+
+
+def _columns(values: Tensor, columns: Tensor) -> Tensor:
+    """Of values [B, n] those in the columns [N], the same for every row, or [B, N]."""
+    return values[:, columns] if columns.ndim == 1 else values.gather(1, columns)
+
+
+def _seen(batch: Batch, part: slice) -> tuple[Tensor, Tensor]:
+    """Row in `part` and item of what the users of its targets have watched."""
+    first, last = torch.searchsorted(batch.seen_row, batch.seen_row.new_tensor([part.start, part.stop])).tolist()
+    return batch.seen_row[first:last] - part.start, batch.seen_item[first:last]
 
 
 def comparison(

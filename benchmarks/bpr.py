@@ -1,0 +1,119 @@
+"""Why the notebook's BPR failed: its training as it was, and with any of four causes mended.
+
+Run after `dvc repro`: `PYTHONPATH=src python benchmarks/bpr.py`. It reads data/features and data/prepared, trains the
+notebook's LayerNorm towers for as many steps as the notebook did, and writes benchmarks/bpr.json and docs/bpr.png.
+"""
+
+import json
+from itertools import product
+from pathlib import Path
+
+from retrieval import histories
+from retrieval.batches import Batch, Sampler
+from retrieval.dssm import DSSM
+from retrieval.evaluation import Evaluation, Exam, assess, prepare_exam
+from retrieval.histories import Features
+from retrieval.matrices import Model
+from retrieval.params import load
+from retrieval.scoring import cosine, euclid
+from retrieval.stage import write_json
+
+import matplotlib
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+from tqdm import trange
+from training import MODEL
+
+STEPS, NEGATIVES, TEMPERATURE = 1135, 10, 0.07
+CAUSES = ("1 - sigmoid", "no temperature", "target in the input", "ranked by distance")
+
+
+def draw(sampler: Sampler, leak: bool, generator: Generator) -> Batch:
+    """A target for each user; with `leak` it stays among the items that its user's vector is made of."""
+    if not leak:
+        return next(sampler.one_each(generator))
+    batch = next(sampler.whole())
+    place = (torch.rand(len(batch.user), generator=generator) * batch.size).long()
+    return batch._replace(target=batch.item[batch.start + place])
+
+
+def train(features: Features, saturates: bool, temperature: float, leak: bool) -> tuple[Tensor, Tensor]:
+    """User vectors [users, width] and item vectors [items, width] after STEPS steps of Adam."""
+    torch.manual_seed(42)
+    generator = Generator().manual_seed(42)
+    model, items = DSSM(features, MODEL), torch.arange(len(features.item_ids))
+    sampler = Sampler(features.histories, model.length, len(features.user_ids), exclude_seen=False)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.001)
+    for _ in trange(STEPS, disable=None):
+        batch = draw(sampler, leak, generator)
+        negatives = torch.randint(len(items), (len(batch.target), NEGATIVES), generator=generator)
+        vectors = model.items(items)
+        users, directions = cosine(model.users(batch, vectors), vectors)
+        positive = (users * directions[batch.target]).sum(1, keepdim=True)
+        difference = (positive - torch.einsum("be,bne->bn", users, directions[negatives])) / temperature
+        loss = (1 - torch.sigmoid(difference) if saturates else F.softplus(-difference)).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    with torch.no_grad():
+        model.eval()
+        vectors = model.items(items)
+        return model.users(next(sampler.whole()), vectors), vectors
+
+
+def matrices(users: Tensor, items: Tensor, distance: bool) -> tuple[np.ndarray, np.ndarray]:
+    """The two matrices to rank by: Euclidean distance, as the notebook does, or the cosine that was trained."""
+    left, right = (euclid if distance else cosine)(users, items)
+    return left.numpy(), right.numpy()
+
+
+def judge(left: np.ndarray, right: np.ndarray, features: Features, exam: Exam, options: Evaluation) -> float:
+    """MAP@10 of the test users, items new to them."""
+    model = Model("bpr", left, right, features.user_ids, features.item_ids, {})
+    return float(assess(model, exam, options).values["map@10"].mean())
+
+
+def draw_scores(pairs: dict[str, tuple[np.ndarray, np.ndarray]], features: Features, exam: Exam, path: Path) -> None:
+    """Cosine of test users with what they watched and with other items."""
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(1, len(pairs), figsize=(4.5 * len(pairs), 3), sharey=True, layout="constrained")
+    rng = np.random.default_rng(0)
+    rows, watched = exam.truth.nonzero()
+    other = rng.integers(0, len(features.item_ids), (len(rows), 100))
+    for axis, (title, (left, right)) in zip(axes, pairs.items(), strict=True):
+        positive = (left[rows] * right[watched]).sum(1)
+        negative = np.einsum("be,bne->bn", left[rows], right[other]).ravel()
+        bins = np.linspace(-1, 1, 61)
+        axis.hist(negative, bins, density=True, alpha=0.5, color="#0072b2", label="not watched")
+        axis.hist(positive, bins, density=True, alpha=0.5, color="#d55e00", label="watched")
+        axis.set(title=title, xlabel="cosine of user and item")
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].set_ylabel("density")
+    axes[0].legend(frameon=False)
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+
+
+def main() -> None:
+    features = histories.load(Path("data/features"))
+    options = Evaluation.model_validate(load(Path("params.yaml"))["evaluate"])
+    exam = prepare_exam(Path("data/prepared"), features, options, 42)
+    results, pictures = [], {}
+    for saturates, cold, leak in product((True, False), repeat=3):
+        users, items = train(features, saturates, 1.0 if cold else TEMPERATURE, leak)
+        for distance in (True, False):
+            left, right = matrices(users, items, distance)
+            causes = [name for name, on in zip(CAUSES, (saturates, cold, leak, distance), strict=True) if on]
+            results.append({"causes": causes, "map@10": round(judge(left, right, features, exam, options), 6)})
+            print(json.dumps(results[-1]), flush=True)
+        if saturates == cold == leak:
+            pictures["as it was" if leak else "mended"] = matrices(users, items, False)
+    write_json(Path("benchmarks/bpr.json"), results)
+    draw_scores(pictures, features, exam, Path("docs/bpr.png"))
+
+
+if __name__ == "__main__":
+    main()
