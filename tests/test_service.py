@@ -1,5 +1,6 @@
 """The service over HTTP: answers, bad questions, load, reload, signals. Real processes on loopback."""
 
+import http.client
 import json
 import os
 import re
@@ -246,29 +247,82 @@ profiles = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.sampled_from([*MODELS, "x", "%00"]), profiles | scalars)
-def test_no_profile_is_an_error_of_ours(client, name, profile):
-    body = json.dumps(profile).encode("utf-8", "surrogatepass")
-    answer = client.post(f"/reco/{name}", content=body, headers={"content-type": "application/json"})
-    assert answer.status_code in (200, 404, 422), answer.text
-    json.loads(answer.text, parse_constant=pytest.fail)
+def check_profiles(client: TestClient, count: int) -> None:
+    """Ask for the recommendations of `count` drawn profiles: none is an error of ours."""
+
+    @settings(max_examples=count, deadline=None)
+    @given(st.sampled_from([*MODELS, "x", "%00"]), profiles | scalars)
+    def try_out(name: str, profile: object) -> None:
+        body = json.dumps(profile).encode("utf-8", "surrogatepass")
+        answer = client.post(f"/reco/{name}", content=body, headers={"content-type": "application/json"})
+        assert answer.status_code in (200, 404, 422), answer.text
+        json.loads(answer.text, parse_constant=pytest.fail)
+
+    try_out()
 
 
-def test_the_answers_are_what_the_openapi_page_says(app):
-    """Requests that the page allows and some that it does not, over every route: schema and status of the answers."""
+def test_no_profile_is_an_error_of_ours(client):
+    check_profiles(client, 300)
+
+
+@pytest.mark.slow
+def test_none_of_ten_thousand_profiles_is(client):
+    check_profiles(client, 10_000)
+
+
+def check_openapi(app: FastAPI, count: int) -> None:
+    """Send `count` requests that the OpenAPI page allows or forbids, over every route; check status and schema."""
     operations = [one.ok() for one in schemathesis.openapi.from_asgi("/openapi.json", app).get_all_operations()]
     assert len(operations) == 11
     wanted = [not_a_server_error, status_code_conformance, response_schema_conformance]
     bare = {"/health", "/ready", "/models", "/metrics"}  # nothing to get wrong
     tried = [(one, mode) for one in operations for mode in GenerationMode if mode.is_positive or one.path not in bare]
 
-    @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=count, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.sampled_from(tried).flatmap(lambda way: way[0].as_strategy(generation_mode=way[1])))
     def try_out(case: schemathesis.Case) -> None:
         case.call_and_validate(checks=wanted)
 
     try_out()
+
+
+def test_the_answers_are_what_the_openapi_page_says(app):
+    check_openapi(app, 300)
+
+
+@pytest.mark.slow
+def test_ten_thousand_answers_are(app):
+    check_openapi(app, 10_000)
+
+
+@pytest.mark.slow
+def test_memory_stays_over_a_hundred_thousand_requests(world):
+    paths = [f"/reco/{name}/{10 * user + 5}" for name in ("dssm", "ease", "popular") for user in range(60)]
+    paths += ["/similar/dssm/10", "/users/15/history", "/items?query=film", "/reco/no/1", "/models"]
+
+    def resident(process: subprocess.Popen) -> int:
+        status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
+        return int(re.search(r"VmRSS:\s+(\d+)", status)[1])
+
+    with served(world) as (process, url):
+
+        def ask(count: int) -> None:
+            link = http.client.HTTPConnection(url.removeprefix("http://"))
+            for i in range(count):
+                if i % 50:
+                    link.request("GET", paths[i % len(paths)])
+                else:
+                    body = json.dumps({"history": [{"item_id": 10}], "demographics": {"age": "old"}})
+                    link.request("POST", "/reco/dssm", body, {"content-type": "application/json"})
+                answer = link.getresponse()
+                answer.read()
+                assert answer.status in (200, 404)
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(ask, [2_500] * 4))
+            before = resident(process)
+            list(pool.map(ask, [25_000] * 4))
+        assert resident(process) - before < 8_000  # kilobytes; a leak of 100 bytes a request would be 10,000
 
 
 def test_answers_under_32_clients_are_the_serial_answers(world):

@@ -1,5 +1,6 @@
 """The items in Milvus: an embedded file (Milvus Lite) or a cluster, by its URL, behind the interface of an index."""
 
+import logging
 import time
 
 from retrieval.errors import Problem
@@ -11,6 +12,8 @@ from pymilvus.exceptions import MilvusException
 
 ROWS = 10_000  # sent at a time
 WAIT = 600  # seconds, for another worker that is filling the collection
+
+log = logging.getLogger("retrieval.service")
 
 
 class Milvus:
@@ -31,12 +34,17 @@ class Milvus:
             raise Problem(f"the vector database: {error.message}") from None
 
     def search(self, queries: np.ndarray, count: int) -> np.ndarray:
-        """Rows of items [n, count] for queries [n, e]; -1 where fewer were found."""
-        search = {"metric_type": "L2", "params": {"ef": max(count, self._options.search)}}
-        answer = self._client.search(
-            self._name, data=queries.tolist(), limit=count, search_params=search, timeout=self._timeout
-        )
+        """Rows of items [n, count] for queries [n, e]; -1 where fewer were found, or where the database is away: then
+        exact search answers."""
         rows = np.full((len(queries), count), -1, np.int64)
+        search = {"metric_type": "L2", "params": {"ef": max(count, self._options.search)}}
+        try:
+            answer = self._client.search(
+                self._name, data=queries.tolist(), limit=count, search_params=search, timeout=self._timeout
+            )
+        except MilvusException as error:
+            log.error("the vector database: %s", error.message)
+            return rows
         for row, hits in zip(rows, answer, strict=True):
             row[: len(hits)] = [hit["id"] for hit in hits]
         return rows

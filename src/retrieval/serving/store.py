@@ -68,5 +68,5 @@ def _nearest(settings: Settings, model: Model) -> tuple[space.Space, Index] | No
     points = fitted.items(np.asarray(model.right))
     hnsw = Indexes.model_validate(card["params"]).hnsw
     return fitted, Milvus(
-        settings.database, settings.database_token.get_secret_value(), name, points, hnsw, settings.timeout
+        settings.database, settings.database_token.get_secret_value(), name, points, hnsw, settings.timeout / 2
     )
