@@ -24,7 +24,7 @@ RESULTS = ("data/raw", "data/prepared", "data/features", "models", "metrics", "p
 
 
 def results(root: Path) -> dict[str, bytes]:
-    """The bytes of every output; not of run cards, which tell the time, and of what was written aside and left there."""
+    """The bytes of each output; not of run cards, which tell the time, nor of what was written aside and left there."""
     found = experiments.files(root, *RESULTS).items()
     return {name: data for name, data in found if not name.endswith(".run.json") and ".partial" not in name}
 

@@ -82,6 +82,7 @@ def fit(
 
     Every epoch draws from a generator of its own, made of the seed and the epoch's number, and dropout likewise.
     """
+    _deterministic(model.device)
     options = options.settled(features)
     sampler = _sampler(features, model.length, negatives.exclude_seen, options, seed)
     frequency = _frequency(features).to(model.device)
@@ -194,6 +195,12 @@ def _frequency(features: Features) -> Tensor:
     """[items] each item's share of the interactions."""
     counts = np.bincount(features.histories.item, minlength=len(features.item_ids))
     return torch.from_numpy(counts / counts.sum()).float()
+
+
+def _deterministic(device: torch.device) -> None:
+    """Sums in a fixed order, also where several threads add to one place, as in the gradient of x[index]."""
+    torch.use_deterministic_algorithms(True, warn_only=device.type == "cuda")
+    torch.utils.deterministic.fill_uninitialized_memory = False  # a check for debugging that costs time
 
 
 def _optimizer(model: DSSM, options: Train) -> torch.optim.Optimizer:
