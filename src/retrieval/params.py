@@ -7,7 +7,15 @@ from typing import Annotated, Any, TypeVar, get_args
 from retrieval.errors import Problem, choices
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 PATH = Path("params.yaml")
@@ -35,6 +43,11 @@ def one_of(*tables: Collection[str]) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _auto(value: object, check: ValidatorFunctionWrapHandler) -> object:
+    return value if value == "auto" else check(value)
+
+
+AUTO = WrapValidator(_auto)  # `Annotated[Positive, AUTO]`: "auto" is a value, too
 Positive = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]

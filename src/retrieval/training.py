@@ -13,7 +13,7 @@ from retrieval.fused import FUSED
 from retrieval.histories import Features
 from retrieval.losses import Loss
 from retrieval.negatives import Catalogue, Negatives, Sample, comparison
-from retrieval.params import NotNegative, Positive, Section, Share
+from retrieval.params import AUTO, NotNegative, Positive, Section, Share
 
 import numpy as np
 import torch
@@ -45,7 +45,7 @@ class Train(Section):
     """
 
     targets: Literal["sequence", "one"]
-    epochs: Positive | Literal["auto"]
+    epochs: Annotated[Positive, AUTO]
     batch: Positive
     learning_rate: Annotated[float, Field(gt=0)]
     weight_decay: Annotated[float, Field(ge=0)]
@@ -53,9 +53,9 @@ class Train(Section):
     schedule: Literal["constant", "cosine"]
     clip: Annotated[float, Field(gt=0)]
     average: Annotated[float, Field(ge=0, lt=1)]
-    recency: Annotated[float, Field(ge=0)] | Literal["auto"]
+    recency: Annotated[float, Field(ge=0), AUTO]
     holdout: Annotated[float, Field(gt=0, lt=1)]
-    patience: NotNegative | Literal["auto"]
+    patience: Annotated[NotNegative, AUTO]
 
     def settled(self, features: Features) -> "Train":
         """These options with a number for every `auto`."""

@@ -1,10 +1,10 @@
 """Trend: how popular each item is at a moment, by the days right before it. What rises now is watched next."""
 
 from functools import lru_cache
-from typing import Annotated, Literal
+from typing import Annotated
 
 from retrieval.histories import Features
-from retrieval.params import Positive, Section, Share
+from retrieval.params import AUTO, Positive, Section, Share
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ class Trend(Section):
     count is the interactions in the `windows` days before the moment, times 7 / days. With a trend there is no bias.
     """
 
-    enabled: bool | Literal["auto"]
+    enabled: Annotated[bool, AUTO]
     windows: list[Positive]
     mix: list[Share]
     slope: Annotated[float, Field(gt=0)]
