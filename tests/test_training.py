@@ -56,7 +56,7 @@ def test_every_loss_learns(loss, targets):
     """Two groups that like five items each: the five that score highest are those of the user's group."""
     rng = np.random.default_rng(0)
     features = features_of([(5 * (u % 2) + rng.permutation(5)[:4]).tolist() for u in range(200)], 10)
-    options = {"targets": targets, "epochs": 10 if targets == "sequence" else 100, "batch": 64}
+    options = {"targets": targets, "epochs": 30 if targets == "sequence" else 100, "batch": 64}
     net, history = train(features, loss, options=options, item="id")
     left, right = net.matrices(features.histories)
     best = np.argsort(-(left @ right.T), axis=1)[:, :5]

@@ -12,11 +12,10 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
     ValidationError,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
 )
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import ErrorDetails, PydanticCustomError, core_schema
 
 PATH = Path("params.yaml")
 MOST = 6  # errors that one line names
@@ -43,11 +42,17 @@ def one_of(*tables: Collection[str]) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _auto(value: object, check: ValidatorFunctionWrapHandler) -> object:
-    return value if value == "auto" else check(value)
+class _Auto:
+    """`Annotated[Positive, AUTO]`: "auto" is a value, too."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        as_it_is = core_schema.plain_serializer_function_ser_schema(lambda value: value)
+        return core_schema.no_info_wrap_validator_function(
+            lambda value, check: value if value == "auto" else check(value), handler(source), serialization=as_it_is
+        )
 
 
-AUTO = WrapValidator(_auto)  # `Annotated[Positive, AUTO]`: "auto" is a value, too
+AUTO = _Auto()
 Positive = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
