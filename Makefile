@@ -2,9 +2,11 @@
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: repro test serve bench lint clean
+.PHONY: repro test test-slow test-kill serve bench lint leaderboard report verify seeds clean
+BASE ?= main
 
 repro: .venv/ready            ## run the pipeline on the data that params.yaml names
+	PYTHONPATH=src python -m retrieval.experiments.lock
 	dvc repro
 
 test: .venv/ready             ## run the tests
@@ -27,16 +29,16 @@ lint: .venv/ready             ## check style, imports, complexity
 	ruff format --check .
 
 leaderboard: .venv/ready      ## experiments and models, best first: make leaderboard ARGS="--sort ndcg@10"
-	python -m retrieval.experiments.leaderboard $(ARGS)
+	PYTHONPATH=src python -m retrieval.experiments.leaderboard $(ARGS)
 
 report: .venv/ready           ## what changed since BASE, as report/report.html and report.md: make report BASE=main
-	python -m retrieval.experiments.pull_request $(BASE) $(HEAD) $(if $(RAW),--raw $(RAW))
+	PYTHONPATH=src python -m retrieval.experiments.pull_request $(BASE) $(HEAD) $(if $(RAW),--raw $(RAW))
 
 verify: .venv/ready           ## run a commit again from nothing and compare: make verify ARGS=HEAD~1
-	python -m retrieval.experiments.verify $(ARGS)
+	PYTHONPATH=src python -m retrieval.experiments.verify $(ARGS)
 
 seeds: .venv/ready            ## train with several seeds: make seeds ARGS="-S loss=bpr --against main"
-	python -m retrieval.experiments.seeds $(ARGS)
+	PYTHONPATH=src python -m retrieval.experiments.seeds $(ARGS)
 
 # The .pth file puts the environment's own programs first on PATH for whatever runs in it, so that
 # `.venv/bin/dvc repro` finds the right `python` in an environment that is not activated.

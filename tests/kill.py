@@ -1,10 +1,10 @@
 """Kill `dvc repro` at random moments, over and over, and see that each time the next run ends in the reference result.
 
-    python tests/kill.py --kills 200        (or: make kill-test)
+    python tests/kill.py --kills 200        (or: make test-kill)
 
 Each round runs a stage by force, for which DVC deletes its outputs first, and kills it with all of its processes
-(SIGKILL) after a random time, once to three times. Then the pipeline runs to its end, and data, weights, metrics and
-plots are compared with those of an uninterrupted run, byte by byte.
+(SIGKILL) after a random time, once to three times. Then the pipeline runs to its end as by `make repro`, and data,
+weights, metrics and plots are compared with those of an uninterrupted run, byte by byte.
 """
 
 import argparse
@@ -31,6 +31,7 @@ def results(root: Path) -> dict[str, bytes]:
 
 def kill(root: Path, stage: str, seconds: float) -> bool:
     """Run the stage anew and kill everything after so many seconds; whether it was still running."""
+    experiments.python(root, "-m", "retrieval.experiments.lock")
     command = ["dvc", "repro", "--force", "--single-item", stage]
     environment = experiments.environment(root)
     with (root.parent / "log").open("a") as log:
@@ -47,8 +48,11 @@ def kill(root: Path, stage: str, seconds: float) -> bool:
 def trial(root: Path, reference: dict[str, bytes], rng: random.Random, longest: dict[str, float]) -> tuple[str, int]:
     """One stage, killed once to three times; raises AssertionError if the next run does not end in the reference."""
     stage = rng.choice(list(longest))
-    shutil.rmtree(root / ".dvc" / "cache" / "runs")  # or the next run would fetch what an earlier one made
+    shutil.rmtree(
+        root / ".dvc" / "cache" / "runs", ignore_errors=True
+    )  # or the next run would fetch what an earlier one made
     kills = sum(kill(root, stage, rng.uniform(STARTED, longest[stage])) for _ in range(rng.randint(1, 3)))
+    experiments.python(root, "-m", "retrieval.experiments.lock")
     output = experiments.dvc(root, "repro")
     now = results(root)
     wrong = [name for name in sorted(set(now) | set(reference)) if now.get(name) != reference.get(name)]
@@ -75,6 +79,7 @@ def main() -> None:
     rng, folder = random.Random(options.seed), Path(tempfile.mkdtemp(prefix="kill-"))
     root = experiments.repository(folder / "repository")
     experiments.dvc(root, "repro")
+    experiments.commit(root, "Results")
     reference = results(root)
     longest = measure(root)
     counts = dict.fromkeys(longest, 0)

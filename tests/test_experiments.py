@@ -3,12 +3,13 @@
 import json
 import math
 
+from retrieval.experiments.lock import whole
 from retrieval.experiments.seeds import summarise
 from retrieval.experiments.verify import farthest
 
 import numpy as np
 import pytest
-from experiments import python, run, set_params
+from experiments import dvc, python, run, set_params, stages_run
 
 
 @pytest.mark.parametrize(
@@ -80,3 +81,18 @@ def test_verify_runs_a_revision_from_nothing(project):
     run(project, "git", "commit", "--all", "--message", "A better number")
     done = python(project, *command, code=1)
     assert "different            metrics/metrics.json: dssm.map@10 was 0.9" in done.stdout
+
+
+def test_a_torn_lock_is_mended_with_gits_and_a_whole_one_left_alone(project):
+    lock = project / "dvc.lock"
+    text = lock.read_text(encoding="utf-8")
+    assert whole(text)
+    mend = ("-m", "retrieval.experiments.lock")
+    lock.write_text(text + "\n", encoding="utf-8")
+    assert python(project, *mend).stdout == ""
+    assert lock.read_text(encoding="utf-8") == text + "\n"
+    lock.write_text(text[: text.rindex("path: ") + len("path:")], encoding="utf-8")
+    assert "validation failed" in dvc(project, "status", code=1)
+    assert python(project, *mend).stdout.startswith("dvc.lock: was torn when a run was killed; git's is put back")
+    assert lock.read_text(encoding="utf-8") == text
+    assert stages_run(dvc(project, "repro")) == []
