@@ -48,9 +48,8 @@ def kill(root: Path, stage: str, seconds: float) -> bool:
 def trial(root: Path, reference: dict[str, bytes], rng: random.Random, longest: dict[str, float]) -> tuple[str, int]:
     """One stage, killed once to three times; raises AssertionError if the next run does not end in the reference."""
     stage = rng.choice(list(longest))
-    shutil.rmtree(
-        root / ".dvc" / "cache" / "runs", ignore_errors=True
-    )  # or the next run would fetch what an earlier one made
+    # Without the run cache, or the next run would fetch what an earlier one made.
+    shutil.rmtree(root / ".dvc" / "cache" / "runs", ignore_errors=True)
     kills = sum(kill(root, stage, rng.uniform(STARTED, longest[stage])) for _ in range(rng.randint(1, 3)))
     experiments.python(root, "-m", "retrieval.experiments.lock")
     output = experiments.dvc(root, "repro")
