@@ -103,15 +103,13 @@ def test_two_models_answer_for_a_user_side_by_side(page):
 
 
 def test_random_draws_users(page):
-    drawn = set()
-    for _ in range(8):
-        before = page.texts("#history-note")
+    first = page.texts("#history-note")
+
+    def another() -> bool:
         page.all("#random")[0].click()
-        page.until(lambda before=before: page.texts("#history-note") != before or len(drawn) > 1)
-        drawn.add(page.texts("#history-note")[0])
-        if len(drawn) > 1:
-            break
-    assert len(drawn) > 1
+        return page.texts("#history-note") != first
+
+    page.until(another)
 
 
 def test_a_profile_changes_the_answers_with_every_film_and_word(page):
