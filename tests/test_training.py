@@ -146,17 +146,6 @@ def test_recency_halves_the_chance_with_the_days():
     assert chance.tolist() == pytest.approx([2**-2.1, 2**-1.1, 2**-0.1], rel=1e-5)
 
 
-def test_the_average_follows_the_weights():
-    """After two updates with decay .9: keep 0 of the start, then 1/11 of the first and 10/11 of the second."""
-    follow, weight = training._follow(0.9), [torch.tensor([5.0])]
-    follow(weight, [torch.tensor([1.0])], torch.tensor(0))
-    assert weight[0].item() == pytest.approx(1.0)
-    follow(weight, [torch.tensor([12.0])], torch.tensor(1))
-    assert weight[0].item() == pytest.approx(1 / 11 + 12 * 10 / 11)
-    follow(weight, [torch.tensor([0.0])], torch.tensor(10_000))
-    assert weight[0].item() == pytest.approx(0.9 * (1 / 11 + 12 * 10 / 11))
-
-
 def test_the_schedule_by_hand():
     share = training._schedule(TRAIN.model_copy(update={"warmup": 0.2, "schedule": "cosine"}), 20)
     # four steps up; then half a cosine over sixteen steps: a quarter of the way down is (1 + cos(pi / 4)) / 2

@@ -2,6 +2,7 @@
 
 import os
 
-# Two busy processes whose idle OpenMP threads spin fight over the cores and run many times slower; sleeping threads
-# do not. OpenMP reads this once, when the first library that uses it is loaded.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# How long an idle OpenMP thread spins before it sleeps. As libgomp has it by default, two busy processes fight over the
+# cores and run many times slower; with no spinning at all a step of a small model takes half as long again. OpenMP
+# reads this once, when the first library that uses it is loaded.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")

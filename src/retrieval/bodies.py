@@ -7,6 +7,8 @@ two steps that share their weights.
 
 from collections.abc import Callable
 
+from retrieval.dropout import Dropout
+
 import torch
 from torch import Tensor, nn
 
@@ -16,7 +18,7 @@ class Body(nn.Module):
 
     def __init__(self, width: int, norm: nn.Module, dropout: float, attention: bool = False) -> None:
         super().__init__()
-        self.norm, self.dropout = norm, nn.Dropout(dropout)
+        self.norm, self.dropout = norm, Dropout(dropout)
         self.shared = nn.Linear(width, width)
         self.attention = _attention(width, dropout) if attention else nn.Identity()
 
@@ -31,7 +33,7 @@ class Head(nn.Module):
 
     def __init__(self, width: int, norm: nn.Module, dropout: float, hidden: bool) -> None:
         super().__init__()
-        self.norm, self.dropout = norm, nn.Dropout(dropout)
+        self.norm, self.dropout = norm, Dropout(dropout)
         self.hidden = nn.Sequential(nn.Linear(width, width), nn.ReLU()) if hidden else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
+from retrieval.average import Average
 from retrieval.batches import Sampler
 from retrieval.checkpoints import Checkpoint
 from retrieval.dssm import DSSM
@@ -20,7 +21,6 @@ import torch
 from pydantic import Field
 from torch import Generator, Tensor
 from torch.nn.utils import clip_grad_norm_
-from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 CHUNK = 2**21  # scores in memory at once
@@ -89,7 +89,8 @@ def fit(
     optimizer = _optimizer(model, options)
     steps = sampler.steps(options.targets)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _schedule(options, steps * options.epochs))
-    average = AveragedModel(model, multi_avg_fn=_follow(options.average))
+    parameters = list(model.parameters())
+    average = Average(model, options.average)
     best = copy.deepcopy(model)
     modules = {"model": model, "average": average, "best": best}
     checkpoint = Checkpoint(kept, modules, optimizer, schedule) if kept else None
@@ -106,11 +107,12 @@ def fit(
             optimizer.zero_grad()
             compared = comparison(batch, loss, negatives, frequency, model.tied, model.prior, generator)
             total, count = total + len(batch.target) * backward(model, compared, loss), count + len(batch.target)
-            clip_grad_norm_(model.parameters(), options.clip)
+            clip_grad_norm_(parameters, options.clip)
             optimizer.step()
             schedule.step()
-            average.update_parameters(model)
+            average.follow(parameters)
             bar.set_postfix(loss=f"{total / count:.4f}", refresh=False)
+        average.finish(model)
         history.append({"epoch": epoch, "loss": total / count})
         if options.patience:
             history[-1]["validation"] = validate(average.module, sampler)
@@ -225,14 +227,3 @@ def _schedule(options: Train, steps: int) -> Callable[[int], float]:
         return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rise) / max(1, steps - rise))))
 
     return share
-
-
-def _follow(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
-    """Moving average of the weights, quick at first so that the random start is soon forgotten."""
-
-    @torch.no_grad()
-    def update(average: list[Tensor], current: list[Tensor], updates: Tensor) -> None:
-        keep = min(decay, float(updates) / (float(updates) + 10))
-        torch._foreach_lerp_(average, current, 1 - keep)
-
-    return update

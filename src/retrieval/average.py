@@ -1,0 +1,29 @@
+"""Averaging of weights: the result of a training is less noisy than its last step."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+
+class Average(nn.Module):
+    """A model whose weights are a moving average of another's, quick at first so that the start is soon forgotten."""
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        super().__init__()
+        self.module, self.decay = copy.deepcopy(model), decay
+        self.register_buffer("updates", torch.zeros((), dtype=torch.long))
+        self.weights = list(self.module.parameters())
+
+    @torch.no_grad()
+    def follow(self, current: list[Tensor]) -> None:
+        """Go a step towards the current weights."""
+        self.updates += 1
+        updates = self.updates.item()
+        torch._foreach_lerp_(self.weights, current, 1 - min(self.decay, (updates - 1) / (updates + 9)))
+
+    @torch.no_grad()
+    def finish(self, model: nn.Module) -> None:
+        """What is no weight, as the statistics of BatchNorm, is that of the model."""
+        for own, current in zip(self.module.buffers(), model.buffers(), strict=True):
+            own.copy_(current)
