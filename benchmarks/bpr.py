@@ -60,7 +60,8 @@ def train(features: Features, saturates: bool, temperature: float, leak: bool) -
     with torch.no_grad():
         model.eval()
         vectors = model.items(items)
-        return model.users(next(sampler.whole()), vectors), vectors
+        batch = next(sampler.whole())
+        return model.users(batch, vectors)[batch.user.argsort()], vectors
 
 
 def matrices(users: Tensor, items: Tensor, distance: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -88,15 +88,15 @@ def test_held_out_items_are_validated_on_and_never_seen_in_training():
             for batch in sampler.epoch(mode, torch.Generator().manual_seed(seed)):
                 assert not {103, 201} & {*batch.target.tolist(), *batch.item.tolist()}
     (batch,) = sampler.validation()
-    assert list(rows(batch)) == [(1, [100, 101, 102], 103), (2, [200], 201)]
-    assert seen(batch, 0) == {100, 101, 102}
+    assert list(rows(batch)) == [(2, [200], 201), (1, [100, 101, 102], 103)]
+    assert seen(batch, 1) == {100, 101, 102}
 
 
-def test_whole_histories_hold_everything_up_to_the_length():
+def test_whole_histories_hold_everything_up_to_the_length_the_short_ones_first():
     sampler = Sampler(world([3, 0, 5]), 4, 2, torch.tensor([True, False, False]))
     batches = list(sampler.whole())
-    assert [user for batch in batches for user in batch.user.tolist()] == [0, 1, 2]
-    assert [tokens for batch in batches for _, tokens, _ in rows(batch)] == [[0, 1, 2], [], [201, 202, 203, 204]]
+    assert [user for batch in batches for user in batch.user.tolist()] == [1, 0, 2]
+    assert [tokens for batch in batches for _, tokens, _ in rows(batch)] == [[], [0, 1, 2], [201, 202, 203, 204]]
 
 
 def test_chance_thins_the_targets_and_keeps_the_tokens():

@@ -76,7 +76,8 @@ class Sampler:
         self.first, self.end = (torch.from_numpy(histories.indptr[part]) for part in (slice(-1), slice(1, None)))
         self.item, self.time = torch.from_numpy(histories.item).long(), torch.from_numpy(histories.time)
         held = torch.zeros(len(self.end), dtype=torch.bool) if held is None else held
-        self.held, self.last = torch.where(held)[0], self.end - held.long()
+        self.last = self.end - held.long()
+        self.held = self._by_length(torch.where(held)[0])
         self.chance = torch.ones(len(self.item)) if chance is None else chance
         self.length, self.size, self.exclude_seen = length, size, exclude_seen
 
@@ -136,9 +137,13 @@ class Sampler:
             yield self._ends(user, self.last[user])
 
     def whole(self) -> Iterator[Batch]:
-        """Every user's history, in order, read to its end. There is nothing to predict: the targets mean nothing."""
-        for user in torch.arange(len(self.end)).split(self.size):
+        """Every user's history, read to its end. There is nothing to predict: the targets mean nothing."""
+        for user in self._by_length(torch.arange(len(self.end))).split(self.size):
             yield self._ends(user, self.end[user])
+
+    def _by_length(self, users: Tensor) -> Tensor:
+        """The users, those of like histories together, so that little is padded."""
+        return users[(self.end - self.first)[users].argsort(stable=True)]
 
     def _windows(self, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
         """(user, first, last) of windows of at most `length` items that together cover the histories."""

@@ -105,11 +105,11 @@ class DSSM(nn.Module):
     def matrices(self, histories: Histories) -> tuple[np.ndarray, np.ndarray]:
         """left [users, e], each user's after the whole history, and right [items, e]."""
         items = torch.arange(self.count, device=self.device)
-        vectors, left = self.vectors(), []
+        vectors = self.vectors()
+        left, right = self.columns(vectors[:1], vectors, items)
+        users, right = torch.empty(len(histories.indptr) - 1, left.shape[1]), right.cpu()
         for batch in Sampler(histories, self.length).whole():
-            rows, right = self.columns(self.users(batch.to(self.device), vectors), vectors, items)
-            left.append(rows.cpu())
-        users, right = torch.cat(left), right.cpu()
+            users[batch.user] = self.columns(self.users(batch.to(self.device), vectors), vectors, items)[0].cpu()
         if self.prior is not None:
             users = torch.cat([users, torch.ones_like(users[:, :1])], 1)
             right = torch.cat([right, self.prior.serving()[:, None]], 1)

@@ -28,10 +28,11 @@ class Bag(nn.Module):
         size = batch.column.clamp(max=self.length)
         row, rank = ragged(size)
         index = batch.item[(batch.start[batch.row] + batch.column - size)[row] + rank]
-        age = (size[row] - 1 - rank).to(table.dtype)
-        weight = torch.exp2(-age / self.half_life) if self.half_life else torch.ones_like(age)
-        total = torch.zeros(len(size), dtype=table.dtype, device=table.device).index_add_(0, row, weight)
         offsets = size.cumsum(0) - size
+        if not self.half_life:
+            return F.embedding_bag(index, table, offsets, mode="mean") + self.bias
+        weight = torch.exp2((rank + 1 - size[row]).to(table.dtype) / self.half_life)
+        total = torch.zeros(len(size), dtype=table.dtype, device=table.device).index_add_(0, row, weight)
         bags = F.embedding_bag(index, table, offsets, mode="sum", per_sample_weights=weight / total[row])
         return bags + self.bias
 

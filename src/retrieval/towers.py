@@ -113,7 +113,7 @@ class UserTower(nn.Module):
     def forward(self, batch: Batch, table: Tensor) -> Tensor:
         """Vectors [targets, width] of the users of each target, from the tokens before it, which read `table`."""
         state = self.history(table, batch)
-        features = self.body(self.first(batch.user))[batch.row]
+        features = self.body(self.first(batch.user)).index_select(0, batch.row)
         vector = self.last(torch.cat([features, self.head(state)], 1))
         return vector + state if self.residual else vector
 

@@ -1,0 +1,120 @@
+"""Every stage on `kion-synthetic` at several sizes: seconds and peak memory, and how they grow with the rows.
+
+Run as `PYTHONPATH=src python benchmarks/scale.py [scale ...]`; scale 1 has KION's 5.5 million interactions. Each stage
+is its script in a process of its own, in a temporary folder. The DSSM is trained for one epoch in three ways: the
+notebook's (triplet, a sample a user), the full softmax with a sample a user, and params.yaml's defaults.
+"""
+
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from retrieval.params import load
+
+import matplotlib
+import numpy as np
+import pyarrow.parquet as pq
+import yaml
+from results import record
+
+ROOT = Path(__file__).parents[1]
+SCALES = [0.1, 0.3, 1.0]
+SAMPLE_A_USER = {
+    "history": "bag",
+    "item": "features",
+    "train": {"targets": "one", "batch": 1024},
+    "towers": {"width": 128, "tied": False, "length": 1000},
+    "negatives": {"count": 1, "exclude_seen": False},
+    "trend": {"enabled": False},
+}
+MODELS = {
+    "train_dssm (triplet)": {**SAMPLE_A_USER, "loss": "triplet"},
+    "train_dssm (softmax)": {**SAMPLE_A_USER, "loss": "softmax"},
+    "train_dssm": {},
+}
+STAGES = {
+    "fetch": "data/raw",
+    "prepare": "data/raw data/prepared",
+    "features": "data/prepared data/features",
+    "train_baselines": "data/features models models/baselines.run.json",
+    "train_lightfm": "data/features models/lightfm models/lightfm.run.json",
+    **dict.fromkeys(MODELS, "data/features models/dssm models/dssm.run.json"),
+    "evaluate": "data/prepared data/features models metrics plots",
+}
+
+
+def run(stage: str, folder: Path) -> dict[str, float]:
+    """Seconds, and the most memory that the process held, in megabytes; Linux counts it, we ask every 50 ms."""
+    command = [sys.executable, str(ROOT / "src" / f"{stage.split()[0]}.py"), *STAGES[stage].split()]
+    start, peak = time.perf_counter(), 0
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
+    while process.poll() is None:
+        held = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8"))
+        peak = int(held[1]) if held else peak
+        time.sleep(0.05)
+    if process.returncode:
+        sys.exit(f"{stage} failed")
+    return {"seconds": round(time.perf_counter() - start, 1), "megabytes": round(peak / 1024)}
+
+
+def measure(scale: float) -> Iterator[tuple[str, dict[str, float]]]:
+    """Each stage's name and cost, in order; at last the rows of train."""
+    defaults = load(ROOT / "params.yaml")
+    defaults |= {"data": "kion-synthetic", "synthetic": {"scale": scale}}
+    with tempfile.TemporaryDirectory() as name:
+        for stage in STAGES:
+            options: dict[str, Any] = {**MODELS.get(stage, {})}
+            options["train"] = {"epochs": 1, "patience": 0, **options.get("train", {})}
+            params = {
+                key: {**value, **options.get(key, {})} if isinstance(value, dict) else options.get(key, value)
+                for key, value in defaults.items()
+            }
+            Path(name, "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+            yield stage, run(stage, Path(name))
+        yield "rows", {"train": pq.read_metadata(Path(name, "data/prepared/train.parquet")).num_rows}
+
+
+def slope(rows: list[float], cost: list[float]) -> float:
+    """b of cost = a rows^b, by least squares of the logarithms: 1 is in proportion, 2 by the square."""
+    return round(float(np.polyfit(np.log(rows), np.log(cost), 1)[0]), 2)
+
+
+def draw(scales: list[dict[str, Any]], path: Path) -> None:
+    """Seconds and memory of every stage over the rows, both axes logarithmic."""
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
+    rows = [one["rows"]["train"] for one in scales]
+    for axis, unit in zip(axes, ("seconds", "megabytes"), strict=True):
+        for stage in STAGES:
+            axis.loglog(rows, [one[stage][unit] for one in scales], marker="o", label=stage)
+        axis.set(xlabel="rows of train", ylabel=unit)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[1].legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+
+
+def main() -> None:
+    scales = []
+    for scale in [float(one) for one in sys.argv[1:]] or SCALES:
+        scales.append({})
+        for stage, cost in measure(scale):
+            scales[-1][stage] = cost
+            print(f"scale {scale}: {stage}: {cost}", flush=True)
+        record(**{f"scale_{scale:g}": scales[-1]})
+    if len(scales) > 1:
+        rows = [one["rows"]["train"] for one in scales]
+        units = ("seconds", "megabytes")
+        growth = {s: {unit: slope(rows, [one[s][unit] for one in scales]) for unit in units} for s in STAGES}
+        record(scale_growth=growth)
+        draw(scales, ROOT / "docs" / "scale.png")
+
+
+if __name__ == "__main__":
+    main()
