@@ -18,8 +18,6 @@ class Average(nn.Module):
     @torch.no_grad()
     def follow(self, current: list[Tensor]) -> None:
         """Go a step towards the current weights."""
-        if not self.decay:
-            return
         self.updates += 1
         updates = self.updates.item()
         torch._foreach_lerp_(self.weights, current, 1 - min(self.decay, (updates - 1) / (updates + 9)))
