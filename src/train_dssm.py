@@ -10,6 +10,7 @@ from retrieval.params import NotNegative
 from retrieval.runs import recorded
 from retrieval.stage import folder, run, write_json
 from retrieval.training import Train, fit
+from retrieval.workers import Workers
 
 import numpy as np
 import torch
@@ -27,12 +28,14 @@ class Params(Model):
 
 def main(params: Params, features: Path, out: Path) -> None:
     """data/features -> models/dssm."""
-    data = histories.load(features)
+    data, workers = histories.load(features), Workers()
     torch.manual_seed(params.seed)
-    model = DSSM(data, params).to("cuda" if torch.cuda.is_available() else "cpu")
+    model = DSSM(data, params).to(workers.device)
     loss = make(params.loss, params.losses, params.negatives.count, len(data.item_ids))
     kept = checkpoints.place(out.name, data=data.spec["data"], params=params.model_dump())
-    model, history = fit(model, data, loss, params.negatives, params.train, params.seed, kept)
+    model, history = fit(model, data, loss, params.negatives, params.train, params.seed, kept, workers)
+    if not workers.first:
+        return
     left, right = model.matrices(data.histories)
     with folder(out) as aside:
         save_file(model.state_dict(), aside / "towers.safetensors")

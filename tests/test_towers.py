@@ -43,6 +43,12 @@ def vectors(net: DSSM, given: Batch) -> torch.Tensor:
     return net.users(given, net.items(torch.arange(net.count)))
 
 
+def test_batchnorm_takes_a_row_that_is_alone():
+    net = model(architecture="batchnorm").train()
+    alone = next(Sampler(features_of([[0, 1]], 6).histories, 5).sequences(torch.Generator().manual_seed(0)))
+    assert vectors(net, alone).isfinite().all()
+
+
 COMBINATIONS = list(itertools.product(ARCHITECTURES, HISTORIES, ITEMS))
 
 

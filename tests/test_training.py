@@ -5,7 +5,9 @@ import math
 
 from retrieval import training
 from retrieval.batches import Sampler
-from retrieval.losses import LOSSES, Losses, make
+from retrieval.bodies import ARCHITECTURES
+from retrieval.encoders import HISTORIES
+from retrieval.losses import LOSSES, Loss, Losses, make
 from retrieval.negatives import Negatives, comparison
 from retrieval.training import Train, backward, fit
 
@@ -13,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from test_towers import FEATURES, batch, model
+from torch import nn
 from worlds import DAY, chain, features_of
 
 OPTIONS = Losses(margin=0.4, ccl_margin=0.4, ccl_weight=10.0, gbce_t=0.75)
@@ -44,6 +47,38 @@ def test_sequence_encoders_learn_order_where_a_bag_cannot(history):
     """The next item is the last one's neighbour. Eight in a row, without their order, leave two candidates at best,
     the item after the last and the one before the first: a bag that knows that is right in half of the cases."""
     assert hit_rate(train(RING, history=history, item="id")[0], RING) > 0.95
+
+
+def _hinge(positive, negatives, mask):
+    return torch.relu(1 - positive[:, None] + negatives).where(mask, 0).sum(1).mean()
+
+
+def _wide(width, dropout):
+    return nn.Sequential(nn.Linear(width, width), nn.Tanh()), nn.Tanh()
+
+
+class _Last(nn.Module):
+    """The last item's vector alone."""
+
+    def __init__(self, width, length, layers, heads, dropout, half_life):
+        super().__init__()
+        self.empty = nn.Parameter(torch.zeros(width))
+
+    def forward(self, table, batch):
+        last = batch.item[(batch.start[batch.row] + batch.column - 1).clamp(min=0)]
+        return torch.where((batch.column > 0)[:, None], table[last], self.empty)
+
+
+@pytest.mark.parametrize(
+    ("table", "entry", "key"),
+    [(LOSSES, Loss(_hinge), "loss"), (ARCHITECTURES, _wide, "architecture"), (HISTORIES, _Last, "history")],
+)
+def test_a_new_loss_body_or_encoder_takes_one_registration(monkeypatch, table, entry, key):
+    """Its name is a valid value of params.yaml and it trains, ranks and learns the ring like any other."""
+    with pytest.raises(ValueError, match="mine"):
+        train(RING, **{"history": "gru", "item": "id", key: "mine"})
+    monkeypatch.setitem(table, "mine", entry)
+    assert hit_rate(train(RING, **{"history": "gru", "item": "both", key: "mine"})[0], RING) > 0.9
 
 
 def test_a_bag_does_not_learn_order():

@@ -39,6 +39,28 @@ class Batch(NamedTuple):
         """The batch on that device."""
         return Batch(*(tensor.to(device, non_blocking=True) for tensor in self))
 
+    def rows(self, rows: Tensor) -> tuple["Batch", Tensor]:
+        """The batch of some of its rows, and which of its targets [kept] stand in them."""
+        targets = torch.where(torch.isin(self.row, rows))[0]
+        pairs = torch.isin(self.seen_row, targets)
+        size = self.size[rows]
+        row, rank = ragged(size)
+        token = self.start[rows][row] + rank
+        part = Batch(
+            user=self.user[rows],
+            start=size.cumsum(0) - size,
+            size=size,
+            item=self.item[token],
+            gap=self.gap[token],
+            row=torch.searchsorted(rows, self.row[targets]),
+            column=self.column[targets],
+            target=self.target[targets],
+            time=self.time[targets],
+            seen_row=torch.searchsorted(targets, self.seen_row[pairs]),
+            seen_item=self.seen_item[pairs],
+        )
+        return part, targets
+
 
 def ragged(size: Tensor) -> tuple[Tensor, Tensor]:
     """For rows of the given sizes laid end to end, each element's row and its rank within the row."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from retrieval.dropout import Dropout
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -40,6 +41,15 @@ class Head(nn.Module):
         return self.hidden(self.dropout(torch.relu(self.norm(x))))
 
 
+class _BatchNorm(nn.BatchNorm1d):
+    """Batch normalisation; a row that is alone in its batch has no variance and is normalised as in evaluation."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if len(x) > 1 or not self.training:
+            return super().forward(x)
+        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+
+
 class _Alone(nn.Module):
     """A sequence layer over sequences of length one, as the notebook uses it: [n, width] to [n, width]."""
 
@@ -63,7 +73,7 @@ def mlp(width: int, dropout: float) -> tuple[Body, Head]:
 
 def batchnorm(width: int, dropout: float) -> tuple[Body, Head]:
     """BatchNorm and dropout after the first layer."""
-    return Body(width, nn.BatchNorm1d(width), dropout), Head(width, nn.BatchNorm1d(width), dropout, hidden=True)
+    return Body(width, _BatchNorm(width), dropout), Head(width, _BatchNorm(width), dropout, hidden=True)
 
 
 def layernorm(width: int, dropout: float) -> tuple[Body, Head]:
@@ -73,8 +83,8 @@ def layernorm(width: int, dropout: float) -> tuple[Body, Head]:
 
 def transformer(width: int, dropout: float) -> tuple[Body, Head]:
     """BatchNorm, dropout and a TransformerEncoderLayer over the one vector of features."""
-    body = Body(width, nn.BatchNorm1d(width), dropout, attention=True)
-    return body, Head(width, nn.BatchNorm1d(width), dropout, hidden=False)
+    body = Body(width, _BatchNorm(width), dropout, attention=True)
+    return body, Head(width, _BatchNorm(width), dropout, hidden=False)
 
 
 ARCHITECTURES: dict[str, Callable[[int, float], tuple[nn.Module, nn.Module]]] = {

@@ -10,6 +10,7 @@ from retrieval.bodies import ARCHITECTURES
 from retrieval.encoders import HISTORIES
 from retrieval.histories import Features, Histories
 from retrieval.losses import LOSSES
+from retrieval.negatives import Catalogue, Sample
 from retrieval.params import Section, one_of
 from retrieval.scoring import SCORES
 from retrieval.towers import ITEMS, ItemTower, Towers, UserTower, embedding
@@ -85,6 +86,11 @@ class DSSM(nn.Module):
         """User vectors [targets, width]; `table` [items, width] holds the vectors of the items that tokens name."""
         vectors = self.user_tower(batch, table if self.tokens is None else self.tokens.weight)
         return F.normalize(vectors, dim=1) if self.normalize else vectors
+
+    def forward(self, compared: Catalogue | Sample) -> tuple[Tensor, Tensor]:
+        """left [targets, e] and right [items, e] of a batch's targets and of the items that they are compared with."""
+        vectors = self.items(compared.items)
+        return self.columns(self.users(compared.batch, vectors), vectors, compared.items)
 
     def columns(self, users: Tensor, vectors: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
         """left [targets, e] and right [items, e] of user vectors and of the vectors of the given items."""

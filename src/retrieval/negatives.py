@@ -179,13 +179,18 @@ def comparison(
     tied: bool,
     prior: Prior | None,
     generator: Generator,
+    rows: Tensor | None = None,
 ) -> Catalogue | Sample:
     """What the loss compares the batch's targets with, on the device of `frequency`. Drawn on the CPU, so that a seed
-    means the same on every device. `tied`: the tokens' vectors are needed, too."""
+    means the same on every device. `tied`: the tokens' vectors are needed, too. `rows`: only these rows of the batch,
+    ascending, against the negatives that are drawn for all of it."""
     device, count = frequency.device, len(frequency)
-    known = None if prior is None else tuple(part.to(device) for part in prior.at(batch.time))
+    part, targets = (batch, slice(None)) if rows is None else batch.rows(rows)
+    known = None if prior is None else tuple(table.to(device) for table in prior.at(part.time))
     if loss.catalogue:
-        return Catalogue(batch.to(device), count, known)
+        return Catalogue(part.to(device), count, known)
     drawn, expected = SAMPLERS[options.kind](batch.target, frequency.cpu(), options.count, generator)
+    if drawn.ndim == 2:
+        drawn, expected = drawn[targets], expected[targets]
     correction = expected.to(device) if loss.corrected and options.logq else None
-    return Sample(batch.to(device), count, drawn.to(device), correction, tied, known)
+    return Sample(part.to(device), count, drawn.to(device), correction, tied, known)

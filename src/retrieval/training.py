@@ -15,11 +15,12 @@ from retrieval.histories import Features
 from retrieval.losses import Loss
 from retrieval.negatives import Catalogue, Negatives, Sample, comparison
 from retrieval.params import AUTO, NotNegative, Positive, Section, Share
+from retrieval.workers import Workers
 
 import numpy as np
 import torch
 from pydantic import Field
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from tqdm import tqdm
 
@@ -77,12 +78,14 @@ def fit(
     options: Train,
     seed: int,
     kept: Path | None = None,
+    workers: Workers | None = None,
 ) -> tuple[DSSM, History]:
     """Train; returns the model to use and the history, a line an epoch. `kept`: the checkpoint, to go on from.
 
     Every epoch draws from a generator of its own, made of the seed and the epoch's number, and dropout likewise.
     """
     _deterministic(model.device)
+    workers = workers or Workers()
     options = options.settled(features)
     sampler = _sampler(features, model.length, negatives.exclude_seen, options, seed)
     frequency = _frequency(features).to(model.device)
@@ -95,30 +98,35 @@ def fit(
     modules = {"model": model, "average": average, "best": best}
     checkpoint = Checkpoint(kept, modules, optimizer, schedule) if kept else None
     history = checkpoint.resume() if checkpoint else History()
+    towers = workers.together(model)
     for epoch in range(len(history) + 1, options.epochs + 1):
         if options.patience and history and len(history) - _best(history) >= options.patience:
             break
         generator = Generator().manual_seed(seed * 1_000_003 + epoch)
-        torch.manual_seed(generator.initial_seed())
+        torch.manual_seed(generator.initial_seed() + workers.rank)
         model.train()
         total, count = 0.0, 0
-        bar = tqdm(sampler.epoch(options.targets, generator), f"epoch {epoch}/{options.epochs}", steps, disable=None)
-        for batch in bar:
+        batches, title = sampler.epoch(options.targets, generator), f"epoch {epoch}/{options.epochs}"
+        for batch in (bar := tqdm(batches, title, steps, disable=None if workers.first else True)):
             optimizer.zero_grad()
-            compared = comparison(batch, loss, negatives, frequency, model.tied, model.prior, generator)
-            total, count = total + len(batch.target) * backward(model, compared, loss), count + len(batch.target)
+            rows = workers.share(len(batch.user))
+            compared = comparison(batch, loss, negatives, frequency, model.tied, model.prior, generator, rows)
+            share = workers.weight(len(compared.batch.target) / len(batch.target), len(batch.user))
+            total += len(batch.target) * share * backward(towers, compared, loss, share * workers.count)
+            count += len(batch.target)
             clip_grad_norm_(parameters, options.clip)
             optimizer.step()
             schedule.step()
             average.follow(parameters)
             bar.set_postfix(loss=f"{total / count:.4f}", refresh=False)
+        workers.agree(model)
         average.finish(model)
-        history.append({"epoch": epoch, "loss": total / count})
+        history.append({"epoch": epoch, "loss": workers.total(total) / count})
         if options.patience:
-            history[-1]["validation"] = validate(average.module, sampler)
+            history[-1]["validation"] = workers.agreed(validate(average.module, sampler))
             if _best(history) == epoch:
                 best.load_state_dict(average.module.state_dict())
-        if checkpoint:
+        if checkpoint and workers.first:
             checkpoint.save(history)
     return best if options.patience else average.module, history
 
@@ -128,18 +136,17 @@ def _best(history: History) -> int:
     return int(max(history, key=lambda line: line["validation"])["epoch"])
 
 
-def backward(model: DSSM, compared: Catalogue | Sample, loss: Loss) -> float:
-    """The loss of a batch; its gradient is added to that of the parameters.
+def backward(model: nn.Module, compared: Catalogue | Sample, loss: Loss, weight: float = 1.0) -> float:
+    """The loss of a batch; its gradient times `weight` is added to that of the parameters.
 
     The towers run once. Scores are made, compared and differentiated in chunks of at most CHUNK, so that memory stays
     bounded however large the batch and the catalogue are.
     """
-    vectors = model.items(compared.items)
-    columns = model.columns(model.users(compared.batch, vectors), vectors, compared.items)
+    columns = model(compared)
     left, right = (column.detach().requires_grad_() for column in columns)
     total = 0.0
     for value in _values(left, right, compared, loss):
-        value.backward()
+        (value * weight).backward()
         total += value.item()
     torch.autograd.backward(columns, [left.grad, right.grad])
     return total
