@@ -9,14 +9,15 @@ from retrieval.errors import Problem
 from retrieval.histories import Features
 from retrieval.matrices import Model
 from retrieval.metrics import BEYOND, DEBIASED, METRICS, Catalogue, Lists, judge, means, values
-from retrieval.params import Positive, Section
+from retrieval.params import Positive, Section, one_of
+from retrieval.projection import PROJECTIONS, missing
 from retrieval.ranking import rank
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import scipy.sparse as sp
-from pydantic import Field
+from pydantic import Field, field_validator
 
 
 class Evaluation(Section):
@@ -24,7 +25,8 @@ class Evaluation(Section):
 
     k: items a list. longest: items a list where metrics are drawn by length. head: share of the items, the most watched
     ones, that are no long tail. resamples: bootstrap samples of the test users. negatives: sampled items a user, for
-    the distributions of the score. points: users whose scores are drawn, and users and items on a map, at most.
+    the distributions of the score. points: users whose scores are drawn, and users and items on a map, at most. map:
+    how the maps are made.
     """
 
     k: Positive
@@ -33,6 +35,14 @@ class Evaluation(Section):
     resamples: Positive
     negatives: Positive
     points: Positive
+    map: Annotated[str, one_of(PROJECTIONS)]
+
+    @field_validator("map")
+    @classmethod
+    def _is_installed(cls, kind: str) -> str:
+        if missing(kind):
+            raise ValueError(f"{kind} needs a package that is not installed: pip install {kind}-learn")
+        return kind
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,18 @@
-"""A map of vectors in two dimensions: t-SNE (van der Maaten, Hinton 2008) of what a model has learned of taste."""
+"""A map of vectors in two dimensions, of what a model has learned of taste."""
+
+from collections.abc import Callable
+from importlib.util import find_spec
 
 from retrieval.matrices import Model
 
 import numpy as np
+
+LEAST = 4  # points that have a map
+
+
+def missing(kind: str) -> bool:
+    """Whether the package that this kind of map needs is not installed."""
+    return kind == "umap" and find_spec("umap") is None
 
 
 def taste(model: Model) -> np.ndarray:
@@ -10,11 +20,29 @@ def taste(model: Model) -> np.ndarray:
     return np.logical_and(*(np.ptp(side, axis=0) > 0 for side in (model.left, model.right)))
 
 
-def project(vectors: np.ndarray, seed: int) -> np.ndarray:
-    """[n, 2] places on the map of `vectors` [n, d]; near ones have a small angle between them."""
+def tsne(vectors: np.ndarray, seed: int) -> np.ndarray:
+    """t-SNE: van der Maaten and Hinton 2008, "Visualizing data using t-SNE"."""
     from sklearn.manifold import TSNE
 
-    if len(vectors) < 4:
+    perplexity = min(30, (len(vectors) - 1) / 3)
+    maker = TSNE(perplexity=perplexity, metric="cosine", init="random", random_state=seed, n_jobs=1)
+    return maker.fit_transform(vectors)
+
+
+def umap(vectors: np.ndarray, seed: int) -> np.ndarray:
+    """UMAP: McInnes, Healy and Melville 2018. The package umap-learn is needed by this alone."""
+    from umap import UMAP
+
+    neighbours = min(15, len(vectors) - 1)
+    maker = UMAP(n_neighbors=neighbours, metric="cosine", init="random", random_state=seed, n_jobs=1)
+    return maker.fit_transform(vectors)
+
+
+PROJECTIONS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {"tsne": tsne, "umap": umap}
+
+
+def project(vectors: np.ndarray, seed: int, kind: str) -> np.ndarray:
+    """[n, 2] places on the map of `vectors` [n, d]; near ones have a small angle between them."""
+    if len(vectors) < LEAST:
         return np.zeros((len(vectors), 2), dtype=np.float32)
-    tsne = TSNE(perplexity=min(30, (len(vectors) - 1) / 3), metric="cosine", init="random", random_state=seed, n_jobs=1)
-    return tsne.fit_transform(np.asarray(vectors, dtype=np.float32))
+    return PROJECTIONS[kind](np.asarray(vectors, dtype=np.float32), seed)

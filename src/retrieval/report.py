@@ -50,27 +50,27 @@ def write_series(
 
 
 def write_maps(out: Path, model: Model, exam: Exam, titles: np.ndarray, params: Evaluation, seed: int) -> None:
-    """t-SNE of the vectors of the most watched items, and of test users, drawn at random.
+    """Maps of the vectors of the most watched items, and of test users, drawn at random.
 
     Users have the colour of their first feature or, where they have none, of what they watched.
     """
     data, columns = exam.data, taste(model)
     items = np.argsort(-exam.catalogue.watchers, kind="stable")[: params.points]
-    places = project(np.asarray(model.right[items])[:, columns], seed)
+    places = project(np.asarray(model.right[items])[:, columns], seed, params.map)
     watchers = np.maximum(exam.catalogue.watchers[items], 1)
     kinds = _kinds(data.items[items], data.spec["item_columns"], "genres")
-    title = f"Item vectors of {model.name} (t-SNE): near items go to the same users"
+    title = f"Item vectors of {model.name} ({params.map}): near items go to the same users"
     amount = ("popularity", "users who watched it", watchers)
     draw_map(out / "items.png", title, places, kinds, amount, titles[items[:60]])
     rng = np.random.default_rng(seed)
     users = np.sort(rng.choice(exam.users, min(params.points, len(exam.users)), replace=False))
-    places = project(np.asarray(model.left[users])[:, columns], seed)
+    places = project(np.asarray(model.left[users])[:, columns], seed, params.map)
     if data.spec["user_columns"]:
         kinds = _kinds(data.users[users], data.spec["user_columns"])
     else:
         kinds = _kinds(data.seen[users] @ data.items, data.spec["item_columns"], "genres")
     watched = np.diff(data.histories.indptr)[users]
-    title = f"User vectors of {model.name} (t-SNE): near users get the same items"
+    title = f"User vectors of {model.name} ({params.map}): near users get the same items"
     draw_map(out / "users.png", title, places, kinds, ("activity", "items watched", watched))
 
 
