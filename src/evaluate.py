@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from retrieval import histories, matrices, report
+from retrieval.cold import assess_cold
 from retrieval.errors import Problem
 from retrieval.evaluation import Evaluation, assess, prepare_exam
 from retrieval.params import NotNegative, Section
@@ -33,6 +34,7 @@ def main(params: Params, prepared: Path, features: Path, models: Path, metrics: 
     exam = prepare_exam(prepared, data, options, seed)
     results = {name: assess(model, exam, options) for name, model in loaded.items()}
     bars = report.write_metrics(metrics, results, DSSM, exam, options, seed)
+    write_json(metrics / "cold.json", assess_cold(prepared, models, loaded, exam, options))
     distributions = report.write_series(plots, results, loaded, exam, options, seed)
     history = json.loads((models / DSSM / "history.json").read_text(encoding="utf-8"))
     write_json(plots / "loss.json", history)

@@ -11,6 +11,7 @@ from retrieval.params import Section
 from retrieval.split import Split
 from retrieval.stage import folder, run, write_json
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -40,7 +41,7 @@ def main(params: Params, raw: Path, out: Path) -> None:
             pq.write_table(pa.Table.from_pandas(part, preserve_index=False), aside / f"{name}.parquet")
             stats[name] = {"users": part["user_id"].nunique(), "items": part["item_id"].nunique()}
         for name, key, table in (("users", "user_id", users), ("items", "item_id", items)):
-            known, dropped = entities(table, key, prepared.train[key].unique())
+            known, dropped = entities(table, key, pd.concat([prepared.train[key], prepared.cold[key]]).unique())
             pq.write_table(known, aside / f"{name}.parquet")
             stats[name] = {"in": len(table), "kept": len(known), "dropped": dropped}
         write_json(aside / "stats.json", stats)

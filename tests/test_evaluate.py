@@ -56,6 +56,7 @@ class World:
         features = Features(history, sexes, sp.csr_matrix(self.item_features), self.users, self.items, spec)
         histories.save(self.root / "features", features)
         self.test.to_parquet(self.root / "prepared" / "test.parquet")
+        self.test[:0].to_parquet(self.root / "prepared" / "cold.parquet")
         titles = pd.DataFrame({"item_id": self.items[1:], "title": [f"Film {i}" for i in self.items[1:]]})
         titles.to_parquet(self.root / "prepared" / "items.parquet")
         for name, (left, right) in self.models.items():
@@ -148,7 +149,7 @@ def test_files_name_the_models_in_order(out: Path) -> None:
 def test_equal_seed_equal_bytes(world: World, out: Path) -> None:
     first, second = out, world.evaluate("second")
     files = sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file())
-    assert len(files) == 5 + 3 + 2 + 4
+    assert len(files) == 6 + 3 + 2 + 4
     for file in files:
         assert (first / file).read_bytes() == (second / file).read_bytes(), file
 

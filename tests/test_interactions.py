@@ -149,4 +149,4 @@ def test_entities_are_those_of_train_in_the_order_of_their_ids() -> None:
     table = pa.table({"user_id": [5, 3, 9, 3], "age": ["a", "b", "c", "d"]})
     kept, dropped = entities(table, "user_id", np.array([3, 5, 7]))
     assert kept.to_pydict() == {"user_id": [3, 5], "age": ["d", "a"]}
-    assert dropped == {"repeated": 1, "not_in_train": 1}
+    assert dropped == {"repeated": 1, "not_in_interactions": 1}

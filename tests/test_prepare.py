@@ -71,8 +71,8 @@ def test_a_folder_becomes_tables_and_an_account(world: Path) -> None:
         "train": {"users": 2, "items": 2},
         "test": {"users": 1, "items": 1},
         "cold": {"users": 1, "items": 1},
-        "users": {"in": 0, "kept": 0, "dropped": {"repeated": 0, "not_in_train": 0}},
-        "items": {"in": 3, "kept": 2, "dropped": {"repeated": 0, "not_in_train": 1}},
+        "users": {"in": 0, "kept": 0, "dropped": {"repeated": 0, "not_in_interactions": 0}},
+        "items": {"in": 3, "kept": 2, "dropped": {"repeated": 0, "not_in_interactions": 1}},
     }  # fmt: skip
     train = pq.read_table(world / "prepared" / "train.parquet")
     assert [(field.name, str(field.type)) for field in train.schema] == [

@@ -75,9 +75,9 @@ def prepare_exam(prepared: Path, data: Features, params: Evaluation, seed: int) 
     if not path.exists():
         raise Problem(f"{path}: no such file; run the stage prepare first")
     test = pq.read_table(path, columns=["user_id", "item_id"]).to_pandas()
-    rows = _rows(test["user_id"].to_numpy(), data.user_ids, path, "users")
-    columns = _rows(test["item_id"].to_numpy(), data.item_ids, path, "items")
-    truth = _binary(rows, columns, data.seen.shape)
+    rows = rows_of(test["user_id"].to_numpy(), data.user_ids, path, "users")
+    columns = rows_of(test["item_id"].to_numpy(), data.item_ids, path, "items")
+    truth = binary(rows, columns, data.seen.shape)
     if truth.nnz == 0:
         raise Problem(f"{path}: holds no interactions")
     if both := truth.multiply(data.seen).nnz:
@@ -117,10 +117,10 @@ def _debiased(truth: sp.csr_matrix, seed: int) -> sp.csr_matrix:
     pairs = truth.tocoo()
     table = pd.DataFrame({"user_id": pairs.row, "item_id": pairs.col})
     kept = debias_interactions(table, DebiasConfig(random_state=seed))
-    return _binary(kept["user_id"].to_numpy(), kept["item_id"].to_numpy(), truth.shape)
+    return binary(kept["user_id"].to_numpy(), kept["item_id"].to_numpy(), truth.shape)
 
 
-def _rows(ids: np.ndarray, known: np.ndarray, path: Path, what: str) -> np.ndarray:
+def rows_of(ids: np.ndarray, known: np.ndarray, path: Path, what: str) -> np.ndarray:
     """The rows of `ids` among the ascending ids `known`."""
     rows = np.minimum(np.searchsorted(known, ids), len(known) - 1)
     if strange := np.count_nonzero(known[rows] != ids):
@@ -128,7 +128,7 @@ def _rows(ids: np.ndarray, known: np.ndarray, path: Path, what: str) -> np.ndarr
     return rows
 
 
-def _binary(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]) -> sp.csr_matrix:
+def binary(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]) -> sp.csr_matrix:
     """CSR float32 of ones at the given places, columns sorted."""
     matrix = sp.csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape=shape)
     matrix.sum_duplicates()

@@ -103,5 +103,5 @@ def entities(table: pa.Table, key: str, ids: np.ndarray) -> tuple[pa.Table, dict
     account = Account()
     rows = pd.DataFrame({key: table[key].to_numpy(), "row": np.arange(len(table))})
     rows = account.keep(rows, ~rows.duplicated(key, keep="last"), "repeated")
-    rows = account.keep(rows, rows[key].isin(ids), "not_in_train").sort_values(key)
+    rows = account.keep(rows, rows[key].isin(ids), "not_in_interactions").sort_values(key)
     return table.take(pa.array(rows["row"].to_numpy())), dict(account.dropped)

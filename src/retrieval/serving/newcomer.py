@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 
 Watched = tuple[np.ndarray, np.ndarray]  # rows of items [n] and seconds since 1970 [n], in time order
+NOTHING: Watched = np.zeros(0, np.int64), np.zeros(0, np.int64)
 
 
 class Tower:
@@ -82,13 +83,16 @@ class Same:
 
 def newcomer(path: Path, model: Model, catalogue: Catalogue) -> Tower | History | Same | None:
     """What makes a row of the model's left of a user who is not in it; None where the model has no way to."""
+    return History(len(model.items)) if is_history(model, catalogue) else without_history(path, model)
+
+
+def without_history(path: Path, model: Model) -> Tower | Same | None:
+    """As `newcomer`, of models that have something to say of a user who has watched nothing."""
     if (path / "tokens.npy").exists():
         try:
             return Tower(path, model)
         except (KeyError, ValueError, RuntimeError) as error:
             raise Problem(f"{path}: the user tower does not load: {error}") from None
-    if is_history(model, catalogue):
-        return History(len(model.items))
     if not sp.issparse(model.left) and (model.left == model.left[:1]).all():
         return Same(np.array(model.left[:1]))
     return None

@@ -1,0 +1,47 @@
+"""Test users whom train does not know: who they are and what is watched now is all that a model can go by."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from retrieval.evaluation import Evaluation, Exam, binary, rows_of
+from retrieval.matrices import Model
+from retrieval.metrics import METRICS, judge, means, values
+from retrieval.ranking import rank
+from retrieval.serving.newcomer import NOTHING, without_history
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+
+def assess_cold(
+    prepared: Path, models: Path, loaded: Mapping[str, Model], exam: Exam, params: Evaluation
+) -> dict[str, dict[str, float]]:
+    """METRICS of the models that can serve a user without a history; none where every test user is known to train."""
+    path, data = prepared / "cold.parquet", exam.data
+    test = pq.read_table(path, columns=["user_id", "item_id"]).to_pandas()
+    if test.empty:
+        return {}
+    ids, user = np.unique(test["user_id"], return_inverse=True)
+    item = rows_of(test["item_id"].to_numpy(), data.item_ids, path, "items")
+    truth, who = binary(user, item, (len(ids), len(data.item_ids))), _who(prepared / "users.parquet", ids, exam)
+    results = {}
+    for name, model in loaded.items():
+        if (newcomer := without_history(models / name, model)) is not None:
+            kinds = {kind: newcomer(NOTHING, dict(kind)) for kind in sorted(set(who))}
+            left = np.concatenate([kinds[kind] for kind in who])
+            lists = rank(left, model.right, np.arange(len(ids)), params.k, title=f"{name}, cold users").items
+            results[name] = means(values(judge(lists, truth, exam.catalogue), METRICS))
+    return results
+
+
+def _who(path: Path, ids: np.ndarray, exam: Exam) -> list[tuple[tuple[str, str], ...]]:
+    """Of each user the columns and values that models know; nothing of a user without a row."""
+    known = {column: set(values) for column, values in exam.data.spec["user_columns"].items()}
+    table = pq.read_table(path, columns=["user_id", *known])
+    texts = {name: pc.utf8_trim_whitespace(pc.cast(table[name], pa.string())) for name in known}
+    frame = pd.DataFrame({name: text.to_pandas() for name, text in texts.items()}, index=table["user_id"].to_pandas())
+    rows = frame.reindex(ids).to_dict("records") if known else [{}] * len(ids)
+    return [tuple((name, row[name]) for name in known if row[name] in known[name]) for row in rows]
