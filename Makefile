@@ -25,9 +25,10 @@ test-slow: .venv/ready        ## run the tests that take minutes: queued experim
 test-kill: .venv/ready        ## kill the pipeline 200 times and see that it still ends in the same bytes
 	python tests/kill.py
 
-lint: .venv/ready             ## check style, imports, complexity
+lint: .venv/ready             ## check style, imports, complexity, types
 	ruff check .
 	ruff format --check .
+	mypy
 
 leaderboard: .venv/ready      ## experiments and models, best first: make leaderboard ARGS="--sort ndcg@10"
 	PYTHONPATH=src python -m retrieval.experiments.leaderboard $(ARGS)

@@ -55,7 +55,7 @@ def _build(
         file = path / f"{kind}.faiss"
         build(points, options, file)
         near = Recommender(source, model, known, (fitted, Faiss(file)))
-        shared = [len(np.intersect1d(*(_items(side, user, known) for side in (exact, near)))) for user in users]
+        shared = [len(np.intersect1d(_items(exact, user, known), _items(near, user, known))) for user in users]
         results[kind] = {f"recall@{K}": float(np.mean(shared) / K), "megabytes": file.stat().st_size / 1e6}
     files = {file.name: sha256(file) for file in sorted(path.iterdir())}
     write_json(path / "index.json", {"params": options.model_dump(), "model": model.card["files"], "files": files})

@@ -1,19 +1,24 @@
 """Averaging of weights: the result of a training is less noisy than its last step."""
 
 import copy
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+M = TypeVar("M", bound=nn.Module)
 
-class Average(nn.Module):
+
+class Average(nn.Module, Generic[M]):
     """A model whose weights are a moving average of another's, quick at first so that the start is soon forgotten."""
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
+    updates: Tensor
+
+    def __init__(self, model: M, decay: float) -> None:
         super().__init__()
         self.module, self.decay = copy.deepcopy(model), decay
         self.register_buffer("updates", torch.zeros((), dtype=torch.long))
-        self.weights = list(self.module.parameters())
+        self.weights: list[Tensor] = list(self.module.parameters())
 
     @torch.no_grad()
     def follow(self, current: list[Tensor]) -> None:

@@ -77,7 +77,7 @@ def place(name: str, **decisive: Any) -> Path:
     """Where the checkpoint of a training is kept whose result is decided by `decisive` (JSON) and the code."""
     threads = torch.get_num_threads()
     digest = hashlib.sha256(json.dumps([decisive, torch.__version__, threads], sort_keys=True).encode())
-    files = {Path(module.__file__) for module in list(sys.modules.values()) if getattr(module, "__file__", None)}
+    files = {Path(path) for module in list(sys.modules.values()) if (path := getattr(module, "__file__", None))}
     for file in sorted(file.resolve() for file in files if SOURCES in file.resolve().parents):
         digest.update(file.read_bytes())
     return FOLDER / f"{name}-{digest.hexdigest()[:16]}.safetensors"

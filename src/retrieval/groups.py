@@ -17,7 +17,7 @@ def groups(data: Features, users: np.ndarray) -> dict[str, dict[str, np.ndarray]
     The columns are those of the users' features, and `activity`: thirds by the number of items watched in train, named
     by the least and the largest number; users with the same number are in the same third.
     """
-    result = {}
+    result: dict[str, dict[str, np.ndarray]] = {}
     matrix, start = sp.csc_matrix(data.users[users]), 0
     for column, values in data.spec["user_columns"].items():
         result[column] = {}

@@ -76,8 +76,10 @@ def prepare(table: pa.Table, described: np.ndarray, kind: str, split: Split, lim
     if not warm.any():
         raise Problem(f"split: no test row is of a user and an item that train knows; dropped: {dict(account.dropped)}")
     laid = edges(train["weight"].to_numpy())
-    binned = (part.assign(weight=bins(part["weight"].to_numpy(), laid)) for part in (train, test[warm], test[~warm]))
-    return Prepared(*binned, parts.moment, dict(account.dropped))
+    train, test, cold = (
+        part.assign(weight=bins(part["weight"].to_numpy(), laid)) for part in (train, test[warm], test[~warm])
+    )
+    return Prepared(train, test, cold, parts.moment, dict(account.dropped))
 
 
 def _filter(

@@ -10,7 +10,7 @@ A model folder holds
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from retrieval.errors import Problem
 from retrieval.stage import folder, sha256, write_json
@@ -18,7 +18,7 @@ from retrieval.stage import folder, sha256, write_json
 import numpy as np
 import scipy.sparse as sp
 
-Matrix = np.ndarray | sp.csr_matrix
+Matrix: TypeAlias = np.ndarray | sp.csr_matrix
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,6 @@ def _check(name: str, left: Matrix, right: Matrix, users: np.ndarray, items: np.
             f"{len(users)} users and {len(items)} items"
         )
     for part, matrix in (("left", left), ("right", right)):
-        values = matrix.data if sp.issparse(matrix) else matrix
+        values = matrix if isinstance(matrix, np.ndarray) else matrix.data
         if not np.isfinite(values).all():
             raise Problem(f"model {name}: {part} holds numbers that are not finite; the training diverged")

@@ -115,7 +115,7 @@ def reciprocal_rank(lists: Lists) -> np.ndarray:
 
 def hit_rate(lists: Lists) -> np.ndarray:
     """1 if there is any hit: RecTools' `HitRate`."""
-    return lists.hits.any(axis=1).astype(np.float64)
+    return np.any(lists.hits, axis=1).astype(np.float64)
 
 
 def novelty(lists: Lists) -> np.ndarray:
@@ -124,7 +124,7 @@ def novelty(lists: Lists) -> np.ndarray:
     return lists.mean(-np.log2(np.maximum(catalogue.watchers, 1) / catalogue.users))
 
 
-def coverage(lists: Lists) -> np.ndarray:
+def coverage(lists: Lists) -> np.float64:
     """Share of the items that are recommended to anyone: RecTools' `CatalogCoverage`, normalised."""
     return np.count_nonzero(_recommended(lists)) / np.float64(len(lists.catalogue.watchers))
 
@@ -168,7 +168,7 @@ def long_tail(lists: Lists) -> np.ndarray:
     return lists.mean(lists.catalogue.tail)
 
 
-def gini(lists: Lists) -> np.ndarray:
+def gini(lists: Lists) -> np.float64:
     """Gini index of how often each item is recommended: 0 if all items are equally often, 1 if one item takes all."""
     counts = np.sort(_recommended(lists))
     steps = np.arange(1, len(counts) + 1)
@@ -180,7 +180,7 @@ def _recommended(lists: Lists) -> np.ndarray:
     return np.bincount(lists.items[lists.filled], minlength=len(lists.catalogue.watchers))
 
 
-Metric = Callable[[Lists], np.ndarray]
+Metric = Callable[[Lists], np.ndarray | np.float64]
 
 METRICS: dict[str, Metric] = {
     "map": average_precision,

@@ -186,7 +186,7 @@ def comparison(
     ascending, against the negatives that are drawn for all of it."""
     device, count = frequency.device, len(frequency)
     part, targets = (batch, slice(None)) if rows is None else batch.rows(rows)
-    known = None if prior is None else tuple(table.to(device) for table in prior.at(part.time))
+    known = None if prior is None else prior.at(part.time, device)
     if loss.catalogue:
         return Catalogue(part.to(device), count, known)
     drawn, expected = SAMPLERS[options.kind](batch.target, frequency.cpu(), options.count, generator)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from retrieval.series import Series
 
@@ -12,11 +13,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 from matplotlib.transforms import Bbox
+from matplotlib.typing import RcKeyType
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442")
 GREY = "#BBBBBB"
 LABELS = {"other": "not watched", "watched": "watched"}
-STYLE = {
+STYLE: dict[RcKeyType, Any] = {
     "font.size": 10,
     "axes.titlesize": 11,
     "axes.titleweight": "bold",
@@ -80,9 +82,9 @@ def draw_map(
     path: Path,
     title: str,
     points: np.ndarray,
-    kinds: tuple[str, Sequence[str]],
+    kinds: tuple[str, Sequence[str] | np.ndarray],
     amount: tuple[str, str, np.ndarray],
-    labels: Sequence[str] = (),
+    labels: Sequence[str] | np.ndarray = (),
 ) -> None:
     """`points` [n, 2] twice: by kind, with the seven most frequent ones in colour, and by amount (log scale).
 
@@ -94,7 +96,8 @@ def draw_map(
         _by_kind(left, points, *kinds)
         name, unit, values = amount
         order = np.argsort(values, kind="stable")
-        shown = right.scatter(*points[order].T, c=values[order], norm="log", cmap="viridis", s=12, linewidths=0)
+        x, y = points[order].T
+        shown = right.scatter(x, y, c=values[order], norm="log", cmap="viridis", s=12, linewidths=0)
         bar = figure.colorbar(shown, ax=right, label=unit, shrink=0.8, format="%g", ticks=LogLocator(subs=(1, 2, 5)))
         bar.ax.yaxis.set_minor_locator(NullLocator())
         right.set_title(f"by {name}")
@@ -109,19 +112,20 @@ def draw_map(
             _label(axes, points, labels)
 
 
-def _by_kind(axes: Axes, points: np.ndarray, name: str, kinds: Sequence[str]) -> None:
+def _by_kind(axes: Axes, points: np.ndarray, name: str, kinds: Sequence[str] | np.ndarray) -> None:
     values, counts = np.unique(np.asarray(kinds, dtype=str), return_counts=True)
     frequent = sorted(values[np.argsort(-counts, kind="stable")][: len(COLOURS)])
     rest = ~np.isin(kinds, frequent)
     if rest.any():
-        axes.scatter(*points[rest].T, s=8, color=GREY, linewidths=0, label="other")
+        axes.scatter(points[rest, 0], points[rest, 1], s=8, color=GREY, linewidths=0, label="other")
     for value, colour in zip(frequent, COLOURS, strict=False):
-        axes.scatter(*points[np.asarray(kinds) == value].T, s=14, color=colour, linewidths=0, label=value)
+        x, y = points[np.asarray(kinds) == value].T
+        axes.scatter(x, y, s=14, color=colour, linewidths=0, label=value)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0), ncols=4, markerscale=2)
     axes.set_title(f"by {name}")
 
 
-def _label(axes: Axes, points: np.ndarray, labels: Sequence[str]) -> None:
+def _label(axes: Axes, points: np.ndarray, labels: Sequence[str] | np.ndarray) -> None:
     """Write the labels of the first points, leaving out those that would lie over another or leave the axes."""
     placed: list[Bbox] = []
     frame = axes.get_window_extent()

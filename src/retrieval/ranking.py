@@ -88,7 +88,7 @@ def table(ranking: Ranking, users: np.ndarray, items: np.ndarray) -> pd.DataFram
 
 def transposed(right: Matrix, dense: bool) -> Matrix:
     """`right` as `score` wants it: [d, items], for a left that is `dense` or sparse."""
-    if sp.issparse(right):
+    if not isinstance(right, np.ndarray):
         return right.T.tocsr()
     return np.asarray(right).T if dense else np.ascontiguousarray(right.T)
 
@@ -97,7 +97,7 @@ def score(left: Matrix, items: Matrix, out: np.ndarray) -> None:
     """left [users, d] @ items [d, items], into `out`."""
     if sp.issparse(left) or sp.issparse(items):
         product = left @ items
-        out[:] = product.toarray() if sp.issparse(product) else product
+        out[:] = product if isinstance(product, np.ndarray) else product.toarray()
     else:
         np.matmul(left, items, out=out)
 

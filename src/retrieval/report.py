@@ -89,7 +89,7 @@ def _distributions(models: Mapping[str, Model], exam: Exam, params: Evaluation, 
     }
 
 
-def _kinds(rows: sp.csr_matrix, columns: Mapping[str, list[str]], block: str | None = None) -> tuple[str, np.ndarray]:
+def _kinds(rows: sp.csr_matrix, columns: Mapping[str, list[str]], block: str = "") -> tuple[str, np.ndarray]:
     """A column's name and each row's value of it: of several ones the one that the row has most of, as a share of what
     all rows have, and so of a film's genres the rarest; of none "unknown".
 

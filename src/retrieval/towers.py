@@ -45,6 +45,10 @@ class Sparse(nn.Module):
     For one-hot columns this is what an embedding of each category, added up, is.
     """
 
+    indptr: Tensor
+    indices: Tensor
+    data: Tensor
+
     def __init__(self, matrix: sp.csr_matrix, width: int) -> None:
         super().__init__()
         bound = max(1, matrix.shape[1]) ** -0.5  # as nn.Linear starts
@@ -83,7 +87,7 @@ class ItemTower(nn.Module):
 
     def forward(self, items: Tensor) -> Tensor:
         """Vectors [n, width] of items [n]."""
-        vector = self.last(self.body(self.first(items))) if self.reads_features else 0
+        vector = self.last(self.body(self.first(items))) if self.reads_features else torch.zeros(())
         if self.id is None:
             return vector
         known = self.id(items)

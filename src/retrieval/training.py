@@ -92,7 +92,7 @@ def fit(
     optimizer = _optimizer(model, options)
     steps = sampler.steps(options.targets)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _schedule(options, steps * options.epochs))
-    parameters = list(model.parameters())
+    parameters: list[Tensor] = list(model.parameters())
     average = Average(model, options.average)
     best = copy.deepcopy(model)
     modules = {"model": model, "average": average, "best": best}
@@ -168,7 +168,7 @@ def validate(model: DSSM, sampler: Sampler) -> float:
     items = torch.arange(model.count, device=model.device)
     vectors, ranks = model.items(items), []
     for held in sampler.validation():
-        known = None if model.prior is None else tuple(part.to(model.device) for part in model.prior.at(held.time))
+        known = None if model.prior is None else model.prior.at(held.time, model.device)
         compared = Catalogue(held.to(model.device), model.count, known)
         left, right = model.columns(model.users(compared.batch, vectors), vectors, items)
         for part in _parts(len(left), len(compared)):
@@ -209,7 +209,7 @@ def _frequency(features: Features) -> Tensor:
 def _deterministic(device: torch.device) -> None:
     """Sums in a fixed order, also where several threads add to one place, as in the gradient of x[index]."""
     torch.use_deterministic_algorithms(True, warn_only=device.type == "cuda")
-    torch.utils.deterministic.fill_uninitialized_memory = False  # a check for debugging that costs time
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a check that costs time
 
 
 def _optimizer(model: DSSM, options: Train) -> torch.optim.Optimizer:

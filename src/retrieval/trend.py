@@ -48,13 +48,13 @@ class Prior:
         self.age, self.item = self._days(time[order]), features.histories.item[order]
         self.on = lru_cache(maxsize=1024)(self._on)
 
-    def at(self, time: Tensor) -> tuple[Tensor, Tensor]:
+    def at(self, time: Tensor, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
         """For moments [n]: the day's place [n] in a table, and the table [days, items] of what was known that morning.
 
         Nothing of the day itself is counted, so no target counts itself.
         """
         days, place = torch.unique(torch.from_numpy(self._days(time.numpy())), return_inverse=True)
-        return place, torch.stack([self.on(day) for day in days.tolist()])
+        return place.to(device), torch.stack([self.on(day) for day in days.tolist()]).to(device)
 
     def serving(self) -> Tensor:
         """[items], at the moment of serving: everything in train counts."""

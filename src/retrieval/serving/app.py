@@ -37,7 +37,7 @@ def create(settings: Settings) -> FastAPI:
     app = FastAPI(title="Recommendations", version="1", description=settings.__doc__ or "", lifespan=_lifespan)
     app.state.service = service
     app.add_middleware(Guard, body=settings.body, timeout=settings.timeout)
-    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(RequestValidationError, _invalid)  # type: ignore[arg-type]
     app.add_exception_handler(400, _unreadable)
     app.include_router(router)
     return app

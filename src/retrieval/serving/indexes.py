@@ -8,7 +8,7 @@ world graphs"; Jegou et al. 2011, "Product quantization for nearest neighbor sea
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from retrieval.matrices import Model
 from retrieval.params import NotNegative, Positive, Section
@@ -89,7 +89,7 @@ def ivf(points: np.ndarray, options: Indexes, out: Path) -> None:
     _write(index, points, out)
 
 
-def _write(index: "faiss.Index", points: np.ndarray, out: Path) -> None:  # noqa: F821
+def _write(index: Any, points: np.ndarray, out: Path) -> None:
     import faiss
 
     index.add(points)

@@ -101,7 +101,7 @@ def without_history(path: Path, model: Model) -> Tower | Same | None:
 def is_history(model: Model, catalogue: Catalogue) -> bool:
     """Whether the model's left is who watched what, as ones."""
     left = model.left
-    if not sp.issparse(left) or left.shape != (len(catalogue.users), len(catalogue.items)):
+    if isinstance(left, np.ndarray) or left.shape != (len(catalogue.users), len(catalogue.items)):
         return False
     if not np.array_equal(left.indptr, catalogue.indptr) or not (left.data == 1).all():
         return False

@@ -88,7 +88,7 @@ def _first(scores: np.ndarray, k: int) -> Found:
 def _likeness(model: Model) -> tuple[np.ndarray, np.ndarray] | None:
     """Which columns of right are taste [d] and each row's length over them [items]; None where no column is."""
     left, right = model.left, model.right
-    if sp.issparse(right):
+    if not isinstance(right, np.ndarray):
         return np.ones(right.shape[1], np.float32), _no_zeros(np.sqrt(np.asarray(right.multiply(right).sum(1))[:, 0]))
     taste = np.ptp(right, axis=0) > 0
     if not sp.issparse(left):

@@ -1,6 +1,6 @@
 """A synthetic data set of KION's shape, with planted tastes: at scale 1 its files have KION's row counts."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -164,9 +164,9 @@ def _ids(rng: np.random.Generator, n: int) -> np.ndarray:
     return rng.permutation(n + n // 25)[:n]
 
 
-def _choose(rng: np.random.Generator, shares: dict[str, float] | np.ndarray, n: int) -> np.ndarray:
+def _choose(rng: np.random.Generator, shares: Mapping[str, float] | np.ndarray, n: int) -> np.ndarray:
     """[n] int64: which of the values, drawn by their shares."""
-    share = np.array(list(shares.values()) if isinstance(shares, dict) else shares)
+    share = np.array(list(shares.values()) if isinstance(shares, Mapping) else shares)
     return rng.choice(len(share), n, p=share / share.sum())
 
 

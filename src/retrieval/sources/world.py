@@ -117,8 +117,8 @@ def _draw(
     bounds, niches = catalogue.bounds, catalogue.niches
     group = niche // niches * niches
     level = rng.choice(len(LEVELS), len(niche), p=LEVELS)
-    low = ladder[day, bounds[np.choose(level, (niche, group, 0))]]
-    high = ladder[day, bounds[np.choose(level, (niche + 1, group + niches, len(bounds) - 1))]]
+    low = ladder[day, bounds[np.choose(level, (niche, group, np.int64(0)))]]
+    high = ladder[day, bounds[np.choose(level, (niche + 1, group + niches, np.int64(len(bounds) - 1)))]]
     point = low + rng.random(len(niche)) * (high - low)
     column = np.searchsorted(ladder.ravel(), point, side="right") - 1 - day * ladder.shape[1]
     return np.clip(column, 0, ladder.shape[1] - 2), level
