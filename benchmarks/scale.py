@@ -94,7 +94,9 @@ def draw(scales: list[dict[str, Any]], path: Path) -> None:
     for axis, unit in zip(axes, ("seconds", "megabytes"), strict=True):
         for stage in STAGES:
             axis.loglog(rows, [one[stage][unit] for one in scales], marker="o", label=stage)
-        axis.set(xlabel="rows of train", ylabel=unit)
+        axis.set_xticks(rows, [f"{count / 1e6:.1f}" for count in rows])
+        axis.minorticks_off()
+        axis.set(xlabel="million rows of train", ylabel=unit)
         axis.spines[["top", "right"]].set_visible(False)
     axes[1].legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     figure.savefig(path, dpi=110, metadata={"Software": None})

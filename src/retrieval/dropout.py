@@ -10,7 +10,7 @@ STEPS = 2**16  # of the probability
 class Dropout(nn.Module):
     """Zeroes elements with probability p in training and divides the others by 1 - p, as nn.Dropout.
 
-    On the CPU nn.Dropout draws a random number an element, which took a third of a small model's step. Sixteen random
+    On the CPU nn.Dropout draws a random number an element, which took a quarter of a small model's step. Sixteen random
     bits are enough, so that p is rounded to 1/65536. Srivastava et al. 2014, "Dropout".
     """
 
