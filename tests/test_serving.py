@@ -4,11 +4,14 @@ import json
 import shutil
 from pathlib import Path
 
+import train_dssm
 from retrieval import histories, matrices
 from retrieval.errors import Problem
+from retrieval.params import load
 from retrieval.ranking import rank
 from retrieval.serving import space, store
 from retrieval.serving.catalogue import Catalogue
+from retrieval.serving.newcomer import Tower
 from retrieval.serving.recommender import Recommender
 from retrieval.serving.settings import Settings
 
@@ -161,6 +164,22 @@ def test_a_profile_with_a_users_history_and_demographics_is_that_user(loaded, na
         left = recommender.model.left[[user]]
         row, left = (m.toarray() if sp.issparse(m) else m for m in (row, left))
         np.testing.assert_allclose(row, left, rtol=1e-4, atol=1e-5)
+
+
+def test_beside_a_trend_a_profile_is_that_user_too(copy, loaded):
+    """The towers' part is halved and taken less its mean, in the stage and on the spot alike."""
+    values = load(ROOT / "params.yaml")
+    values["train"] |= {"epochs": 1}
+    values["towers"] |= {"width": 8}
+    values["trend"] |= {"enabled": True, "personal": 0.5}
+    params = train_dssm.Params(**{name: values[name] for name in train_dssm.Params.model_fields})
+    train_dssm.main(params, copy / "features", copy / "models" / "dssm")
+    model = matrices.load(copy / "models" / "dssm")
+    assert np.abs(model.left[:, :-1].mean(0)).max() < 1e-6 < np.abs(model.left[:, :-1]).max()
+    tower, known = Tower(copy / "models" / "dssm", model), loaded.catalogue
+    for user in range(USERS):
+        row = tower(known.history(user), known.demographics(user))
+        np.testing.assert_allclose(row, model.left[[user]], rtol=1e-4, atol=1e-5)
 
 
 def test_a_profile_without_history_is_told_apart_by_its_demographics(loaded):

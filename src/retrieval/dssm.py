@@ -56,6 +56,8 @@ class Model(Section):
 class DSSM(nn.Module):
     """score(user, item) = left . right, left [targets, e] made of the user and right [items, e] of the item."""
 
+    center: Tensor
+
     def __init__(self, features: Features, model: Model) -> None:
         super().__init__()
         options = model.towers
@@ -70,6 +72,9 @@ class DSSM(nn.Module):
         counts = torch.from_numpy(np.bincount(features.histories.item, minlength=len(features.item_ids)))
         popularity = ((counts + 1) / (counts + 1).sum()).log().float()
         self.prior = Prior(features, model.trend) if scaled and model.trend.applies(features) else None
+        if self.prior is not None:
+            self.personal = model.trend.personal
+            self.register_buffer("center", torch.zeros(self.score(*torch.zeros(2, 1, options.width))[0].shape[1]))
         self.bias = nn.Parameter(popularity) if scaled and options.bias and self.prior is None else None
 
     @property
@@ -117,6 +122,8 @@ class DSSM(nn.Module):
         for batch in Sampler(histories, self.length).whole():
             users[batch.user] = self.columns(self.users(batch.to(self.device), vectors), vectors, items)[0].cpu()
         if self.prior is not None:
+            self.center.copy_(users.double().mean(0))
+            users = self.personal * (users - self.center.cpu())
             users = torch.cat([users, torch.ones_like(users[:, :1])], 1)
             right = torch.cat([right, self.prior.serving()[:, None]], 1)
         return users.numpy(), right.numpy()

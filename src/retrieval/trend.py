@@ -20,12 +20,16 @@ class Trend(Section):
     enabled: auto is true where the last days are the test; for leave-last the targets of different users lie at
     different moments. prior(item, moment) = slope x log(1 + sum over windows of mix x a week's count), where a week's
     count is the interactions in the `windows` days before the moment, times 7 / days. With a trend there is no bias.
+
+    personal: what the towers' part counts beside the prior once they are trained, after its mean over the users is
+    taken off. What it says of all users alike is of the past; what is popular now the prior knows better.
     """
 
     enabled: Annotated[bool, AUTO]
     windows: list[Positive]
     mix: list[Share]
     slope: Annotated[float, Field(gt=0)]
+    personal: Share
 
     @model_validator(mode="after")
     def _one_share_a_window(self) -> "Trend":
