@@ -1,5 +1,6 @@
 """Train the two towers and write them as two matrices, with their weights and the training's history."""
 
+import sys
 from pathlib import Path
 
 from retrieval import checkpoints, histories, matrices
@@ -35,7 +36,7 @@ def main(params: Params, features: Path, out: Path) -> None:
     kept = checkpoints.place(out.name, data=data.spec["data"], params=params.model_dump())
     model, history = fit(model, data, loss, params.negatives, params.train, params.seed, kept, workers)
     if not workers.first:
-        return
+        sys.exit()  # the first process writes, its run card too
     left, right = model.matrices(data.histories)
     with folder(out) as aside:
         save_file(model.state_dict(), aside / "towers.safetensors")

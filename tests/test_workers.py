@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from retrieval import histories
+from retrieval.batches import Sampler
 
 import numpy as np
 import pytest
@@ -21,8 +22,6 @@ STEPS = {"epochs": 3, "batch": 64, "patience": 0}
 
 
 def test_the_rows_of_a_batch_keep_their_targets_and_what_they_have_seen():
-    from retrieval.batches import Sampler
-
     sampler = Sampler(world([3, 1, 4, 2]), 10, 100)
     (batch,) = sampler.sequences(torch.Generator().manual_seed(0))
     for chosen in ([0, 2], [1], [0, 1, 2, 3]):
@@ -76,3 +75,11 @@ def test_batchnorm_and_tiny_batches_end_in_one_model(tmp_path):
     history, weights = train(tmp_path / "two", 2, architecture="batchnorm", train={"batch": 5, "patience": 2})
     assert all(np.isfinite([line["loss"], line["validation"]]).all() for line in history)
     assert all(torch.isfinite(weight).all() for weight in weights.values())
+
+
+def test_a_process_that_is_not_the_first_writes_nothing(tmp_path, monkeypatch):
+    """Neither the model nor its run card: two that wrote one file would move each other's half-written one."""
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(FileNotFoundError, match=r"history\.json"):
+        train(tmp_path / "second", 1)
+    assert sorted(path.name for path in (tmp_path / "second").iterdir()) == ["features", "params.yaml"]
