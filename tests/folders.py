@@ -53,11 +53,12 @@ def build(root: Path, seed: int = 0) -> Path:
     return root
 
 
-def train(root: Path, seed: int = 0) -> None:
+def train(root: Path, seed: int = 0, **trend: object) -> None:
     """Make the models and the catalogue of a world by the stages' code, smaller than by default."""
     values = load(ROOT / "params.yaml") | {"seed": seed}
     values["train"] |= {"epochs": 1}
     values["towers"] |= {"width": 8}
+    values["trend"] |= trend
     values["baselines"]["ials"] |= {"factors": 8, "iterations": 2}
     for stage, out in ((train_baselines, "models"), (train_dssm, "models/dssm")):
         params = stage.Params(**{name: values[name] for name in stage.Params.model_fields})

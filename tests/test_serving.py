@@ -4,10 +4,8 @@ import json
 import shutil
 from pathlib import Path
 
-import train_dssm
 from retrieval import histories, matrices
 from retrieval.errors import Problem
-from retrieval.params import load
 from retrieval.ranking import rank
 from retrieval.serving import space, store
 from retrieval.serving.catalogue import Catalogue
@@ -19,7 +17,7 @@ import faiss
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from folders import ITEMS, USERS, build, reindex, resave
+from folders import ITEMS, USERS, build, reindex, resave, train
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -168,12 +166,7 @@ def test_a_profile_with_a_users_history_and_demographics_is_that_user(loaded, na
 
 def test_beside_a_trend_a_profile_is_that_user_too(copy, loaded):
     """The towers' part is halved and taken less its mean, in the stage and on the spot alike."""
-    values = load(ROOT / "params.yaml")
-    values["train"] |= {"epochs": 1}
-    values["towers"] |= {"width": 8}
-    values["trend"] |= {"enabled": True, "personal": 0.5}
-    params = train_dssm.Params(**{name: values[name] for name in train_dssm.Params.model_fields})
-    train_dssm.main(params, copy / "features", copy / "models" / "dssm")
+    train(copy, enabled=True, personal=0.5)
     model = matrices.load(copy / "models" / "dssm")
     assert np.abs(model.left[:, :-1].mean(0)).max() < 1e-6 < np.abs(model.left[:, :-1]).max()
     tower, known = Tower(copy / "models" / "dssm", model), loaded.catalogue

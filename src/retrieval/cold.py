@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from retrieval.encode import encode
 from retrieval.evaluation import Evaluation, Exam, binary, rows_of
 from retrieval.matrices import Model
 from retrieval.metrics import METRICS, judge, means, values
@@ -10,9 +11,6 @@ from retrieval.ranking import rank
 from retrieval.serving.newcomer import NOTHING, without_history
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 
@@ -39,9 +37,8 @@ def assess_cold(
 
 def _who(path: Path, ids: np.ndarray, exam: Exam) -> list[tuple[tuple[str, str], ...]]:
     """Of each user the columns and values that models know; nothing of a user without a row."""
-    known = {column: set(values) for column, values in exam.data.spec["user_columns"].items()}
-    table = pq.read_table(path, columns=["user_id", *known])
-    texts = {name: pc.utf8_trim_whitespace(pc.cast(table[name], pa.string())) for name in known}
-    frame = pd.DataFrame({name: text.to_pandas() for name, text in texts.items()}, index=table["user_id"].to_pandas())
-    rows = frame.reindex(ids).to_dict("records") if known else [{}] * len(ids)
-    return [tuple((name, row[name]) for name in known if row[name] in known[name]) for row in rows]
+    known = exam.data.spec["user_columns"]
+    matrix, found = encode(ids, pq.read_table(path, columns=["user_id", *known]), "user_id", list(known), ())
+    pairs = [(column, value) for column, values in found.items() for value in values]
+    rows = np.split(matrix.indices, matrix.indptr[1:-1])
+    return [tuple(pairs[i] for i in row if pairs[i][1] in known[pairs[i][0]]) for row in rows]

@@ -120,7 +120,8 @@ class DSSM(nn.Module):
         left, right = self.columns(vectors[:1], vectors, items)
         users, right = torch.empty(len(histories.indptr) - 1, left.shape[1]), right.cpu()
         for batch in Sampler(histories, self.length).whole():
-            users[batch.user] = self.columns(self.users(batch.to(self.device), vectors), vectors, items)[0].cpu()
+            rows = self.users(batch.to(self.device), vectors)
+            users[batch.user] = self.columns(rows, vectors[:1], items[:1])[0].cpu()
         if self.prior is not None:
             self.center.copy_(users.double().mean(0))
             users = self.personal * (users - self.center.cpu())

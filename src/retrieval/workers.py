@@ -56,8 +56,9 @@ class Workers:
     def agree(self, model: nn.Module) -> None:
         """Give all processes the first one's statistics of BatchNorm; the weights are equal already."""
         if self.count > 1:
+            weights = dict(model.named_parameters())
             for name, tensor in model.state_dict().items():
-                if name not in dict(model.named_parameters()):
+                if name not in weights:
                     dist.broadcast(tensor, 0)
 
     def _exchanged(self, value: float, exchange: Callable[[Tensor], Any]) -> float:
