@@ -88,6 +88,7 @@ def draw(scales: list[dict[str, Any]], path: Path) -> None:
     """Seconds and memory of every stage over the rows, both axes logarithmic."""
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
+    from matplotlib.ticker import LogLocator
 
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
     rows = [one["rows"]["train"] for one in scales]
@@ -95,6 +96,8 @@ def draw(scales: list[dict[str, Any]], path: Path) -> None:
         for stage in STAGES:
             axis.loglog(rows, [one[stage][unit] for one in scales], marker="o", label=stage)
         axis.set_xticks(rows, [f"{count / 1e6:.1f}" for count in rows])
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_formatter("{x:g}")
         axis.minorticks_off()
         axis.set(xlabel="million rows of train", ylabel=unit)
         axis.spines[["top", "right"]].set_visible(False)
