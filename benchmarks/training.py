@@ -63,6 +63,8 @@ TRAIN = Train(
     recency=0,
     holdout=0.1,
     patience=0,
+    precision="float32",
+    compile=False,
 )
 
 

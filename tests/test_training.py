@@ -23,6 +23,7 @@ NEGATIVES = Negatives(kind="uniform", count=8, logq=True, exclude_seen=False)
 TRAIN = Train(
     targets="sequence", epochs=10, batch=128, learning_rate=0.01, weight_decay=0.0, warmup=0.0, schedule="constant",
     clip=5.0, average=0.0, recency=0, holdout=0.1, patience=0,
+    precision="float32", compile=False,
 )  # fmt: skip
 
 
@@ -108,6 +109,25 @@ def test_equal_seeds_give_equal_bytes():
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
     assert any(not torch.equal(states[0][name], states[2][name]) for name in states[0])
     assert json.dumps(runs[0][1]) == json.dumps(runs[1][1])
+
+
+def test_in_bfloat16_it_learns_the_same_with_weights_of_float32():
+    net, history = train(RING, history="gru", item="id", options={"precision": "bfloat16"})
+    exact = train(RING, history="gru", item="id")[1]
+    assert history[0]["loss"] != exact[0]["loss"]
+    assert history[0]["loss"] == pytest.approx(exact[0]["loss"], rel=0.01)
+    assert {weight.dtype for weight in net.parameters()} == {torch.float32}
+    assert hit_rate(net, RING) > 0.95
+
+
+@pytest.mark.slow
+def test_compiled_towers_learn_the_same():
+    """Fused kernels add in another order, no more; and the weights keep their names."""
+    options = {"epochs": 2}
+    compiled, history = train(RING, history="bag", options={**options, "compile": True})
+    plain, expected = train(RING, history="bag", options=options)
+    assert [line["loss"] for line in history] == pytest.approx([line["loss"] for line in expected], rel=1e-4)
+    assert list(compiled.state_dict()) == list(plain.state_dict())
 
 
 @pytest.mark.parametrize("loss", ["softmax", "bpr", "sampled_softmax"])

@@ -39,6 +39,7 @@ def umap(vectors: np.ndarray, seed: int) -> np.ndarray:
 
 
 PROJECTIONS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {"tsne": tsne, "umap": umap}
+TITLES = {"tsne": "t-SNE", "umap": "UMAP"}
 
 
 def project(vectors: np.ndarray, seed: int, kind: str) -> np.ndarray:

@@ -21,6 +21,8 @@ class Workers:
         self.rank, self.count = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
         cuda = torch.cuda.is_available()
         self.device = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if cuda else "cpu")
+        if cuda:
+            torch.cuda.set_device(self.device)
         if self.count > 1 and not dist.is_initialized():
             dist.init_process_group("nccl" if cuda else "gloo")
 
