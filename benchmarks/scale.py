@@ -1,11 +1,13 @@
 """Every stage on `kion-synthetic` at several sizes: seconds and peak memory, and how they grow with the rows.
 
 Run as `PYTHONPATH=src python benchmarks/scale.py [scale ...]`; scale 1 has KION's 5.5 million interactions. Each stage
-is its script in a process of its own, in a temporary folder. The DSSM is trained for one epoch in three ways: the
-notebook's (triplet, a sample a user), the full softmax with a sample a user, and params.yaml's defaults.
+is its script in a process of its own, in a temporary folder. The DSSM is trained for one epoch in four ways: the
+notebook's (triplet, a sample a user), the full softmax with a sample a user, params.yaml's defaults, and at last the
+notebook's on the notebook's filter. `evaluate` runs on all models, and on those that are two dense matrices.
 """
 
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -32,10 +34,14 @@ SAMPLE_A_USER = {
     "negatives": {"count": 1, "exclude_seen": False},
     "trend": {"enabled": False},
 }
-MODELS = {
-    "train_dssm (triplet)": {**SAMPLE_A_USER, "loss": "triplet"},
+NOTEBOOK = {**SAMPLE_A_USER, "loss": "triplet"}
+FILTERED = {"filter": {"enabled": True}}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "train_dssm (triplet)": NOTEBOOK,
     "train_dssm (softmax)": {**SAMPLE_A_USER, "loss": "softmax"},
-    "train_dssm": {},
+    "prepare (filtered)": FILTERED,
+    "features (filtered)": FILTERED,
+    "train_dssm (triplet, filtered)": {**NOTEBOOK, **FILTERED},
 }
 STAGES = {
     "fetch": "data/raw",
@@ -43,9 +49,16 @@ STAGES = {
     "features": "data/prepared data/features",
     "train_baselines": "data/features models models/baselines.run.json",
     "train_lightfm": "data/features models/lightfm models/lightfm.run.json",
-    **dict.fromkeys(MODELS, "data/features models/dssm models/dssm.run.json"),
+    "train_dssm (triplet)": "data/features models/dssm models/dssm.run.json",
+    "train_dssm (softmax)": "data/features models/dssm models/dssm.run.json",
+    "train_dssm": "data/features models/dssm models/dssm.run.json",
     "evaluate": "data/prepared data/features models metrics plots",
+    "evaluate (vectors)": "data/prepared data/features models metrics plots",
+    "prepare (filtered)": "data/raw data/prepared",
+    "features (filtered)": "data/prepared data/features",
+    "train_dssm (triplet, filtered)": "data/features models/dssm models/dssm.run.json",
 }
+DRAWN = [stage for stage in STAGES if "filtered" not in stage and stage != "evaluate (vectors)"]
 
 
 def run(stage: str, folder: Path) -> dict[str, float]:
@@ -63,12 +76,16 @@ def run(stage: str, folder: Path) -> dict[str, float]:
 
 
 def measure(scale: float) -> Iterator[tuple[str, dict[str, float]]]:
-    """Each stage's name and cost, in order; at last the rows of train."""
+    """Each stage's name and cost, in order, and after `evaluate` the rows of train."""
     defaults = load(ROOT / "params.yaml")
     defaults |= {"data": "kion-synthetic", "synthetic": {"scale": scale}}
     with tempfile.TemporaryDirectory() as name:
         for stage in STAGES:
-            options: dict[str, Any] = {**MODELS.get(stage, {})}
+            if stage == "evaluate (vectors)":
+                yield "rows", {"train": pq.read_metadata(Path(name, "data/prepared/train.parquet")).num_rows}
+                for sparse in Path(name, "models").glob("*/left.npz"):
+                    shutil.rmtree(sparse.parent)
+            options = {**OPTIONS.get(stage, {})}
             options["train"] = {"epochs": 1, "patience": 0, **options.get("train", {})}
             params = {
                 key: {**value, **options.get(key, {})} if isinstance(value, dict) else options.get(key, value)
@@ -76,7 +93,6 @@ def measure(scale: float) -> Iterator[tuple[str, dict[str, float]]]:
             }
             Path(name, "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
             yield stage, run(stage, Path(name))
-        yield "rows", {"train": pq.read_metadata(Path(name, "data/prepared/train.parquet")).num_rows}
 
 
 def slope(rows: list[float], cost: list[float]) -> float:
@@ -93,7 +109,7 @@ def draw(scales: list[dict[str, Any]], path: Path) -> None:
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
     rows = [one["rows"]["train"] for one in scales]
     for axis, unit in zip(axes, ("seconds", "megabytes"), strict=True):
-        for stage in STAGES:
+        for stage in DRAWN:
             axis.loglog(rows, [one[stage][unit] for one in scales], marker="o", label=stage)
         axis.set_xticks(rows, [f"{count / 1e6:.1f}" for count in rows])
         axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -116,7 +132,7 @@ def main() -> None:
     if len(scales) > 1:
         rows = [one["rows"]["train"] for one in scales]
         units = ("seconds", "megabytes")
-        growth = {s: {unit: slope(rows, [one[s][unit] for one in scales]) for unit in units} for s in STAGES}
+        growth = {s: {unit: slope(rows, [one[s][unit] for one in scales]) for unit in units} for s in DRAWN}
         record(scale_growth=growth)
         draw(scales, ROOT / "docs" / "scale.png")
 
