@@ -96,3 +96,15 @@ def test_a_torn_lock_is_mended_with_gits_and_a_whole_one_left_alone(project):
     assert python(project, *mend).stdout.startswith("dvc.lock: was torn when a run was killed; git's is put back")
     assert lock.read_text(encoding="utf-8") == text
     assert stages_run(dvc(project, "repro")) == []
+
+
+def test_a_torn_rwlock_is_taken_away_and_a_whole_one_left_alone(project):
+    dvc(project, "repro")
+    running, mend = project / ".dvc" / "tmp" / "rwlock", ("-m", "retrieval.experiments.lock")
+    whole_one = running.read_bytes()
+    assert python(project, *mend).stdout == ""
+    assert running.read_bytes() == whole_one
+    running.write_text('{"write": {"/data": {"pid": 1, "c', encoding="utf-8")
+    assert "rwlock" in dvc(project, "repro", "--force", "--single-item", "check", code=255)
+    assert "was torn when a run was killed; it is taken away" in python(project, *mend).stdout
+    assert stages_run(dvc(project, "repro")) == []
