@@ -41,8 +41,8 @@ class Train(Section):
     are the test. holdout: share of the users whose last item is kept to validate on; patience: epochs without a better
     validation after which training stops and goes back to the best, 0 for never (and no item is kept). epochs: at most.
 
-    precision: of the towers' products; bfloat16 for GPUs, where it is quicker, and scores and weights stay float32.
-    compile: the towers by torch.compile, which takes a minute before the first step.
+    precision: of the towers' products; scores and weights stay float32. compile: the towers by torch.compile, which
+    takes minutes before the first step. Both are meant for GPUs: two cores are slower with either.
 
     auto epochs and patience: validation takes about 500 users to tell epochs apart. Where the holdout has as many,
     training stops after 6 epochs without a better one or 6,000 steps; with fewer it runs 24 epochs, on everything.
