@@ -52,13 +52,25 @@ def test_an_experiment_runs_what_its_parameters_change_and_going_back_comes_from
     assert results(project) == before
 
 
-def test_an_experiment_with_a_wrong_value_is_refused_before_anything_is_deleted(project):
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (
+            "loss=bp",
+            "check: params.yaml: loss: 'bp' is not valid: expected one of triplet, triplet_semihard, bpr, softmax, "
+            "sampled_softmax, ccl, gbce; did you mean 'bpr'?",
+        ),
+        (
+            "data=folder",
+            "check: data/folder/interactions.csv: no such file; data=folder expects interactions.csv and items.csv "
+            "of the KION schema there: name your folder with folder=PATH",
+        ),
+    ],
+)
+def test_an_experiment_with_a_wrong_value_is_refused_before_anything_is_deleted(project, change, line):
     before = files(project, *RESULTS, "data")
-    output = dvc(project, "exp", "run", "--set-param", "loss=bp", code=255)
-    assert refusals(output) == [
-        "check: params.yaml: loss: 'bp' is not valid: expected one of triplet, triplet_semihard, bpr, softmax, "
-        "sampled_softmax, ccl, gbce; did you mean 'bpr'?"
-    ]
+    output = dvc(project, "exp", "run", "--set-param", change, code=255)
+    assert refusals(output) == [line]
     assert files(project, *RESULTS, "data") == before
 
 

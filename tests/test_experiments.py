@@ -16,7 +16,13 @@ from experiments import dvc, python, run, set_params, stages_run
     ("old", "new", "expected"),
     [
         ({"a": [1, 2.0]}, {"a": [1, 2.0]}, (0.0, "")),
-        ({"a": 0.5, "b": 0.1}, {"a": 0.5, "b": 0.2}, (0.1, "b was 0.1 and is 0.2")),
+        ({"a": 0.5, "b": 0.1}, {"a": 0.5, "b": 0.2}, (1.0, "b was 0.1 and is 0.2")),
+        (
+            {"x": {"m": 0.02}, "y": {"m": 0.01}},
+            {"x": {"m": 0.02}, "y": {"m": 0.005}},
+            (0.25, "y.m was 0.01 and is 0.005"),
+        ),
+        ({"a": 0}, {"a": 0.1}, (math.inf, "a was 0 and is 0.1")),
         ({"a": [10.0]}, {"a": [11.0]}, (0.1, "a[0] was 10.0 and is 11.0")),
         ({"a": "x"}, {"a": "y"}, (math.inf, 'a was "x" and is "y"')),
         ({"a": 1}, {"b": 1}, (math.inf, 'the file was {"a": 1} and is {"b": 1}')),
@@ -54,6 +60,25 @@ def test_seeds_compares_a_configuration_with_an_experiment(experimented):
         "-S losses.margn=1: there is no such key; expected one of margin, ccl_margin, ccl_weight, gbce_t; "
         "did you mean 'margin'?\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("loss", "-S loss: expected KEY=VALUE"),
+        ("loss.f=1", "-S loss.f=1: loss is a value and no section"),
+        ("towers.widht=3", "did you mean 'width'?"),
+        ("lightfm.epochs=3", "is no parameter of train_dssm"),
+    ],
+)
+def test_seeds_refuses_what_is_no_setting_of_the_towers(experimented, change, reason):
+    assert reason in python(experimented, "-m", "retrieval.experiments.seeds", "-n", "1", "-S", change, code=1).stderr
+
+
+def test_a_dvc_error_is_its_own_line_and_not_dvcs_footer(experimented):
+    command = ["-m", "retrieval.experiments.seeds", "-n", "1", "--against", "nowhere"]
+    message = python(experimented, *command, code=1).stderr.splitlines()[-1]
+    assert "nowhere" in message.split("ERROR:")[1]
 
 
 def test_the_run_card_says_what_made_the_model(project):

@@ -71,5 +71,7 @@ def test_the_command_shows_the_experiments_of_dvc(experimented):
         python(experimented, "-m", "retrieval.experiments.leaderboard", "--json", "--model", "dssm").stdout
     )
     assert {row["experiment"]: row["params"] for row in table} == {"main": {}, "other": {"loss": "bpr"}}
+    unknown = python(experimented, "-m", "retrieval.experiments.leaderboard", "--model", "dsm", code=1)
+    assert "did you mean 'dssm'?" in unknown.stderr
     refused = python(experimented, "-m", "retrieval.experiments.leaderboard", "--sort", "mapp@10", code=1)
     assert refused.stderr.startswith("--sort: 'mapp@10' is no metric; expected one of")

@@ -99,12 +99,14 @@ def test_the_projects_own_parameters_are_valid(tmp_path):
         (("train",), 3, "train: 3 is not valid: expected "),
         (("train",), None, "train: None is not valid: expected "),
         (("score",), "cosine", "loss=triplet with score=cosine has no fixed scale for its margin: expected score="),
+        (("evaluate", "k"), 100_000, "evaluate.k: 100000 is not valid: expected less than or equal to 1000"),
+        (("trend", "enabled"), True, "loss=triplet has a margin, and no trend is added to its scores: expected trend"),
         (("towers", "heads"), 3, "towers.width 64 is no multiple of towers.heads 3"),
     ],
 )
 def test_refusals_name_the_key_the_value_the_choices_and_the_nearest(tmp_path, path, value, line):
     values = changed(path, value)
-    if path == ("score",):
+    if path in [("score",), ("trend", "enabled")]:
         values |= {"loss": "triplet"}
     assert line in refusal(tmp_path / "params.yaml", yaml.safe_dump(values))
 

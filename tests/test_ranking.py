@@ -1,10 +1,9 @@
 """The ranking is a full stable sort by falling score, whatever the matrices are made of."""
 
 from retrieval import ranking
-from retrieval.ranking import rank, table
+from retrieval.ranking import rank
 
 import numpy as np
-import pandas as pd
 import pytest
 import scipy.sparse as sp
 import torch
@@ -81,11 +80,3 @@ def test_ranks_the_users_that_it_is_asked_for() -> None:
     seen = sp.csr_matrix(np.array([[0, 0, 0], [0, 0, 0], [0, 1, 0]], dtype=np.float32))
     assert rank(left, right, np.array([2, 1]), 2, seen).items.tolist() == [[2, 0], [0, 2]]
     assert rank(left, right, np.array([], dtype=np.int64), 2).items.shape == (0, 2)
-
-
-def test_table_is_that_of_rectools() -> None:
-    items, scores = np.array([[2, 0], [1, -1]], np.int32), np.array([[3, 1], [2, -np.inf]], np.float32)
-    ranked = ranking.Ranking(items, scores)
-    expected = pd.DataFrame({"user_id": [70, 70, 50], "item_id": [30, 10, 20], "score": [3.0, 1, 2], "rank": [1, 2, 1]})
-    made = table(ranked, np.array([70, 50]), np.array([10, 20, 30]))
-    pd.testing.assert_frame_equal(made, expected.astype({"score": np.float32}))

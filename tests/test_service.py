@@ -449,3 +449,20 @@ def test_no_start_on_broken_folders_and_one_line_says_why(world, tmp_path):
         assert done.returncode == 1
         assert len(done.stderr.splitlines()) == 1
         assert "not started" in json.loads(done.stderr)["message"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "variables", "line"),
+    [
+        (["--port", "abc"], {}, "serving: port: 'abc' is not valid: "),
+        (["--backend", "faiss"], {}, "serving: backend: 'faiss' is not valid: "),
+        ([], {"RETRIEVAL_SERVE": "dssm,popular"}, "a list is written as JSON: "),
+    ],
+)
+def test_a_wrong_setting_is_refused_in_one_line(flags, variables, line):
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")} | variables
+    command = [sys.executable, "-m", "retrieval.serving", *flags]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert line in done.stderr
+    assert len(done.stderr.splitlines()) == 1

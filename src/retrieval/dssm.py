@@ -41,12 +41,16 @@ class Model(Section):
         return LOSSES[self.loss].score if self.score == "auto" else self.score
 
     @model_validator(mode="after")
-    def _margins_fit(self) -> "Model":
+    def _fits(self) -> "Model":
         loss, score = LOSSES[self.loss], self.scored_by
         if loss.margin and score != loss.score and not self.normalize:
             raise ValueError(
                 f"loss={self.loss} with score={score} has no fixed scale for its margin: "
                 f"expected score={loss.score}, or normalize=true"
+            )
+        if loss.margin and self.trend.enabled is True:
+            raise ValueError(
+                f"loss={self.loss} has a margin, and no trend is added to its scores: expected trend.enabled=auto"
             )
         if self.towers.width % self.towers.heads:
             raise ValueError(f"towers.width {self.towers.width} is no multiple of towers.heads {self.towers.heads}")

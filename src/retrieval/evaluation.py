@@ -19,6 +19,8 @@ import pyarrow.parquet as pq
 import scipy.sparse as sp
 from pydantic import Field, field_validator
 
+MOST = 1000  # items a list; lists of all users are held in memory
+
 
 class Evaluation(Section):
     """The section `evaluate` of params.yaml.
@@ -29,8 +31,8 @@ class Evaluation(Section):
     how the maps are made.
     """
 
-    k: Positive
-    longest: Positive
+    k: Annotated[int, Field(ge=1, le=MOST)]
+    longest: Annotated[int, Field(ge=1, le=MOST)]
     head: Annotated[float, Field(gt=0, lt=1)]
     resamples: Positive
     negatives: Positive

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from retrieval.matrices import Matrix
 
 import numpy as np
-import pandas as pd
 import scipy.sparse as sp
 import torch
 from tqdm import tqdm
@@ -68,22 +67,6 @@ def blocks(
             score(left[users[part]], items, scores[:, :count])
             yield part, scores
             progress.update(len(scores))
-
-
-def table(ranking: Ranking, users: np.ndarray, items: np.ndarray) -> pd.DataFrame:
-    """RecTools' table of recommendations, `user_id, item_id, score, rank` with ranks from 1.
-
-    `users` [U] and `items` [N] are the ids of the ranking's rows and of the item matrix's.
-    """
-    row, place = np.nonzero(ranking.items >= 0)
-    return pd.DataFrame(
-        {
-            "user_id": users[row],
-            "item_id": items[ranking.items[row, place]],
-            "score": ranking.scores[row, place],
-            "rank": place + 1,
-        }
-    )
 
 
 def transposed(right: Matrix, dense: bool) -> Matrix:

@@ -24,22 +24,17 @@ def run(main: Callable[..., None], everything: bool = False) -> None:
     """
     signature = inspect.signature(main, eval_str=True)
     parser = argparse.ArgumentParser(description=inspect.getdoc(inspect.getmodule(main)))
-    for name, parameter in signature.parameters.items():
+    for name in signature.parameters:
         if name != "params":
-            several = parameter.kind is inspect.Parameter.VAR_POSITIONAL
-            parser.add_argument(name, type=Path, nargs="+" if several else None)
-    arguments = [path for value in vars(parser.parse_args()).values() for path in _flat(value)]
+            parser.add_argument(name, type=Path)
+    paths = vars(parser.parse_args()).values()
     try:
-        main(read(signature.parameters["params"].annotation, everything=everything), *arguments)
+        main(read(signature.parameters["params"].annotation, everything=everything), *paths)
     except Problem as problem:
         sys.exit(f"{Path(sys.argv[0]).stem}: {problem}")
     except KeyboardInterrupt:
         print(f"{Path(sys.argv[0]).stem}: interrupted", file=sys.stderr)
         sys.exit(130)
-
-
-def _flat(value: Path | list[Path]) -> list[Path]:
-    return value if isinstance(value, list) else [value]
 
 
 @contextmanager

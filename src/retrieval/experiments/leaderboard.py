@@ -37,16 +37,20 @@ def main() -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--md", action="store_true", help="as a Markdown table")
     form.add_argument("--json", action="store_true", help="as JSON, with all metrics")
-    parser.add_argument("--sort", metavar="METRIC", help="such as ndcg@10; MAP where it is not named")
+    parser.add_argument("--sort", metavar="METRIC", help="such as ndcg@10 (default: MAP)")
     parser.add_argument("--model", action="append", help="only this model; may be given several times")
     parser.add_argument("--all-commits", action="store_true", help="experiments of every commit, not of this one alone")
     options = parser.parse_args()
     shown = dvc_json("exp", "show", *(["--all-commits"] if options.all_commits else []))
     table = rows(shown)
-    if options.model:
-        table = [row for row in table if row.model in options.model]
     if not table:
         raise Problem("no experiment with metrics; run `dvc repro` or `dvc exp run` first")
+    if options.model:
+        models = {row.model for row in table}
+        for name in options.model:
+            if name not in models:
+                raise Problem(f"--model: no experiment has {name!r}; {choices(name, models)}")
+        table = [row for row in table if row.model in options.model]
     table = ordered(table, options.sort)
     if options.json:
         print(json.dumps([vars(row) for row in table], indent=2, ensure_ascii=False))

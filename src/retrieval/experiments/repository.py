@@ -12,6 +12,7 @@ from typing import Any
 
 from retrieval.errors import Problem
 
+FOOTER = "Having any troubles?"  # how DVC ends an error
 METRICS, PARAMS = "metrics/metrics.json", "params.yaml"
 
 
@@ -22,8 +23,8 @@ def call(*command: str, root: Path | None = None, quiet: bool = True) -> str:
     """
     done = subprocess.run(command, cwd=root, text=True, capture_output=quiet, check=False)
     if done.returncode:
-        last = (done.stderr or "").strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
-        raise Problem(f"{shlex.join(command)}: {last[0]}")
+        lines = [line for line in (done.stderr or "").splitlines() if line.strip() and FOOTER not in line]
+        raise Problem(f"{shlex.join(command)}: {lines[-1] if lines else f'exit code {done.returncode}'}")
     return done.stdout or ""
 
 

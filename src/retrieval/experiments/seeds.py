@@ -105,13 +105,17 @@ def _fetch(name: str, folder: Path) -> Path:
 def _set(values: dict[str, Any], changes: list[str]) -> dict[str, Any]:
     """The parameters with KEY=VALUE set; only of the towers, as the data and the other models stay as they are."""
     for change in changes:
-        key, _, value = change.partition("=")
+        key, equals, value = change.partition("=")
+        if not equals:
+            raise Problem(f"-S {change}: expected KEY=VALUE")
         *sections, name = key.split(".")
         if key.split(".")[0] not in train_dssm.Params.model_fields:
             raise Problem(f"-S {change}: is no parameter of train_dssm; {choices(key, train_dssm.Params.model_fields)}")
-        section = values
+        section: Any = values
         for each in sections:
-            section = section.get(each) or {}
+            section = section.get(each, {})
+            if not isinstance(section, dict):
+                raise Problem(f"-S {change}: {each} is a value and no section")
         if name not in section:
             raise Problem(f"-S {change}: there is no such key; {choices(name, section)}")
         section[name] = yaml.safe_load(value)

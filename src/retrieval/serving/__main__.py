@@ -3,6 +3,7 @@
 import functools
 import os
 import signal
+import sys
 import tempfile
 
 
@@ -14,7 +15,8 @@ def main() -> None:
     from retrieval.serving.settings import Settings
 
     import uvicorn
-    from pydantic_settings import CliApp
+    from pydantic import ValidationError
+    from pydantic_settings import CliApp, SettingsError
     from uvicorn.supervisors import Multiprocess
 
     class Workers(Multiprocess):
@@ -25,7 +27,13 @@ def main() -> None:
                 if process.pid is not None:
                     os.kill(process.pid, signal.SIGHUP)
 
-    settings = CliApp.run(Settings)
+    try:
+        settings = CliApp.run(Settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        sys.exit(f"serving: {'.'.join(map(str, first['loc']))}: {first['input']!r} is not valid: {first['msg']}")
+    except SettingsError as error:
+        sys.exit(f"serving: {error}; a list is written as JSON: '[\"dssm\"]'")
     config = uvicorn.Config(
         functools.partial(create, settings),
         factory=True,
