@@ -2,7 +2,7 @@
 
 Another processor or another number of threads changes the last bits of a sum, and training makes of that what another
 seed would. So what is not equal in bytes is judged by the means over all users: each within the tolerance, as a share
-of the largest number of the same name in its file, or different. What is of fewer users, or a curve, is told, not judged.
+of the largest number of the same name in its file, or different. What is of fewer users, or a curve, is only told.
 """
 
 import argparse
