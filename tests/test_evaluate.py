@@ -8,7 +8,7 @@ from retrieval import histories, matrices
 from retrieval.errors import Problem
 from retrieval.evaluation import Evaluation
 from retrieval.histories import Features, Histories
-from retrieval.ranking import rank, table
+from retrieval.ranking import Ranking, rank
 from retrieval.stage import write_json
 
 import numpy as np
@@ -90,6 +90,13 @@ def out(world: World) -> Path:
 
 def read(path: Path) -> dict:
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def table(ranking: Ranking, users: np.ndarray, items: np.ndarray) -> pd.DataFrame:
+    """RecTools' table of recommendations, of the ids of the ranking's rows and of the item matrix's."""
+    row, place = np.nonzero(ranking.items >= 0)
+    columns = {"user_id": users[row], "item_id": items[ranking.items[row, place]], "rank": place + 1}
+    return pd.DataFrame(columns)
 
 
 def expected(world: World, name: str, watched: np.ndarray, filtered: bool) -> dict[str, float]:

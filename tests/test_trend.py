@@ -98,13 +98,15 @@ def test_serving_scores_are_the_prior_and_half_of_what_is_personal():
     assert np.allclose(left @ right.T, 0.5 * personal + Prior(FEATURES, OPTIONS).serving().numpy(), atol=1e-5)
 
 
-def test_auto_follows_the_split_and_a_trend_replaces_the_bias():
-    for split, expected in (("days", True), ("leave-last", False)):
-        FEATURES.spec["split"] = split
+def test_auto_follows_the_split_and_a_trend_replaces_the_bias(monkeypatch):
+    for split, expected in (("leave-last", False), ("days", True)):
+        monkeypatch.setitem(FEATURES.spec, "split", split)
         net = model(features=FEATURES)
         assert (net.prior is not None) == expected
         assert (net.bias is None) == expected
-    assert model(features=FEATURES, loss="triplet", trend=True).prior is None
+    assert model(features=FEATURES, loss="triplet").prior is None
+    with pytest.raises(ValueError, match="loss=triplet has a margin, and no trend is added"):
+        model(features=FEATURES, loss="triplet", trend=True)
 
 
 def test_windows_and_mix_go_together():
