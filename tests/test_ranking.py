@@ -80,3 +80,13 @@ def test_ranks_the_users_that_it_is_asked_for() -> None:
     seen = sp.csr_matrix(np.array([[0, 0, 0], [0, 0, 0], [0, 1, 0]], dtype=np.float32))
     assert rank(left, right, np.array([2, 1]), 2, seen).items.tolist() == [[2, 0], [0, 2]]
     assert rank(left, right, np.array([], dtype=np.int64), 2).items.shape == (0, 2)
+
+
+@pytest.mark.parametrize("factors", [[2, 2, 2], [2, -1, 2]])
+def test_a_popularity_is_ranked_as_any_other_model(factors: list[float]) -> None:
+    """Scores 2, 6, 4 for a factor of 2; for -1 they are -1, -3, -2. Without what they have seen, users differ."""
+    left, right = np.array(factors, np.float32)[:, None], np.array([[1], [3], [2]], np.float32)
+    orders = {2: [1, 2, 0], -1: [0, 2, 1]}
+    assert rank(left, right, np.arange(3), 3).items.tolist() == [orders[factor] for factor in factors]
+    seen = sp.csr_matrix(np.array([[0, 1, 0], [0, 0, 0], [0, 0, 0]], dtype=np.float32))
+    assert rank(left, right, np.arange(3), 1, seen).items[0, 0] == 2, "the best that is left of 2, 6, 4 without 6"

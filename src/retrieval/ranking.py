@@ -36,6 +36,9 @@ def rank(
     The order is that of a full stable sort by falling score, so that equal scores are in the order of the items. An
     item with no evidence for it has score 0 in a sparse model and may still be recommended.
     """
+    if seen is None and len(users) > 1 and _same_for_all(left):
+        one = rank(left, right, users[:1], k, title=title)
+        return Ranking(one.items.repeat(len(users), 0), one.scores.repeat(len(users), 0))
     ranking = Ranking(np.empty((len(users), k), np.int32), np.empty((len(users), k), np.float32))
     for part, scores in blocks(left, right, users, k, title):
         if seen is not None:
@@ -67,6 +70,11 @@ def blocks(
             score(left[users[part]], items, scores[:, :count])
             yield part, scores
             progress.update(len(scores))
+
+
+def _same_for_all(left: Matrix) -> bool:
+    """Whether all users have the same scores to the bit, as of popularity: one number each, and the same."""
+    return not sp.issparse(left) and left.shape[1] == 1 and bool((left == left[0]).all())
 
 
 def transposed(right: Matrix, dense: bool) -> Matrix:
