@@ -43,27 +43,27 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "features (filtered)": FILTERED,
     "train_dssm (triplet, filtered)": {**NOTEBOOK, **FILTERED},
 }
-STAGES = {
+PATHS = {
     "fetch": "data/raw",
     "prepare": "data/raw data/prepared",
     "features": "data/prepared data/features",
     "train_baselines": "data/features models models/baselines.run.json",
     "train_lightfm": "data/features models/lightfm models/lightfm.run.json",
-    "train_dssm (triplet)": "data/features models/dssm models/dssm.run.json",
-    "train_dssm (softmax)": "data/features models/dssm models/dssm.run.json",
     "train_dssm": "data/features models/dssm models/dssm.run.json",
     "evaluate": "data/prepared data/features models metrics plots",
-    "evaluate (vectors)": "data/prepared data/features models metrics plots",
-    "prepare (filtered)": "data/raw data/prepared",
-    "features (filtered)": "data/prepared data/features",
-    "train_dssm (triplet, filtered)": "data/features models/dssm models/dssm.run.json",
 }
-DRAWN = [stage for stage in STAGES if "filtered" not in stage and stage != "evaluate (vectors)"]
+DRAWN = [
+    *("fetch", "prepare", "features", "train_baselines", "train_lightfm"),
+    *("train_dssm (triplet)", "train_dssm (softmax)", "train_dssm", "evaluate"),
+]
+VECTORS = "evaluate (vectors)"
+STAGES = [*DRAWN, VECTORS, "prepare (filtered)", "features (filtered)", "train_dssm (triplet, filtered)"]
 
 
 def run(stage: str, folder: Path) -> dict[str, float]:
     """Seconds, and the most memory that the process held, in megabytes; Linux counts it, we ask every 50 ms."""
-    command = [sys.executable, str(ROOT / "src" / f"{stage.split()[0]}.py"), *STAGES[stage].split()]
+    script = stage.split()[0]
+    command = [sys.executable, str(ROOT / "src" / f"{script}.py"), *PATHS[script].split()]
     start, peak = time.perf_counter(), 0
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
     while process.poll() is None:
@@ -81,7 +81,7 @@ def measure(scale: float) -> Iterator[tuple[str, dict[str, float]]]:
     defaults |= {"data": "kion-synthetic", "synthetic": {"scale": scale}}
     with tempfile.TemporaryDirectory() as name:
         for stage in STAGES:
-            if stage == "evaluate (vectors)":
+            if stage == VECTORS:
                 yield "rows", {"train": pq.read_metadata(Path(name, "data/prepared/train.parquet")).num_rows}
                 for sparse in Path(name, "models").glob("*/left.npz"):
                     shutil.rmtree(sparse.parent)

@@ -10,7 +10,7 @@ import prepare
 import train_baselines
 import train_dssm
 import train_lightfm
-from retrieval.sources import folder
+from retrieval.sources import SOURCES
 from retrieval.stage import run
 
 
@@ -29,8 +29,7 @@ class Params(
 
 def main(params: Params, out: Path) -> None:
     """params.yaml -> a file that never changes: the stages after this one run again for what they read, not for it."""
-    if params.data == "folder":
-        folder.check(Path(params.folder))
+    SOURCES[params.data].check(params)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text("params.yaml is valid\n", encoding="utf-8")
 

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import scipy.sparse as sp
 from pydantic import Field, field_validator
 
-MOST = 1000  # items a list; lists of all users are held in memory
+Length = Annotated[int, Field(ge=1, le=1000)]  # items a list; lists of all users are held in memory
 
 
 class Evaluation(Section):
@@ -31,8 +31,8 @@ class Evaluation(Section):
     how the maps are made.
     """
 
-    k: Annotated[int, Field(ge=1, le=MOST)]
-    longest: Annotated[int, Field(ge=1, le=MOST)]
+    k: Length
+    longest: Length
     head: Annotated[float, Field(gt=0, lt=1)]
     resamples: Positive
     negatives: Positive

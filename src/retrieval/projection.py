@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from importlib.util import find_spec
+from typing import NamedTuple
 
 from retrieval.matrices import Model
 
@@ -38,12 +39,18 @@ def umap(vectors: np.ndarray, seed: int) -> np.ndarray:
     return maker.fit_transform(vectors)
 
 
-PROJECTIONS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {"tsne": tsne, "umap": umap}
-TITLES = {"tsne": "t-SNE", "umap": "UMAP"}
+class Projection(NamedTuple):
+    """What a kind of map is called, and the function (vectors, seed) -> places that makes it."""
+
+    title: str
+    function: Callable[[np.ndarray, int], np.ndarray]
+
+
+PROJECTIONS = {"tsne": Projection("t-SNE", tsne), "umap": Projection("UMAP", umap)}
 
 
 def project(vectors: np.ndarray, seed: int, kind: str) -> np.ndarray:
     """[n, 2] places on the map of `vectors` [n, d]; near ones have a small angle between them."""
     if len(vectors) < LEAST:
         return np.zeros((len(vectors), 2), dtype=np.float32)
-    return PROJECTIONS[kind](np.asarray(vectors, dtype=np.float32), seed)
+    return PROJECTIONS[kind].function(np.asarray(vectors, dtype=np.float32), seed)

@@ -11,7 +11,7 @@ from retrieval.intervals import intervals
 from retrieval.matrices import Model
 from retrieval.metrics import means
 from retrieval.pictures import draw_map
-from retrieval.projection import TITLES, project, taste
+from retrieval.projection import PROJECTIONS, project, taste
 from retrieval.series import Series, by_length, by_popularity
 from retrieval.stage import write_json
 
@@ -59,7 +59,7 @@ def write_maps(out: Path, model: Model, exam: Exam, titles: np.ndarray, params: 
     places = project(np.asarray(model.right[items])[:, columns], seed, params.map)
     watchers = np.maximum(exam.catalogue.watchers[items], 1)
     kinds = _kinds(data.items[items], data.spec["item_columns"], "genres")
-    title = f"Item vectors of {model.name} ({TITLES[params.map]}): near items go to the same users"
+    title = f"Item vectors of {model.name} ({PROJECTIONS[params.map].title}): near items go to the same users"
     amount = ("popularity", "users who watched it", watchers)
     draw_map(out / "items.png", title, places, kinds, amount, titles[items[:60]])
     rng = np.random.default_rng(seed)
@@ -70,7 +70,7 @@ def write_maps(out: Path, model: Model, exam: Exam, titles: np.ndarray, params: 
     else:
         kinds = _kinds(data.seen[users] @ data.items, data.spec["item_columns"], "genres")
     watched = np.diff(data.histories.indptr)[users]
-    title = f"User vectors of {model.name} ({TITLES[params.map]}): near users get the same items"
+    title = f"User vectors of {model.name} ({PROJECTIONS[params.map].title}): near users get the same items"
     draw_map(out / "users.png", title, places, kinds, ("activity", "items watched", watched))
 
 

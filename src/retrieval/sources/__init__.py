@@ -14,16 +14,21 @@ class Source:
 
     fetch(params, out) writes them into the folder `out` and returns the rows of each file; `params` holds the
     sections of params.yaml that the stage `fetch` reads. split: how `split.kind=auto` splits the data, a name in
-    split.SPLITS.
+    split.SPLITS. check(params) raises `Problem` where it is plain before anything runs that there is nothing to fetch.
     """
 
     fetch: Callable[[Any, Path], dict[str, int]]
     split: str
+    check: Callable[[Any], None] = lambda params: None
 
 
 SOURCES = {
     "movielens-100k": Source(lambda params, out: movielens.fetch(params.movielens, out), "leave-last"),
     "kion": Source(lambda params, out: kion.fetch(params.kion, out), "days"),
     "kion-synthetic": Source(lambda params, out: synthetic.fetch(params.synthetic, params.seed, out), "days"),
-    "folder": Source(lambda params, out: folder.fetch(Path(params.folder), out), "days"),
+    "folder": Source(
+        lambda params, out: folder.fetch(Path(params.folder), out),
+        "days",
+        lambda params: folder.check(Path(params.folder)),
+    ),
 }
