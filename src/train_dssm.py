@@ -30,6 +30,7 @@ class Params(Model):
 def main(params: Params, features: Path, out: Path) -> None:
     """data/features -> models/dssm."""
     data, workers = histories.load(features), Workers()
+    params = params.settled(data)
     torch.manual_seed(params.seed)
     model = DSSM(data, params).to(workers.device)
     loss = make(params.loss, params.losses, params.negatives.count, len(data.item_ids))

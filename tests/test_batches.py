@@ -1,5 +1,6 @@
 """Batches: every target once, nothing of the target or of what follows it among what it is predicted from."""
 
+from retrieval import batches
 from retrieval.batches import GAPS, Sampler, gap_buckets, ragged
 
 import numpy as np
@@ -97,6 +98,15 @@ def test_whole_histories_hold_everything_up_to_the_length_the_short_ones_first()
     batches = list(sampler.whole())
     assert [user for batch in batches for user in batch.user.tolist()] == [1, 0, 2]
     assert [tokens for batch in batches for _, tokens, _ in rows(batch)] == [[], [0, 1, 2], [201, 202, 203, 204]]
+
+
+def test_batches_of_whole_histories_are_bounded_in_tokens(monkeypatch):
+    """A batch has at most TOKENS tokens, padding too, or it is one user."""
+    monkeypatch.setattr(batches, "TOKENS", 4)
+    found = list(Sampler(world([5, 1, 2, 1, 4, 2]), 10).whole())
+    assert sorted(user for batch in found for user in batch.user.tolist()) == list(range(6))
+    assert all(len(batch.user) == 1 or len(batch.user) * int(batch.size.max()) <= 4 for batch in found)
+    assert len(found) < 6
 
 
 def test_chance_thins_the_targets_and_keeps_the_tokens():

@@ -1,6 +1,8 @@
 """Towers: every combination gives vectors, learns with every weight, is saved whole, and cannot see its target."""
 
 import itertools
+from dataclasses import replace
+from pathlib import Path
 
 from retrieval.batches import Batch, Sampler
 from retrieval.bodies import ARCHITECTURES
@@ -8,6 +10,7 @@ from retrieval.dssm import DSSM, Model
 from retrieval.encoders import HISTORIES
 from retrieval.losses import LOSSES, Losses, make
 from retrieval.negatives import Negatives, comparison
+from retrieval.params import load
 from retrieval.scoring import SCORES
 from retrieval.towers import ITEMS, Sparse, Towers
 from retrieval.training import backward
@@ -211,3 +214,13 @@ def test_combinations_that_cannot_be_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         model(**settings)
     model(loss="triplet", score="cosine", normalize=True)
+
+
+def test_auto_reads_a_history_as_a_bag_where_the_last_days_are_the_test():
+    params = load(Path(__file__).parents[1] / "params.yaml")
+    options = Model(**{name: params[name] for name in Model.model_fields})
+    assert options.history == "auto"
+    days = replace(FEATURES, spec={**FEATURES.spec, "split": "days"})
+    assert options.settled(days).history == "bag"
+    assert options.settled(FEATURES).history == "transformer"
+    assert options.model_copy(update={"history": "gru"}).settled(days).history == "gru"

@@ -186,8 +186,16 @@ def test_auto_follows_the_data():
     assert (settled.epochs, settled.patience) == (100, 6)
     assert auto.model_copy(update={"holdout": 0.4, "batch": 4}).settled(large).epochs == 7  # 975 steps an epoch
     large.spec["split"] = "days"
-    assert auto.settled(large).recency == 30
+    assert auto.settled(large).recency == 60
     assert TRAIN.settled(large) == TRAIN
+
+
+def test_an_epoch_has_24_steps_where_batch_is_auto():
+    """23 x 4,096 = 94,208 targets make 23 steps of 4,096 and 46 of 2,048; 900 make 4 of 256, the least."""
+    auto = TRAIN.model_copy(update={"batch": "auto"})
+    assert auto.settled(features_of([[0, 1]] * 47_104, 2)).batch == 2048
+    assert auto.settled(features_of([[0, 1]] * 47_105, 2)).batch == 4096
+    assert auto.settled(features_of([[0, 1, 2]] * 300, 3)).batch == 256
 
 
 def test_without_patience_nothing_is_held_out():

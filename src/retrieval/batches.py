@@ -10,6 +10,7 @@ import torch
 from torch import Generator, Tensor
 
 GAPS = 32  # buckets of the time between two items of a history
+TOKENS = 2**18  # of whole histories in a batch at most, padding and all
 
 
 class Batch(NamedTuple):
@@ -95,13 +96,13 @@ class Sampler:
         chance: Tensor | None = None,
         exclude_seen: bool = True,
     ) -> None:
+        self.length, self.size, self.exclude_seen = length, size, exclude_seen
         self.first, self.end = (torch.from_numpy(histories.indptr[part]) for part in (slice(-1), slice(1, None)))
         self.item, self.time = torch.from_numpy(histories.item).long(), torch.from_numpy(histories.time)
         held = torch.zeros(len(self.end), dtype=torch.bool) if held is None else held
         self.last = self.end - held.long()
-        self.held = self._by_length(torch.where(held)[0])
+        self.held = torch.where(held)[0]
         self.chance = torch.ones(len(self.item)) if chance is None else chance
-        self.length, self.size, self.exclude_seen = length, size, exclude_seen
 
     def steps(self, targets: str) -> int:
         """About how many batches an epoch has."""
@@ -155,17 +156,26 @@ class Sampler:
 
     def validation(self) -> Iterator[Batch]:
         """The held-out last items, each predicted from what stands before it."""
-        for user in self.held.split(self.size):
+        for user in self._by_length(self.held):
             yield self._ends(user, self.last[user])
 
     def whole(self) -> Iterator[Batch]:
         """Every user's history, read to its end. There is nothing to predict: the targets mean nothing."""
-        for user in self._by_length(torch.arange(len(self.end))).split(self.size):
+        for user in self._by_length(torch.arange(len(self.end))):
             yield self._ends(user, self.end[user])
 
-    def _by_length(self, users: Tensor) -> Tensor:
-        """The users, those of like histories together, so that little is padded."""
-        return users[(self.end - self.first)[users].argsort(stable=True)]
+    def _by_length(self, users: Tensor) -> list[Tensor]:
+        """The users in batches of bounded memory, those of like histories together, so that little is padded."""
+        users = users[(self.end - self.first)[users].argsort(stable=True)]
+        tokens = (self.end - self.first)[users].clamp(1, self.length)
+        parts = []
+        while len(users):
+            rows = min(self.size, len(users))
+            while rows > 1 and rows * tokens[rows - 1] > TOKENS:
+                rows //= 2
+            parts.append(users[:rows])
+            users, tokens = users[rows:], tokens[rows:]
+        return parts
 
     def _windows(self, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
         """(user, first, last) of windows of at most `length` items that together cover the histories."""

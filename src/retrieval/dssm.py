@@ -3,7 +3,7 @@
 Huang et al. 2013, "Learning deep structured semantic models for web search using clickthrough data".
 """
 
-from typing import Annotated
+from typing import Annotated, Self
 
 from retrieval.batches import Batch, Sampler
 from retrieval.bodies import ARCHITECTURES
@@ -24,10 +24,14 @@ from torch import Tensor, nn
 
 
 class Model(Section):
-    """The keys of params.yaml that say what the model is and what it is scored and trained by."""
+    """The keys of params.yaml that say what the model is and what it is scored and trained by.
+
+    history: auto is the bag where the last days are the test, the transformer for leave-last: what is watched next
+    depends on what was watched last, what is watched within a week far less.
+    """
 
     architecture: Annotated[str, one_of(ARCHITECTURES)]
-    history: Annotated[str, one_of(HISTORIES)]
+    history: Annotated[str, one_of(["auto"], HISTORIES)]
     item: Annotated[str, one_of(ITEMS)]
     normalize: bool
     score: Annotated[str, one_of(["auto"], SCORES)]
@@ -39,6 +43,11 @@ class Model(Section):
     def scored_by(self) -> str:
         """The score function: the loss's own for score=auto."""
         return LOSSES[self.loss].score if self.score == "auto" else self.score
+
+    def settled(self, features: Features) -> Self:
+        """These options with a history encoder for `auto`."""
+        kind = "bag" if features.spec["split"] == "days" else "transformer"
+        return self.model_copy(update={"history": kind if self.history == "auto" else self.history})
 
     @model_validator(mode="after")
     def _fits(self) -> "Model":
@@ -58,7 +67,10 @@ class Model(Section):
 
 
 class DSSM(nn.Module):
-    """score(user, item) = left . right, left [targets, e] made of the user and right [items, e] of the item."""
+    """score(user, item) = left . right, left [targets, e] made of the user and right [items, e] of the item.
+
+    `model`: settled, with no history=auto.
+    """
 
     center: Tensor
 

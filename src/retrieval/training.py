@@ -26,6 +26,7 @@ from tqdm import tqdm
 
 CHUNK = 2**21  # scores in memory at once
 DAY = 24 * 60 * 60
+STEPS = 24  # an epoch, at least, for batch=auto
 LEAST = 3  # items of a user whose last one may be held out
 History = list[dict[str, float]]
 
@@ -37,20 +38,22 @@ class Train(Section):
     history, as in the notebook). batch: targets a step. learning_rate, weight_decay: of AdamW. warmup: share of the
     steps over which the learning rate rises; schedule: whether it falls after that. clip: norm of the gradient at
     most. average: how slowly the moving average of the weights, which is the result, follows them; 0 for none.
-    recency: days after which an item's chance to be a target has halved; 0 for none; auto is 30 where the last days
+    recency: days after which an item's chance to be a target has halved; 0 for none; auto is 60 where the last days
     are the test. holdout: share of the users whose last item is kept to validate on; patience: epochs without a better
     validation after which training stops and goes back to the best, 0 for never (and no item is kept). epochs: at most.
 
     precision: of the towers' products; scores and weights stay float32. compile: the towers by torch.compile, which
     takes minutes before the first step. Both are meant for GPUs: two cores are slower with either.
 
-    auto epochs and patience: validation takes about 500 users to tell epochs apart. Where the holdout has as many,
-    training stops after 6 epochs without a better one or 6,000 steps; with fewer it runs 24 epochs, on everything.
+    auto batch: 4,096, or half of it, a quarter and so on down to 256, so that an epoch has 24 steps: a small data set
+    needs as many as another. auto epochs and patience: validation takes about 500 users to tell epochs apart. Where the
+    holdout has as many, training stops after 6 epochs without a better one or 6,000 steps; with fewer it runs 24
+    epochs, on everything.
     """
 
     targets: Literal["sequence", "one"]
     epochs: Annotated[Positive, AUTO]
-    batch: Positive
+    batch: Annotated[Positive, AUTO]
     learning_rate: Annotated[float, Field(gt=0)]
     weight_decay: Annotated[float, Field(ge=0)]
     warmup: Share
@@ -66,13 +69,16 @@ class Train(Section):
     def settled(self, features: Features) -> "Train":
         """These options with a number for every `auto`."""
         histories = features.histories
-        recency = (30.0 if features.spec["split"] == "days" else 0.0) if self.recency == "auto" else self.recency
+        recency = (60.0 if features.spec["split"] == "days" else 0.0) if self.recency == "auto" else self.recency
         validated = self.holdout * int((np.diff(histories.indptr) >= LEAST).sum()) >= 500
         patience = (6 if validated else 0) if self.patience == "auto" else self.patience
-        steps = _chance(features, recency).sum().item() / self.batch
-        several = min(100, max(4, math.ceil(6_000 / steps)))
+        targets = _chance(features, recency).sum().item()
+        smaller = (size for size in (4096, 2048, 1024, 512) if math.ceil(targets / size) >= STEPS)
+        batch = next(smaller, 256) if self.batch == "auto" else self.batch
+        several = min(100, max(4, math.ceil(6_000 / (targets / batch))))
         epochs = (several if patience else 24) if self.epochs == "auto" else self.epochs
-        return self.model_copy(update={"recency": recency, "patience": patience, "epochs": epochs})
+        settled = {"recency": recency, "patience": patience, "batch": batch, "epochs": epochs}
+        return self.model_copy(update=settled)
 
 
 def fit(
