@@ -60,19 +60,27 @@ VECTORS = "evaluate (vectors)"
 STAGES = [*DRAWN, VECTORS, "prepare (filtered)", "features (filtered)", "train_dssm (triplet, filtered)"]
 
 
+def peak(pid: int) -> int:
+    """Megabytes that the process held at most until now, as Linux counts them; 0 when it is gone."""
+    try:
+        held = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(encoding="utf-8"))
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return round(int(held[1]) / 1024) if held else 0
+
+
 def run(stage: str, folder: Path) -> dict[str, float]:
-    """Seconds, and the most memory that the process held, in megabytes; Linux counts it, we ask every 50 ms."""
+    """Seconds, and the most memory that the process held, in megabytes; we ask every 50 ms."""
     script = stage.split()[0]
     command = [sys.executable, str(ROOT / "src" / f"{script}.py"), *PATHS[script].split()]
-    start, peak = time.perf_counter(), 0
+    start, most = time.perf_counter(), 0
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
     while process.poll() is None:
-        held = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8"))
-        peak = int(held[1]) if held else peak
+        most = max(most, peak(process.pid))
         time.sleep(0.05)
     if process.returncode:
         sys.exit(f"{stage} failed")
-    return {"seconds": round(time.perf_counter() - start, 1), "megabytes": round(peak / 1024)}
+    return {"seconds": round(time.perf_counter() - start, 1), "megabytes": most}
 
 
 def measure(scale: float) -> Iterator[tuple[str, dict[str, float]]]:

@@ -48,7 +48,7 @@ MODEL = Model(
         temperature=1.0,
         learn_temperature=False,
     ),
-    trend=Trend(enabled=False, windows=[7], mix=[1.0], slope=1.0, personal=1.0),
+    trend=Trend(enabled=False, windows=[7], mix=[1.0], slope=1.0, personal=1.0, common=1.0),
 )
 TRAIN = Train(
     targets="one",

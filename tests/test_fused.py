@@ -21,7 +21,7 @@ def test_value_and_gradients_are_those_of_the_plain_softmax(mode, exclude_seen, 
     batch = next(
         Sampler(FEATURES.histories, 5, exclude_seen=exclude_seen).epoch(mode, torch.Generator().manual_seed(0))
     )
-    prior = Prior(FEATURES, Trend(enabled=True, windows=[1, 7], mix=[0.5, 0.25], slope=2.0, personal=0.5))
+    prior = Prior(FEATURES, Trend(enabled=True, windows=[1, 7], mix=[0.5, 0.25], slope=2.0, personal=0.5, common=0.25))
     compared = Catalogue(batch, 6, prior.at(batch.time) if with_prior else None)
     torch.manual_seed(0)
     left, right = torch.randn(len(batch.target), 4), torch.randn(6, 4)

@@ -166,7 +166,7 @@ def test_a_profile_with_a_users_history_and_demographics_is_that_user(loaded, na
 
 def test_beside_a_trend_a_profile_is_that_user_too(copy, loaded):
     """The towers' part is halved and taken less its mean, in the stage and on the spot alike."""
-    train(copy, enabled=True, personal=0.5)
+    train(copy, enabled=True, personal=0.5, common=0.0)
     model = matrices.load(copy / "models" / "dssm")
     assert np.abs(model.left[:, :-1].mean(0)).max() < 1e-6 < np.abs(model.left[:, :-1]).max()
     tower, known = Tower(copy / "models" / "dssm", model), loaded.catalogue

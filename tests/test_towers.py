@@ -34,7 +34,9 @@ def model(seed: int = 0, features=FEATURES, **settings) -> DSSM:
     towers = TOWERS.model_copy(update={k: settings.pop(k) for k in list(settings) if k in Towers.model_fields})
     keys = {"architecture": "mlp", "history": "bag", "item": "both", "normalize": False, "score": "auto"}
     torch.manual_seed(seed)
-    trend = Trend(enabled=settings.pop("trend", "auto"), windows=[1, 7], mix=[0.5, 0.25], slope=2.0, personal=0.5)
+    trend = Trend(
+        enabled=settings.pop("trend", "auto"), windows=[1, 7], mix=[0.5, 0.25], slope=2.0, personal=0.5, common=0.25
+    )
     return DSSM(features, Model(**{**keys, "loss": "softmax", **settings}, towers=towers, trend=trend))
 
 

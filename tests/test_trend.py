@@ -13,7 +13,7 @@ import torch
 from test_towers import batch, model
 from worlds import DAY, features_of
 
-OPTIONS = Trend(enabled=True, windows=[1, 7], mix=[0.5, 0.25], slope=2.0, personal=0.5)
+OPTIONS = Trend(enabled=True, windows=[1, 7], mix=[0.5, 0.25], slope=2.0, personal=0.5, common=0.25)
 # Items 0, 1, 2 by day; serving is at the end of day 9.
 FEATURES = features_of([[0, 1], [0, 2], [2, 0]], 3, [[1, 9], [8, 9], [2, 4]])
 
@@ -88,14 +88,17 @@ def test_training_scores_contain_the_prior_of_each_targets_day(loss, kind):
     assert torch.allclose(difference, table[place[part]].gather(1, drawn), atol=1e-5)
 
 
-def test_serving_scores_are_the_prior_and_half_of_what_is_personal():
-    """Half, as `personal` says, of what the towers say of a user beyond what they say of the mean user."""
+def test_serving_scores_are_the_prior_and_shares_of_what_is_personal_and_what_is_common():
+    """Half, as `personal` says, of what the towers say of a user beyond what they say of the mean user, and a quarter,
+    as `common` says, of that."""
     with_trend, without = (model(features=FEATURES, trend=enabled, bias=False) for enabled in (True, False))
-    without.load_state_dict({k: v for k, v in with_trend.state_dict().items() if k != "center"})
+    without.load_state_dict({k: v for k, v in with_trend.state_dict().items() if k != "mean"})
     (left, right), (plain_left, plain_right) = (net.matrices(FEATURES.histories) for net in (with_trend, without))
-    personal = (plain_left - plain_left.mean(0)) @ plain_right.T
-    assert np.abs(personal).max() > 1e-3
-    assert np.allclose(left @ right.T, 0.5 * personal + Prior(FEATURES, OPTIONS).serving().numpy(), atol=1e-5)
+    common = plain_left.mean(0) @ plain_right.T
+    personal = plain_left @ plain_right.T - common
+    assert np.abs(personal).max() > 1e-3 < np.abs(common).max()
+    prior = Prior(FEATURES, OPTIONS).serving().numpy()
+    assert np.allclose(left @ right.T, 0.5 * personal + 0.25 * common + prior, atol=1e-5)
 
 
 def test_auto_follows_the_split_and_a_trend_replaces_the_bias(monkeypatch):
@@ -111,7 +114,7 @@ def test_auto_follows_the_split_and_a_trend_replaces_the_bias(monkeypatch):
 
 def test_windows_and_mix_go_together():
     with pytest.raises(ValueError, match="mix has 1 shares for 2 windows"):
-        Trend(enabled=True, windows=[1, 7], mix=[1.0], slope=1.0, personal=1.0)
+        Trend(enabled=True, windows=[1, 7], mix=[1.0], slope=1.0, personal=1.0, common=1.0)
 
 
 def test_the_shared_batch_has_a_target_for_each_interaction():

@@ -72,7 +72,7 @@ class DSSM(nn.Module):
     `model`: settled, with no history=auto.
     """
 
-    center: Tensor
+    mean: Tensor
 
     def __init__(self, features: Features, model: Model) -> None:
         super().__init__()
@@ -89,8 +89,8 @@ class DSSM(nn.Module):
         popularity = ((counts + 1) / (counts + 1).sum()).log().float()
         self.prior = Prior(features, model.trend) if scaled and model.trend.applies(features) else None
         if self.prior is not None:
-            self.personal = model.trend.personal
-            self.register_buffer("center", torch.zeros(self.score(*torch.zeros(2, 1, options.width))[0].shape[1]))
+            self.trend = model.trend
+            self.register_buffer("mean", torch.zeros(self.score(*torch.zeros(2, 1, options.width))[0].shape[1]))
         self.bias = nn.Parameter(popularity) if scaled and options.bias and self.prior is None else None
 
     @property
@@ -139,8 +139,8 @@ class DSSM(nn.Module):
             rows = self.users(batch.to(self.device), vectors)
             users[batch.user] = self.columns(rows, vectors[:1], items[:1])[0].cpu()
         if self.prior is not None:
-            self.center.copy_(users.double().mean(0))
-            users = self.personal * (users - self.center.cpu())
+            self.mean.copy_(users.double().mean(0))
+            users = self.trend.served(users, self.mean.cpu())
             users = torch.cat([users, torch.ones_like(users[:, :1])], 1)
             right = torch.cat([right, self.prior.serving()[:, None]], 1)
         return users.numpy(), right.numpy()

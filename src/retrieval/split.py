@@ -38,7 +38,8 @@ def last_days(user: np.ndarray, time: np.ndarray, split: "Split") -> Parts:
         days = (int(time.max()) - int(time.min())) / DAY
         raise Problem(
             f"split.days={split.days}, split.fold={split.fold}: the test would begin {(split.fold + 1) * split.days} "
-            f"days before the last interaction, but the data reach back {days:.1f} days: nothing is left for train"
+            f"days before the last interaction, but the data reach back {days:.1f} days: nothing is left for train; "
+            "split.kind=leave-last needs no days"
         )
     return Parts(np.where(time <= cut, TRAIN, np.where(time <= end, TEST, LATER)), cut // SECOND)
 

@@ -47,8 +47,8 @@ class Train(Section):
 
     auto batch: 4,096, or half of it, a quarter and so on down to 256, so that an epoch has 24 steps: a small data set
     needs as many as another. auto epochs and patience: validation takes about 500 users to tell epochs apart. Where the
-    holdout has as many, training stops after 6 epochs without a better one or 6,000 steps; with fewer it runs 24
-    epochs, on everything.
+    holdout has as many, training stops after 6,000 steps, or 6 epochs of 500 steps in all without a better one; with
+    fewer it runs 24 epochs, on everything.
     """
 
     targets: Literal["sequence", "one"]
@@ -71,11 +71,12 @@ class Train(Section):
         histories = features.histories
         recency = (60.0 if features.spec["split"] == "days" else 0.0) if self.recency == "auto" else self.recency
         validated = self.holdout * int((np.diff(histories.indptr) >= LEAST).sum()) >= 500
-        patience = (6 if validated else 0) if self.patience == "auto" else self.patience
         targets = _chance(features, recency).sum().item()
         smaller = (size for size in (4096, 2048, 1024, 512) if math.ceil(targets / size) >= STEPS)
         batch = next(smaller, 256) if self.batch == "auto" else self.batch
-        several = min(100, max(4, math.ceil(6_000 / (targets / batch))))
+        steps = targets / batch
+        patience = (max(6, math.ceil(500 / steps)) if validated else 0) if self.patience == "auto" else self.patience
+        several = min(100, max(4, math.ceil(6_000 / steps)))
         epochs = (several if patience else 24) if self.epochs == "auto" else self.epochs
         settled = {"recency": recency, "patience": patience, "batch": batch, "epochs": epochs}
         return self.model_copy(update=settled)

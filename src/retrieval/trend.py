@@ -21,8 +21,9 @@ class Trend(Section):
     different moments. prior(item, moment) = slope x log(1 + sum over windows of mix x a week's count), where a week's
     count is the interactions in the `windows` days before the moment, times 7 / days. With a trend there is no bias.
 
-    personal: what the towers' part counts beside the prior once they are trained, after its mean over the users is
-    taken off. What it says of all users alike is of the past; what is popular now the prior knows better.
+    personal, common: what the towers' part counts beside the prior once they are trained: personal how a user differs
+    from the mean of all users, common that mean. What the towers say of all users alike is part what an item deserves
+    whenever it is watched, part what was popular in the past, and what is popular now the prior knows better.
     """
 
     enabled: Annotated[bool, AUTO]
@@ -30,12 +31,17 @@ class Trend(Section):
     mix: list[Share]
     slope: Annotated[float, Field(gt=0)]
     personal: Share
+    common: Share
 
     @model_validator(mode="after")
     def _one_share_a_window(self) -> "Trend":
         if len(self.windows) != len(self.mix) or not self.windows:
             raise ValueError(f"mix has {len(self.mix)} shares for {len(self.windows)} windows: expected one for each")
         return self
+
+    def served(self, users: Tensor, mean: Tensor) -> Tensor:
+        """The towers' part of left [users, e], as it is served beside the prior; `mean` [e] is that of all users."""
+        return self.personal * (users - mean) + self.common * mean
 
     def applies(self, features: Features) -> bool:
         """Whether there is a trend for this split."""

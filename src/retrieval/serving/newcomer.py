@@ -41,7 +41,7 @@ class Tower:
         tokens = torch.from_numpy(np.load(path / "tokens.npy", mmap_mode="c", allow_pickle=False))
         self._tokens = weights.get("tokens.weight", tokens)
         self._options, self._scale = options, torch.exp(-weights["log_temperature"])
-        self._center = weights.get("center")
+        self._mean = weights.get("mean")
         self._constant = np.array(model.left[:1])
 
     @torch.inference_mode()
@@ -58,8 +58,8 @@ class Tower:
         vectors = self._tower(batch, self._tokens)
         vectors = F.normalize(vectors, dim=1) if self._options.normalize else vectors
         left = SCORES[self._options.scored_by](vectors, vectors)[0] * self._scale
-        if self._center is not None:
-            left = self._options.trend.personal * (left - self._center)
+        if self._mean is not None:
+            left = self._options.trend.served(left, self._mean)
         row = left.numpy()
         return np.concatenate([row, self._constant[:, row.shape[1] :]], axis=1)
 

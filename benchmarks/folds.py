@@ -1,0 +1,91 @@
+"""The DSSM beside popular_7d on several folds and seeds: is it better every week, or was it one week's luck?
+
+Run as `PYTHONPATH=src python benchmarks/folds.py [fold ...]` after `dvc repro`. It reads params.yaml and data/raw,
+splits them anew for each fold (0 to 3 unless told) and trains three seeds of each, a training a core: half an hour for
+MovieTweetings on two.
+"""
+
+import os
+import sys
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import evaluate
+import features
+import prepare
+import train_dssm
+from retrieval import histories, matrices
+from retrieval.baselines import BASELINES, Baselines
+from retrieval.evaluation import assess, prepare_exam
+from retrieval.experiments.seeds import summarise
+from retrieval.params import load, validate
+
+import numpy as np
+import torch
+from tabulate import tabulate
+
+RAW, FOLDS, SEEDS, METRIC, OTHER = Path("data/raw"), [0, 1, 2, 3], 3, "map@10", "popular_7d"
+Values = dict[str, np.ndarray]  # METRIC -> a value a test user
+
+
+def split(fold: int, folder: Path) -> Values:
+    """Prepare the fold in `folder` and judge OTHER on it."""
+    params = load(Path("params.yaml"))
+    params["split"]["fold"] = fold
+    prepare.main(validate(prepare.Params, params), RAW, folder / "prepared")
+    features.main(validate(features.Params, params), folder / "prepared", folder / "features")
+    data = histories.load(folder / "features")
+    left, right = BASELINES[OTHER](data, Baselines.model_validate(params["baselines"]), params["seed"])
+    matrices.save(folder / OTHER, left, right, data.user_ids, data.item_ids)
+    return judge(folder, OTHER)
+
+
+def train(folder: Path, seed: int) -> Values:
+    """Train the DSSM on the fold in `folder` and judge it."""
+    params = load(Path("params.yaml")) | {"seed": seed}
+    name = f"dssm-{folder.name}-{seed}"
+    train_dssm.main(validate(train_dssm.Params, params), folder / "features", folder / name)
+    return judge(folder, name)
+
+
+def judge(folder: Path, name: str) -> Values:
+    """Items new to the test users."""
+    options = validate(evaluate.Params, load(Path("params.yaml")))
+    exam = prepare_exam(folder / "prepared", histories.load(folder / "features"), options.evaluate, options.seed)
+    return {METRIC: assess(matrices.load(folder / name), exam, options.evaluate).values[METRIC]}
+
+
+def main() -> None:
+    folds = [int(one) for one in sys.argv[1:]] or FOLDS
+    options = validate(evaluate.Params, load(Path("params.yaml")))
+    seeds = range(options.seed, options.seed + SEEDS)
+    with (
+        tempfile.TemporaryDirectory() as name,
+        ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), torch.set_num_threads, (1,)) as pool,
+    ):
+        folders = [Path(name) / str(fold) for fold in folds]
+        others = list(pool.map(split, folds, folders))
+        trained = [[pool.submit(train, folder, seed) for seed in seeds] for folder in folders]
+        runs = [[one.result() for one in fold] for fold in trained]
+    lines = []
+    for fold, fold_runs, other in zip(folds, runs, others, strict=True):
+        found = summarise(fold_runs, other, options.evaluate.resamples, options.seed)[METRIC]
+        each = " ".join(f"{run[METRIC].mean():.4f}" for run in fold_runs)
+        lines.append([fold, len(other[METRIC]), other[METRIC].mean(), found["mean"], found["deviation"], each])
+    means = np.array([[line[2], line[3]] for line in lines]).mean(0)
+    together = [{METRIC: np.concatenate([fold[place][METRIC] for fold in runs])} for place in range(SEEDS)]
+    pooled = summarise(
+        together, {METRIC: np.concatenate([o[METRIC] for o in others])}, options.evaluate.resamples, options.seed
+    )[METRIC]
+    print(tabulate(lines, ["fold", "users", OTHER, "dssm", "deviation", "each seed"], floatfmt=".4f"))
+    print(f"mean of the folds: {OTHER} {means[0]:.4f}, dssm {means[1]:.4f}, {means[1] / means[0] - 1:+.1%}")
+    print(
+        f"dssm less {OTHER}, all users of the folds: {pooled['difference']:+.4f}, "
+        f"95 % {pooled['low']:+.4f} to {pooled['high']:+.4f}"
+    )
+
+
+if __name__ == "__main__":
+    main()
