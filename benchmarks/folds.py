@@ -70,15 +70,14 @@ def main() -> None:
         trained = [[pool.submit(train, folder, seed) for seed in seeds] for folder in folders]
         runs = [[one.result() for one in fold] for fold in trained]
     lines = []
+    bootstrap = options.evaluate.resamples, options.seed
     for fold, fold_runs, other in zip(folds, runs, others, strict=True):
-        found = summarise(fold_runs, other, options.evaluate.resamples, options.seed)[METRIC]
+        found = summarise(fold_runs, None, *bootstrap)[METRIC]
         each = " ".join(f"{run[METRIC].mean():.4f}" for run in fold_runs)
         lines.append([fold, len(other[METRIC]), other[METRIC].mean(), found["mean"], found["deviation"], each])
     means = np.array([[line[2], line[3]] for line in lines]).mean(0)
     together = [{METRIC: np.concatenate([fold[place][METRIC] for fold in runs])} for place in range(SEEDS)]
-    pooled = summarise(
-        together, {METRIC: np.concatenate([o[METRIC] for o in others])}, options.evaluate.resamples, options.seed
-    )[METRIC]
+    pooled = summarise(together, {METRIC: np.concatenate([one[METRIC] for one in others])}, *bootstrap)[METRIC]
     print(tabulate(lines, ["fold", "users", OTHER, "dssm", "deviation", "each seed"], floatfmt=".4f"))
     print(f"mean of the folds: {OTHER} {means[0]:.4f}, dssm {means[1]:.4f}, {means[1] / means[0] - 1:+.1%}")
     print(
