@@ -6,7 +6,7 @@ from retrieval import histories, matrices
 from retrieval.cold import assess_cold
 from retrieval.evaluation import Evaluation, Exam
 from retrieval.metrics import Catalogue
-from retrieval.serving.newcomer import NOTHING, Tower
+from retrieval.newcomer import NOTHING, Tower
 
 import numpy as np
 import pandas as pd

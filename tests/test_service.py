@@ -114,9 +114,11 @@ def test_a_profile_need_not_say_dates_nor_anything(client):
     empty = client.post("/reco/dssm", json={}).json()
     assert len(empty["items"]) == 10
     assert all(np.isfinite(empty["scores"]))
+    assert not empty["personal"]
     one, other = ([{"item_id": 3 + 7 * item} for item in order] for order in ((1, 4, 7), (7, 4, 1)))
-    scores = [client.post("/reco/dssm", json={"history": history}).json()["scores"] for history in (one, other)]
-    assert scores[0] != scores[1]  # the order counts
+    answers = [client.post("/reco/dssm", json={"history": history}).json() for history in (one, other)]
+    assert answers[0]["scores"] != answers[1]["scores"]  # the order counts
+    assert answers[0]["personal"]
 
 
 def test_an_item_that_stands_twice_counts_where_it_stands_last(client):

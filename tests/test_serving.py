@@ -6,10 +6,10 @@ from pathlib import Path
 
 from retrieval import histories, matrices
 from retrieval.errors import Problem
+from retrieval.newcomer import Tower
 from retrieval.ranking import rank
 from retrieval.serving import space, store
 from retrieval.serving.catalogue import Catalogue
-from retrieval.serving.newcomer import Tower
 from retrieval.serving.recommender import Recommender
 from retrieval.serving.settings import Settings
 

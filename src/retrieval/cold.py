@@ -7,8 +7,8 @@ from retrieval.encode import encode
 from retrieval.evaluation import Evaluation, Exam, binary, rows_of
 from retrieval.matrices import Model
 from retrieval.metrics import METRICS, judge, means, values
+from retrieval.newcomer import NOTHING, newcomer
 from retrieval.ranking import rank
-from retrieval.serving.newcomer import NOTHING, without_history
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -27,8 +27,8 @@ def assess_cold(
     truth, who = binary(user, item, (len(ids), len(data.item_ids))), _who(prepared / "users.parquet", ids, exam)
     results = {}
     for name, model in loaded.items():
-        if (newcomer := without_history(models / name, model)) is not None:
-            kinds = {kind: newcomer(NOTHING, dict(kind)) for kind in sorted(set(who))}
+        if (row_of := newcomer(models / name, model)) is not None:
+            kinds = {kind: row_of(NOTHING, dict(kind)) for kind in sorted(set(who))}
             left = np.concatenate([kinds[kind] for kind in who])
             lists = rank(left, model.right, np.arange(len(ids)), params.k, title=f"{name}, cold users").items
             results[name] = means(values(judge(lists, truth, exam.catalogue), METRICS))

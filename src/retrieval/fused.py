@@ -34,7 +34,7 @@ class _Softmax(torch.autograd.Function):
             scores = torch.mm(left[part], right.T, out=buffer[: part.stop - first])
             if compared.prior is not None:
                 place, table = compared.prior
-                scores += table[place[part]]
+                scores += table.index_select(0, place[part])
             own, target = torch.arange(len(scores), device=scores.device), compared.batch.target[part]
             positive = scores[own, target]
             scores[compared.seen(part)] = -float("inf")

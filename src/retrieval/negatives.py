@@ -95,7 +95,7 @@ class Catalogue:
         positive = (left[part] * right[target]).sum(1)
         if self.prior is not None:
             place, table = self.prior
-            scores = scores + table[place[part]]
+            scores = scores + table.index_select(0, place[part])
             positive = positive + table[place[part], target]
         return positive, scores, mask
 

@@ -47,8 +47,8 @@ class Train(Section):
 
     auto batch: 4,096, or half of it, a quarter and so on down to 256, so that an epoch has 24 steps: a small data set
     needs as many as another. auto epochs and patience: validation takes about 500 users to tell epochs apart. Where the
-    holdout has as many, training stops after 6,000 steps, or 6 epochs of 500 steps in all without a better one; with
-    fewer it runs 24 epochs, on everything.
+    holdout has as many, training has 6,000 steps (4 to 100 epochs) and stops before that when 6 epochs that also have
+    500 steps went by without a better one; with fewer it runs 24 epochs, on everything.
     """
 
     targets: Literal["sequence", "one"]

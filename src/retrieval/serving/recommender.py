@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from retrieval.matrices import Matrix, Model
+from retrieval.newcomer import Same, Watched, newcomer
 from retrieval.ranking import CHUNK, score, top, transposed
 from retrieval.serving.catalogue import Catalogue
 from retrieval.serving.indexes import Index
-from retrieval.serving.newcomer import Same, is_history, newcomer
 from retrieval.serving.space import Space
 
 import numpy as np
@@ -16,14 +16,25 @@ DEEPEST = 1000  # items that an index is asked for, at most; who has seen more i
 Found = tuple[np.ndarray, np.ndarray]  # rows of items [n] int64, best first, and their scores [n] float32
 
 
+class History:
+    """A model whose left is the history itself (ItemKNN, EASE): a row of ones at what was watched."""
+
+    def __init__(self, items: int) -> None:
+        self._items = items
+
+    def __call__(self, watched: Watched, demographics: dict[str, str]) -> sp.csr_matrix:
+        items = np.sort(watched[0])
+        return sp.csr_matrix((np.ones(len(items), np.float32), items, [0, len(items)]), shape=(1, self._items))
+
+
 class Recommender:
     """`model` with what searches it: `nearest` is an index and the space that it lies in, None for exact search."""
 
     def __init__(self, path: Path, model: Model, catalogue: Catalogue, nearest: tuple[Space, Index] | None) -> None:
         self.model, self.nearest = model, nearest
-        self.row_of = newcomer(path, model, catalogue)
         self._items = transposed(model.right, dense=not sp.issparse(model.left))
-        self._is_history = is_history(model, catalogue)
+        self._is_history = _is_history(model, catalogue)
+        self.row_of = History(len(model.items)) if self._is_history else newcomer(path, model)
         self._likeness = None if self._is_history else _likeness(model)
 
     @property
@@ -73,6 +84,18 @@ class Recommender:
         out = np.empty((1, items.shape[1]), np.float32)
         score(left, items, out)
         return out[0]
+
+
+def _is_history(model: Model, catalogue: Catalogue) -> bool:
+    """Whether the model's left is who watched what, as ones."""
+    left = model.left
+    if isinstance(left, np.ndarray) or left.shape != (len(catalogue.users), len(catalogue.items)):
+        return False
+    if not np.array_equal(left.indptr, catalogue.indptr) or not (left.data == 1).all():
+        return False
+    ones = np.ones(left.nnz, np.float32)
+    seen = sp.csr_matrix((ones, np.asarray(catalogue.item), np.asarray(catalogue.indptr)), shape=left.shape)
+    return bool((left != seen).nnz == 0)
 
 
 def _first(scores: np.ndarray, k: int) -> Found:

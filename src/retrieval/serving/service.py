@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import Any, NoReturn, TypeVar
 
 from retrieval.errors import choices
+from retrieval.newcomer import Watched
 from retrieval.serving import schemas, store
 from retrieval.serving.catalogue import Catalogue
-from retrieval.serving.newcomer import Watched
 from retrieval.serving.recommender import Found, Recommender
 from retrieval.serving.settings import Settings
 
@@ -71,7 +71,8 @@ class Service:
         _check_demographics(known, profile.demographics)
         left = recommender.row_of(watched, profile.demographics)
         found = recommender.best(left, watched[0] if profile.exclude_seen else NOTHING, profile.k)
-        return {"user_id": None, "personal": recommender.is_personal, **_marked(known, name, found, watched[0])}
+        personal = recommender.is_personal and bool(profile.history or profile.demographics)
+        return {"user_id": None, "personal": personal, **_marked(known, name, found, watched[0])}
 
     def similar(self, current: store.Store, name: str, item_id: int, k: int) -> dict[str, Any]:
         """The k items most like an item."""

@@ -8,7 +8,6 @@ from retrieval.errors import Problem
 from retrieval.histories import Histories
 from retrieval.matrices import Model
 from retrieval.scoring import SCORES
-from retrieval.serving.catalogue import Catalogue
 from retrieval.towers import UserTower
 
 import numpy as np
@@ -64,17 +63,6 @@ class Tower:
         return np.concatenate([row, self._constant[:, row.shape[1] :]], axis=1)
 
 
-class History:
-    """A model whose left is the history itself (ItemKNN, EASE): a row of ones at what was watched."""
-
-    def __init__(self, items: int) -> None:
-        self._items = items
-
-    def __call__(self, watched: Watched, demographics: dict[str, str]) -> sp.csr_matrix:
-        items = np.sort(watched[0])
-        return sp.csr_matrix((np.ones(len(items), np.float32), items, [0, len(items)]), shape=(1, self._items))
-
-
 class Same:
     """A model whose left is one row for all (popularity)."""
 
@@ -85,13 +73,9 @@ class Same:
         return self._row
 
 
-def newcomer(path: Path, model: Model, catalogue: Catalogue) -> Tower | History | Same | None:
-    """What makes a row of the model's left of a user who is not in it; None where the model has no way to."""
-    return History(len(model.items)) if is_history(model, catalogue) else without_history(path, model)
-
-
-def without_history(path: Path, model: Model) -> Tower | Same | None:
-    """As `newcomer`, of models that have something to say of a user who has watched nothing."""
+def newcomer(path: Path, model: Model) -> Tower | Same | None:
+    """What makes a row of left of a user who is not in it, also of one who has watched nothing; None where the model
+    has no way to."""
     if (path / "tokens.npy").exists():
         try:
             return Tower(path, model)
@@ -100,15 +84,3 @@ def without_history(path: Path, model: Model) -> Tower | Same | None:
     if not sp.issparse(model.left) and (model.left == model.left[:1]).all():
         return Same(np.array(model.left[:1]))
     return None
-
-
-def is_history(model: Model, catalogue: Catalogue) -> bool:
-    """Whether the model's left is who watched what, as ones."""
-    left = model.left
-    if isinstance(left, np.ndarray) or left.shape != (len(catalogue.users), len(catalogue.items)):
-        return False
-    if not np.array_equal(left.indptr, catalogue.indptr) or not (left.data == 1).all():
-        return False
-    ones = np.ones(left.nnz, np.float32)
-    seen = sp.csr_matrix((ones, np.asarray(catalogue.item), np.asarray(catalogue.indptr)), shape=left.shape)
-    return bool((left != seen).nnz == 0)
