@@ -46,9 +46,9 @@ def main(params: Params, prepared: Path, features: Path, models: Path, metrics: 
 def _titles(path: Path, data: histories.Features) -> np.ndarray:
     """[items], the title of each row of the item matrix, "" for an item without one."""
     if "title" not in pq.read_schema(path).names:
-        return np.full(len(data.item_ids), "")
+        return np.full(len(data.item_ids), "", dtype=object)
     table = pq.read_table(path, columns=["item_id", "title"]).to_pandas().set_index("item_id")["title"]
-    return table.reindex(data.item_ids).fillna("").to_numpy(dtype=str)
+    return table.reindex(data.item_ids).fillna("").to_numpy(dtype=object)
 
 
 if __name__ == "__main__":

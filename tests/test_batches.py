@@ -109,6 +109,15 @@ def test_batches_of_whole_histories_are_bounded_in_tokens(monkeypatch):
     assert len(found) < 6
 
 
+def test_batches_of_targets_are_bounded_in_pairs(monkeypatch):
+    """Five items have 0 + 1 + 2 + 3 + 4 = 10 pairs of a target and one before it: three such users are too many."""
+    monkeypatch.setattr(batches, "PAIRS", 20)
+    found = list(Sampler(world([5, 5, 5]), 10).sequences(torch.Generator().manual_seed(0)))
+    assert sorted(len(batch.seen_item) for batch in found) == [10, 20]
+    (one,) = Sampler(world([5, 5, 5]), 10, exclude_seen=False).sequences(torch.Generator().manual_seed(0))
+    assert len(one.target) == 15
+
+
 def test_chance_thins_the_targets_and_keeps_the_tokens():
     chance = torch.tensor([0.0, 1.0, 0.0, 1.0])
     (batch,) = Sampler(world([4]), 10, chance=chance).sequences(torch.Generator().manual_seed(0))

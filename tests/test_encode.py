@@ -36,9 +36,18 @@ def test_an_empty_table_gives_no_columns():
     assert blocks == {}
 
 
+def test_a_column_without_a_value_is_left_out():
+    table = pa.table({"item_id": [int(IDS[0]), int(IDS[1])], "genres": [None, " "], "for_kids": ["0", None]})
+    matrix, blocks = encode(IDS, table, "item_id", ["genres", "for_kids"], ["genres"])
+    assert blocks == {"for_kids": ["0"]}
+    assert matrix.shape == (4, 1)
+
+
 def test_decade():
     years = pa.table({"item_id": [1, 2, 3, 4], "release_year": ["1994", "2000.0", None, "soon"]})
     assert decade(years)["decade"].to_pylist() == ["1990", "2000", None, None]
     numbers = pa.table({"release_year": [1989.0, None]})
     assert decade(numbers)["decade"].to_pylist() == ["1980", None]
     assert decade(pa.table({"item_id": [1]})).column_names == ["item_id"]
+    own = pa.table({"release_year": ["1994"], "decade": ["nineties"]})
+    assert decade(own).equals(own)

@@ -18,6 +18,7 @@ from worlds import features_of
 @pytest.mark.parametrize("chunk", [2**20, 13])
 def test_value_and_gradients_are_those_of_the_plain_softmax(mode, exclude_seen, with_prior, chunk, monkeypatch):
     monkeypatch.setattr(fused, "CHUNK", chunk)
+    monkeypatch.setattr(fused, "ROWS", 1)
     batch = next(
         Sampler(FEATURES.histories, 5, exclude_seen=exclude_seen).epoch(mode, torch.Generator().manual_seed(0))
     )

@@ -30,6 +30,15 @@ def test_groups_are_the_users_with_the_value() -> None:
     }
 
 
+def test_a_column_of_very_many_values_is_passed_over(monkeypatch) -> None:
+    monkeypatch.setattr("retrieval.groups.MOST", 1)
+    one = features()
+    one.spec["user_columns"] = {"name": ["A", "B", "C"], "here": ["1"]}
+    assert {name: list(values) for name, values in groups(one, np.arange(6)).items() if name != "activity"} == {
+        "here": ["1"]
+    }
+
+
 def test_only_the_given_users_count() -> None:
     made = groups(features(), np.array([1, 5]))
     assert {name: list(values) for name, values in made.items()} == {

@@ -92,6 +92,15 @@ def test_items_keep_every_column_as_text_and_texts_may_have_line_breaks(tmp_path
     ]
 
 
+def test_other_columns_of_interactions_may_have_line_breaks(tmp_path: Path) -> None:
+    """Arrow reads blocks of 8 MB; without asking it takes a block to end where a line does."""
+    text = '"good,\nnot ""great"""'
+    rows = "".join(f"{k},1,2021-03-13,{text},1\n" for k in range(300_000))
+    path = write(tmp_path / "interactions.csv", HEADER.replace("total_dur", "review") + rows)
+    assert path.stat().st_size > 1 << 23
+    assert read_interactions(path)["user_id"].to_pylist() == list(range(300_000))
+
+
 def test_items_without_an_id_are_refused(tmp_path: Path) -> None:
     with pytest.raises(Problem, match="column 'item_id', row 2: None is empty"):
         read_items(write(tmp_path / "items.csv", "item_id,title\n3,A\n,B\n"))

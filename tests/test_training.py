@@ -16,7 +16,7 @@ import pytest
 import torch
 from test_towers import FEATURES, batch, model
 from torch import nn
-from worlds import DAY, chain, features_of
+from worlds import chain, features_of
 
 OPTIONS = Losses(margin=0.4, ccl_margin=0.4, ccl_weight=10.0, gbce_t=0.75)
 NEGATIVES = Negatives(kind="uniform", count=8, logq=True, exclude_seen=False)
@@ -188,6 +188,11 @@ def test_auto_follows_the_data():
     assert (long.epochs, long.patience) == (7, 6)
     large.spec["split"] = "days"
     assert auto.settled(large).recency == 60
+    # 20 of 21 items are 3,650 days older than the newest. For a tenth of them to be targets 2^(-3650 / d) has to be
+    # (2.1 - 1) / 20 = 0.055, and so d 872 days: 60 doubled four times is 960
+    old = features_of([list(range(21))] * 3, 21, [[0] * 20 + [3650]] * 3)
+    old.spec["split"] = "days"
+    assert auto.settled(old).recency == 960
     assert TRAIN.settled(large) == TRAIN
 
 
@@ -203,11 +208,23 @@ def test_without_patience_nothing_is_held_out():
     assert len(training._sampler(RING, 5, True, TRAIN, 1).held) == 0
 
 
+def test_an_epoch_without_a_target_is_harmless():
+    """The one item that is not a thousand years old is the only user's who has three, and held out."""
+    features = features_of([[0, 1, 2], [1], [2]], 3, [[0, 0, 365_000], [0], [0]])
+    options = {"epochs": 2, "recency": 1, "holdout": 0.9, "patience": 2}
+    history = train(features, options=options)[1]
+    assert [line["loss"] for line in history] == [0, 0]
+
+
+def test_patience_is_for_data_that_have_something_to_validate_on():
+    assert TRAIN.model_copy(update={"patience": 3}).settled(features_of([[0, 1]] * 9, 2)).patience == 0
+    assert TRAIN.model_copy(update={"patience": 3}).settled(features_of([[0, 1, 2]] * 9, 3)).patience == 3
+
+
 def test_recency_halves_the_chance_with_the_days():
-    features = features_of([[0, 1, 2]], 3, [[0, 10, 20]])  # the moment is the end of day 20
+    features = features_of([[0, 1, 2]], 3, [[0, 10, 20]])
     chance = training._sampler(features, 5, True, TRAIN.model_copy(update={"recency": 10}), 1).chance
-    assert features.spec["moment"] == 21 * DAY - 1
-    assert chance.tolist() == pytest.approx([2**-2.1, 2**-1.1, 2**-0.1], rel=1e-5)
+    assert chance.tolist() == [0.25, 0.5, 1.0]
 
 
 def test_the_schedule_by_hand():

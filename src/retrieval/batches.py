@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 
 GAPS = 32  # buckets of the time between two items of a history
 TOKENS = 2**18  # of whole histories in a batch at most, padding and all
+PAIRS = 2**25  # of a target and an item seen before it in a batch, about, however long a history is
 
 
 class Batch(NamedTuple):
@@ -69,6 +70,11 @@ def ragged(size: Tensor) -> tuple[Tensor, Tensor]:
     return row, torch.arange(len(row), device=size.device) - (size.cumsum(0) - size)[row]
 
 
+def _cumulative(values: Tensor) -> Tensor:
+    """[n + 1]: the sum of the values [n] before each place, and of all of them."""
+    return torch.cat([values.new_zeros(1, dtype=torch.long), values.cumsum(0)])
+
+
 def gap_buckets(time: Tensor, rank: Tensor) -> Tensor:
     """The bucket of the time between each token and the one before it in its row, [tokens] int64.
 
@@ -120,13 +126,15 @@ class Sampler:
         share a batch, so that little is padded.
         """
         kept = torch.rand(self.chance.shape, generator=generator) < self.chance
-        before = torch.cat([kept.new_zeros(1, dtype=torch.long), kept.cumsum(0)])
+        before = _cumulative(kept)
+        rank = torch.arange(len(self.item)) - self.first.repeat_interleave(self.end - self.first)
+        earlier = _cumulative(kept * rank * self.exclude_seen)
         user, first, last = self._windows(generator)
-        targets = before[last] - before[first]
+        targets, pairs = before[last] - before[first], earlier[last] - earlier[first]
         noise = 4 * torch.rand(len(user), generator=generator)
         order = (last - first + noise).argsort(stable=True)
         order = order[targets[order] > 0]
-        number = (targets[order].cumsum(0) - 1) // self.size
+        number = (targets[order].cumsum(0) - 1) // self.size + pairs[order].cumsum(0) // PAIRS
         parts = order.split(torch.unique_consecutive(number, return_counts=True)[1].tolist())
         for i in torch.randperm(len(parts), generator=generator).tolist():
             part = parts[i]

@@ -25,8 +25,8 @@ class Columns(Section):
 
 
 def decade(items: pa.Table) -> pa.Table:
-    """`items` with a column decade, "1990" for release_year 1994; unchanged where release_year is not known."""
-    if "release_year" not in items.column_names:
+    """`items` with a column decade, "1990" for release_year 1994; unchanged without release_year or with a decade."""
+    if "release_year" not in items.column_names or "decade" in items.column_names:
         return items
     year = pd.to_numeric(items["release_year"].to_pandas(), errors="coerce")
     text = (year // 10 * 10).astype("Int64").astype("string")
@@ -39,15 +39,18 @@ def encode(
     """One row an id and one column a value: 1 where the id's row in `table` has the value.
 
     ids [n] int64, ascending. Returns [n, values] CSR float32 and the values by column, each list sorted, in the order
-    of the matrix's columns. An id without a row, or a value that is missing, has zeros there.
+    of the matrix's columns; a column without any value is left out. An id without a row, or a value that is missing,
+    has zeros there.
     """
     blocks: Blocks = {}
     parts = [sp.csr_matrix((len(ids), 0), dtype=np.float32)]
     table = table.filter(pa.array(np.isin(np.asarray(table[key]), ids)))
     row = np.searchsorted(ids, np.asarray(table[key]))
     for column in (c for c in columns if c in table.column_names):
-        matrix, blocks[column] = _column(table[column], row, len(ids), column in multiple)
-        parts.append(matrix)
+        matrix, values = _column(table[column], row, len(ids), column in multiple)
+        if values:
+            blocks[column] = values
+            parts.append(matrix)
     return sp.csr_matrix(sp.hstack(parts, format="csr", dtype=np.float32)), blocks
 
 

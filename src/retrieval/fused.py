@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 CHUNK = 2**20  # scores in the cache at once
+ROWS = 64  # targets at once, at least: the gradient of all items is gone through once for so many
 
 
 def softmax(left: Tensor, right: Tensor, compared: Catalogue) -> Tensor:
@@ -26,7 +27,7 @@ class _Softmax(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, left: Tensor, right: Tensor, compared: Catalogue) -> Tensor:
-        targets, rows = len(left), max(1, CHUNK // len(right))
+        targets, rows = len(left), max(ROWS, CHUNK // len(right))
         buffer, total = left.new_empty(min(rows, targets), len(right)), left.new_zeros(())
         gradient, items = torch.empty_like(left), torch.zeros_like(right)
         for first in range(0, targets, rows):

@@ -8,24 +8,26 @@ from retrieval.metrics import rounded
 import numpy as np
 import scipy.sparse as sp
 
+MOST = 100  # values of a column that is no number
 _NO_KEY = str.maketrans(".:", "__")  # of a metric's name in DVC, a dot and a colon part the levels
 
 
 def groups(data: Features, users: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
     """column -> value -> which of `users` [U] (rows) are in it, [U] bool; groups of nobody are left out.
 
-    The columns are those of the users' features, and `activity`: thirds by the number of items watched in train, named
-    by the least and the largest number; users with the same number are in the same third.
+    The columns are those of the users' features that have at most MOST values, and `activity`: thirds by the number of
+    items watched in train, named by the least and the largest number; users with the same number are in the same third.
     """
     result: dict[str, dict[str, np.ndarray]] = {}
     matrix, start = sp.csc_matrix(data.users[users]), 0
     for column, values in data.spec["user_columns"].items():
-        result[column] = {}
-        for value in values:
-            member = np.zeros(len(users), dtype=bool)
-            member[matrix.indices[matrix.indptr[start] : matrix.indptr[start + 1]]] = True
-            result[column][str(value).translate(_NO_KEY)] = member
-            start += 1
+        if len(values) <= MOST:
+            result[column] = {}
+            for place, value in enumerate(values, start):
+                member = np.zeros(len(users), dtype=bool)
+                member[matrix.indices[matrix.indptr[place] : matrix.indptr[place + 1]]] = True
+                result[column][str(value).translate(_NO_KEY)] = member
+        start += len(values)
     watched = np.diff(data.histories.indptr)[users]
     third = np.searchsorted(np.quantile(watched, [1 / 3, 2 / 3]), watched)
     members = [third == number for number in np.unique(third)]

@@ -27,6 +27,7 @@ from tqdm import tqdm
 CHUNK = 2**21  # scores in memory at once
 DAY = 24 * 60 * 60
 STEPS = 24  # an epoch, at least, for batch=auto
+ENOUGH = 0.1  # of the interactions are targets of an epoch, at least, for recency=auto
 LEAST = 3  # items of a user whose last one may be held out
 History = list[dict[str, float]]
 
@@ -38,9 +39,10 @@ class Train(Section):
     history, as in the notebook). batch: targets a step. learning_rate, weight_decay: of AdamW. warmup: share of the
     steps over which the learning rate rises; schedule: whether it falls after that. clip: norm of the gradient at
     most. average: how slowly the moving average of the weights, which is the result, follows them; 0 for none.
-    recency: days after which an item's chance to be a target has halved; 0 for none; auto is 60 where the last days
-    are the test. holdout: share of the users whose last item is kept to validate on; patience: epochs without a better
-    validation after which training stops and goes back to the best, 0 for never (and no item is kept). epochs: at most.
+    recency: days after which an item's chance to be a target has halved; 0 for none; auto is 0 for leave-last and 60
+    where the last days are the test, doubled until a tenth of the interactions are expected to be targets.
+    holdout: share of the users whose last item is kept to validate on; patience: epochs without a better validation
+    after which training stops and goes back to the best, 0 for never (and no item is kept). epochs: at most.
 
     precision: of the towers' products; scores and weights stay float32. compile: the towers by torch.compile, which
     takes minutes before the first step. Both are meant for GPUs: two cores are slower with either.
@@ -69,13 +71,14 @@ class Train(Section):
     def settled(self, features: Features) -> "Train":
         """These options with a number for every `auto`."""
         histories = features.histories
-        recency = (60.0 if features.spec["split"] == "days" else 0.0) if self.recency == "auto" else self.recency
-        validated = self.holdout * int((np.diff(histories.indptr) >= LEAST).sum()) >= 500
+        recency = _recency(features) if self.recency == "auto" else self.recency
+        held = self.holdout * int((np.diff(histories.indptr) >= LEAST).sum())
         targets = _chance(features, recency).sum().item()
         smaller = (size for size in (4096, 2048, 1024, 512) if math.ceil(targets / size) >= STEPS)
         batch = next(smaller, 256) if self.batch == "auto" else self.batch
         steps = targets / batch
-        patience = (max(6, math.ceil(500 / steps)) if validated else 0) if self.patience == "auto" else self.patience
+        patience = (max(6, math.ceil(500 / steps)) if held >= 500 else 0) if self.patience == "auto" else self.patience
+        patience = patience if held else 0
         several = min(100, max(4, math.ceil(6_000 / steps)))
         epochs = (several if patience else 24) if self.epochs == "auto" else self.epochs
         settled = {"recency": recency, "patience": patience, "batch": batch, "epochs": epochs}
@@ -133,7 +136,7 @@ def fit(
             bar.set_postfix(loss=f"{total / count:.4f}", refresh=False)
         workers.agree(model)
         average.finish(model)
-        history.append({"epoch": epoch, "loss": workers.total(total) / count})
+        history.append({"epoch": epoch, "loss": workers.total(total) / max(1, count)})
         if options.patience:
             history[-1]["validation"] = workers.agreed(validate(average.module, sampler))
             if _best(history) == epoch:
@@ -223,9 +226,18 @@ def _sampler(features: Features, length: int, exclude_seen: bool, options: Train
     return Sampler(histories, length, options.batch, held, _chance(features, options.recency), exclude_seen)
 
 
+def _recency(features: Features) -> float:
+    """Days, for recency=auto."""
+    recency = 60.0 if features.spec["split"] == "days" else 0.0
+    while recency and _chance(features, recency).mean() < ENOUGH:
+        recency *= 2
+    return recency
+
+
 def _chance(features: Features, recency: float) -> Tensor:
-    """[n] each interaction's chance to be a target."""
-    age = (features.spec["moment"] - torch.from_numpy(features.histories.time)).clamp(min=0) / DAY
+    """[n] each interaction's chance to be a target: 1 for the newest."""
+    time = torch.from_numpy(features.histories.time)
+    age = (time.max() - time) / DAY
     return torch.exp2(-age / recency) if recency else torch.ones(len(age))
 
 
