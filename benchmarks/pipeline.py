@@ -1,7 +1,7 @@
 """The whole of `dvc exp run -S data=kion-synthetic`, as it is typed: seconds and peak memory of every stage.
 
-Run as `PYTHONPATH=src python benchmarks/pipeline.py [scale] [KEY=VALUE ...]` on a machine that does nothing else: more
-than an hour on two cores at scale 1, the default; `train.epochs=3 lightfm.epochs=5` takes half of it and as much
+Run as `PYTHONPATH=src python benchmarks/pipeline.py [scale] [KEY=VALUE ...]` on a machine that does nothing else: two
+hours on two cores at scale 1, the default; `train.epochs=3 lightfm.epochs=5` takes a third of it and as much
 memory. It runs in a clone of what is committed and writes the key `pipeline_<scale>` of results.json.
 """
 
