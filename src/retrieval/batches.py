@@ -127,8 +127,7 @@ class Sampler:
         """
         kept = torch.rand(self.chance.shape, generator=generator) < self.chance
         before = _cumulative(kept)
-        rank = torch.arange(len(self.item)) - self.first.repeat_interleave(self.end - self.first)
-        earlier = _cumulative(kept * rank * self.exclude_seen)
+        earlier = _cumulative(kept * ragged(self.end - self.first)[1] * self.exclude_seen)
         user, first, last = self._windows(generator)
         targets, pairs = before[last] - before[first], earlier[last] - earlier[first]
         noise = 4 * torch.rand(len(user), generator=generator)
