@@ -90,3 +90,26 @@ def test_a_popularity_is_ranked_as_any_other_model(factors: list[float]) -> None
     assert rank(left, right, np.arange(3), 3).items.tolist() == [orders[factor] for factor in factors]
     seen = sp.csr_matrix(np.array([[0, 1, 0], [0, 0, 0], [0, 0, 0]], dtype=np.float32))
     assert rank(left, right, np.arange(3), 1, seen).items[0, 0] == 2, "the best that is left of 2, 6, 4 without 6"
+
+
+def test_the_number_of_threads_changes_no_bit() -> None:
+    rng = np.random.default_rng(0)
+    left, right = (rng.standard_normal((rows, 128), dtype=np.float32) for rows in (1500, 15706))
+    threads, found = torch.get_num_threads(), []
+    try:
+        for number in (1, 2, 3):
+            torch.set_num_threads(number)
+            found.append(rank(left, right, np.arange(1500), 10))
+            assert torch.get_num_threads() == number
+    finally:
+        torch.set_num_threads(threads)
+    for other in found[1:]:
+        assert np.array_equal(other.items, found[0].items)
+        assert np.array_equal(other.scores.view(np.int32), found[0].scores.view(np.int32))
+
+
+def test_an_error_in_a_block_ends_the_ranking() -> None:
+    left = right = np.ones((1000, 1), np.float32)
+    unfit = sp.csr_matrix((999, 1000), dtype=np.float32)
+    with pytest.raises(IndexError):
+        rank(left, right, np.arange(1000), 10, unfit)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from retrieval.matrices import Model
 from retrieval.metrics import rounded
-from retrieval.ranking import blocks
+from retrieval.ranking import each_block
 from retrieval.series import Series
 
 import numpy as np
@@ -44,9 +44,12 @@ def scores(model: Model, pairs: Pairs) -> np.ndarray:
     result = np.empty(len(pairs.row), dtype=np.float32)
     columns = np.ptp(model.right, axis=0) > 0
     left, right = np.asarray(model.left[pairs.users])[:, columns], np.asarray(model.right)[:, columns]
-    for part, block in blocks(left, right, np.arange(len(left)), title=f"{model.name}, scores"):
+
+    def keep(part: slice, block: np.ndarray) -> None:
         first, last = np.searchsorted(pairs.row, [part.start, part.stop])
         result[first:last] = block[pairs.row[first:last] - part.start, pairs.item[first:last]]
+
+    each_block(keep, left, right, np.arange(len(left)), title=f"{model.name}, scores")
     return result
 
 

@@ -3,20 +3,26 @@
 The scores of a block of users are one matrix product. The k best are found without sorting whole rows: a row is cut
 into chunks of neighbouring items; whatever stands among the k best lies in one of the k chunks whose own best items
 come first, so only those are looked into. Equal scores are in the order of the items, as in a full stable sort.
+
+Blocks are worked on side by side, each by one thread from its product to its lists: no thread waits for another, a
+product of sparse matrices, which knows one thread only, is as parallel as any, and their number changes no bit.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from queue import SimpleQueue
 
 from retrieval.matrices import Matrix
 
 import numpy as np
 import scipy.sparse as sp
 import torch
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 CHUNK = 64  # items whose best one stands for them all
-SCORES = 2**22  # scores of a block of users: 16 MB, which stay in the cache and which malloc hands out again
+SCORES = 2**23  # scores of a block of users: 32 MB a thread
 
 
 @dataclass(frozen=True)
@@ -40,36 +46,61 @@ def rank(
         one = rank(left, right, users[:1], k, title=title)
         return Ranking(one.items.repeat(len(users), 0), one.scores.repeat(len(users), 0))
     ranking = Ranking(np.empty((len(users), k), np.int32), np.empty((len(users), k), np.float32))
-    for part, scores in blocks(left, right, users, k, title):
+
+    def keep(part: slice, scores: np.ndarray) -> None:
         if seen is not None:
             rows = seen[users[part]]
             scores[np.repeat(np.arange(len(scores)), np.diff(rows.indptr)), rows.indices] = -np.inf
         places, best = top(scores, k)
         ranking.items[part] = np.where(np.isneginf(best), -1, places)
         ranking.scores[part] = best
+
+    each_block(keep, left, right, users, k, title)
     return ranking
 
 
-def blocks(
-    left: Matrix, right: Matrix, users: np.ndarray, least: int = 1, title: str = "score"
-) -> Iterator[tuple[slice, np.ndarray]]:
-    """The scores of `users` [U] for all items, a block of users at a time: which of them, and [block, width] float32.
+def each_block(
+    work: Callable[[slice, np.ndarray], None],
+    left: Matrix,
+    right: Matrix,
+    users: np.ndarray,
+    least: int = 1,
+    title: str = "score",
+) -> None:
+    """work(part, scores) for every block of `users` [U]: which of them, and their scores [block, width] for all items.
 
-    `width` is the number of items or `least`, rounded up to whole chunks; past the last item the scores are -inf. The
-    next block is written over the one before.
+    `width` is the number of items or `least`, rounded up to whole chunks; past the last item the scores are -inf.
+    `work` may be called by several threads at once, each with scores that are its own until it returns.
     """
-    count = right.shape[0]
+    count, threads = right.shape[0], torch.get_num_threads()
     size = max(64, SCORES // count)
     width = -(-max(count, least) // CHUNK) * CHUNK
-    buffer = np.full((min(size, len(users)), width), -np.inf, np.float32)
     items = transposed(right, dense=not sp.issparse(left))
-    with tqdm(total=len(users), desc=title, unit=" users", disable=None) as progress:
-        for start in range(0, len(users), size):
-            part = slice(start, min(start + size, len(users)))
+    buffers: SimpleQueue[np.ndarray] = SimpleQueue()
+    for _ in range(threads):
+        buffers.put(np.full((min(size, len(users)), width), -np.inf, np.float32))
+
+    def block(start: int) -> int:
+        part = slice(start, min(start + size, len(users)))
+        buffer = buffers.get()
+        try:
             scores = buffer[: part.stop - start]
             score(left[users[part]], items, scores[:, :count])
-            yield part, scores
-            progress.update(len(scores))
+            work(part, scores)
+        finally:
+            buffers.put(buffer)
+        return len(scores)
+
+    try:
+        with (
+            tqdm(total=len(users), desc=title, unit=" users", disable=None) as progress,
+            threadpool_limits(1, "blas"),
+            ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool,
+        ):
+            for done in pool.map(block, range(0, len(users), size)):
+                progress.update(done)
+    finally:
+        torch.set_num_threads(threads)  # in a thread it sets some of the process's own, too
 
 
 def _same_for_all(left: Matrix) -> bool:
@@ -95,9 +126,11 @@ def score(left: Matrix, items: Matrix, out: np.ndarray) -> None:
 
 def top(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Places and scores [users, k] of the k best of each row of `scores` [users, chunks * CHUNK] float32."""
-    chunks = torch.from_numpy(scores).view(len(scores), -1, CHUNK)
-    best = _first(chunks.amax(2), min(k, chunks.shape[1])).sort(1).values
-    candidates = torch.take_along_dim(chunks, best[:, :, None], 1).flatten(1)
+    chunks = torch.from_numpy(scores).view(-1, CHUNK)
+    each = scores.shape[1] // CHUNK
+    best = _first(chunks.amax(1).view(-1, each), min(k, each)).sort(1).values
+    of_user = torch.arange(0, len(chunks), each)[:, None]
+    candidates = chunks.index_select(0, (of_user + best).flatten()).view(len(scores), -1)
     place = _first(candidates, k)
     items = best.gather(1, place // CHUNK) * CHUNK + place % CHUNK
     return items.numpy(), candidates.gather(1, place).numpy()
@@ -110,5 +143,6 @@ def _first(scores: torch.Tensor, k: int) -> torch.Tensor:
     below 0 are in the opposite one, so all bits but the sign are turned. Adding 0 makes -0 a 0.
     """
     bits = (scores + 0.0).view(torch.int32)
-    ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)
-    return ((ordered.long() << 32) - torch.arange(scores.shape[1])).topk(k).indices
+    ordered = (bits >> 31).bitwise_and_(0x7FFFFFFF).bitwise_xor_(bits)
+    keys = ordered.long().bitwise_left_shift_(32).sub_(torch.arange(scores.shape[1]))
+    return keys.topk(k).indices
