@@ -1,9 +1,9 @@
 """Every stage on `kion-synthetic` at several sizes: seconds and peak memory, and how they grow with the rows.
 
 Run as `PYTHONPATH=src python benchmarks/scale.py [scale ...]`; scale 1 has KION's 5.5 million interactions. Each stage
-is its script in a process of its own, in a temporary folder. The DSSM is trained for one epoch in four ways: the
-notebook's (triplet, a sample a user), the full softmax with a sample a user, params.yaml's defaults, and at last the
-notebook's on the notebook's filter. `evaluate` runs on all models, and on those that are two dense matrices.
+is its script in a process of its own, in a temporary folder. LightFM is trained for one epoch, the DSSM for one in five
+ways: the notebook's (triplet, a sample a user), the full softmax with a sample a user, params.yaml's defaults, and at
+last the first two on the notebook's filter. `evaluate` runs on all models, and on those that are two dense matrices.
 """
 
 import re
@@ -34,14 +34,16 @@ SAMPLE_A_USER = {
     "negatives": {"count": 1, "exclude_seen": False},
     "trend": {"enabled": False},
 }
-NOTEBOOK = {**SAMPLE_A_USER, "loss": "triplet"}
+TRIPLET, SOFTMAX = ({**SAMPLE_A_USER, "loss": loss} for loss in ("triplet", "softmax"))
 FILTERED = {"filter": {"enabled": True}}
 OPTIONS: dict[str, dict[str, Any]] = {
-    "train_dssm (triplet)": NOTEBOOK,
-    "train_dssm (softmax)": {**SAMPLE_A_USER, "loss": "softmax"},
+    "train_lightfm": {"lightfm": {"epochs": 1}},
+    "train_dssm (triplet)": TRIPLET,
+    "train_dssm (softmax)": SOFTMAX,
     "prepare (filtered)": FILTERED,
     "features (filtered)": FILTERED,
-    "train_dssm (triplet, filtered)": {**NOTEBOOK, **FILTERED},
+    "train_dssm (triplet, filtered)": {**TRIPLET, **FILTERED},
+    "train_dssm (softmax, filtered)": {**SOFTMAX, **FILTERED},
 }
 PATHS = {
     "fetch": "data/raw",
@@ -57,7 +59,7 @@ DRAWN = [
     *("train_dssm (triplet)", "train_dssm (softmax)", "train_dssm", "evaluate"),
 ]
 VECTORS = "evaluate (vectors)"
-STAGES = [*DRAWN, VECTORS, "prepare (filtered)", "features (filtered)", "train_dssm (triplet, filtered)"]
+STAGES = [*DRAWN, VECTORS, *(stage for stage in OPTIONS if stage.endswith("filtered)"))]
 
 
 def peak(pid: int) -> int:

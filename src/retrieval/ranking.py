@@ -100,7 +100,7 @@ def each_block(
             for done in pool.map(block, range(0, len(users), size)):
                 progress.update(done)
     finally:
-        torch.set_num_threads(threads)  # in a thread it sets some of the process's own, too
+        torch.set_num_threads(threads)  # threads that start later have what was set last
 
 
 def _same_for_all(left: Matrix) -> bool:
