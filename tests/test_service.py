@@ -329,7 +329,8 @@ def test_memory_stays_over_a_hundred_thousand_requests(world):
 
 def test_answers_under_32_clients_are_the_serial_answers(world):
     paths = [f"/reco/{name}/{10 * user + 5}?k=20" for name in MODELS for user in range(60)]
-    with served(world, "--workers", "2") as (_, url), httpx.Client(base_url=url, timeout=60) as http:
+    kept = httpx.Limits(max_keepalive_connections=32, keepalive_expiry=None)  # else httpx closes some in use
+    with served(world, "--workers", "2") as (_, url), httpx.Client(base_url=url, timeout=60, limits=kept) as http:
         serial = [http.get(path).json() for path in paths]
         with ThreadPoolExecutor(32) as pool:
             assert list(pool.map(lambda path: http.get(path).json(), paths * 2)) == serial * 2
