@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import train_baselines
-from retrieval import baselines, histories, matrices
+from retrieval import baselines, histories, matrices, ranking
 from retrieval.baselines import BASELINES, DAY, Baselines, nearest
 from retrieval.histories import Features, Histories
 
@@ -149,7 +149,8 @@ def test_nearest_is_its_slow_twin(data: st.DataObject):
 
 def test_blocks_change_nothing(groups: Features, monkeypatch: pytest.MonkeyPatch):
     whole = {name: scores(groups, name) for name in ("itemknn", "userknn", "ease")}
-    monkeypatch.setattr(baselines, "BLOCK", 100)
+    monkeypatch.setattr(baselines, "ROWS", 7)
+    monkeypatch.setattr(ranking, "SCORES", 1)  # blocks of 64 users
     for name, expected in whole.items():
         np.testing.assert_array_equal(scores(groups, name), expected, err_msg=name)
 

@@ -4,11 +4,12 @@ Every function takes (features, params, seed) and returns left [users, d] and ri
 watched what as ones: neither the weights nor the features.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from retrieval.histories import Features
 from retrieval.matrices import Matrix
 from retrieval.params import Positive, Section
+from retrieval.ranking import each_block, top
 
 import numpy as np
 import scipy.sparse as sp
@@ -17,7 +18,7 @@ from scipy.linalg import inv
 from threadpoolctl import threadpool_limits
 
 DAY = 24 * 60 * 60
-BLOCK = 1 << 22  # numbers of a dense matrix that are worked out at a time
+ROWS = 256  # of a sparse product that are made dense at a time
 
 
 class ItemKNN(Section):
@@ -104,7 +105,8 @@ def ease(features: Features, params: Baselines, seed: int) -> tuple[Matrix, Matr
     seen, items = features.seen[:, kept], len(kept)
     by_item = sp.csr_matrix(seen.T)
     gram = np.empty((items, items), dtype=np.float32, order="F")
-    for block in _blocks(items, items):
+    for start in range(0, items, ROWS):
+        block = slice(start, start + ROWS)
         gram[:, block] = (by_item[block] @ seen).toarray().T
     gram[np.diag_indices(items)] += np.float32(params.ease.regularization)
     with threadpool_limits(1, "blas"):
@@ -144,29 +146,29 @@ BASELINES: dict[str, Callable[[Features, Baselines, int], tuple[Matrix, Matrix]]
 def nearest(rows: sp.csr_matrix, pool: np.ndarray, neighbours: int) -> sp.csr_matrix:
     """Cosine of each row with the `neighbours` rows of the pool that are most like it, itself left out.
 
-    rows [n, m] of ones; pool [p] numbers of rows, ascending. Returns [n, p] CSR with at most `neighbours` numbers a
-    row, all above zero; of equal ones the first of the pool stay.
+    rows [n, m] of ones; pool [p] numbers of rows. Returns [n, p] CSR with at most `neighbours` numbers a row, all above
+    zero; of equal ones the first of the pool stay.
     """
     n, p = rows.shape[0], len(pool)
-    neighbours = min(neighbours, p)
     size = np.maximum(np.diff(rows.indptr), 1).astype(np.float32)
-    others, last_first = sp.csr_matrix(rows[pool].T), np.arange(p)[::-1]
-    place = np.full(n, -1)
+    of_pool, place = size[pool], np.full(n, -1)
     place[pool] = np.arange(p)
-    best = np.empty((n, neighbours), dtype=np.int64)
-    for block in _blocks(n, p):
-        shared = rows[block] @ others
-        row, column = np.repeat(np.arange(shared.shape[0]), np.diff(shared.indptr)), shared.indices
-        cosine = shared.data / np.sqrt(size[block][row] * size[pool][column])
-        cosine[place[block][row] == column] = 0
-        # Floats that are not negative order as their bits do: one integer holds the cosine and, below it, the place.
-        keys = cosine.view(np.int32).astype(np.int64) << 32 | last_first[column]
-        keys = sp.csr_matrix((keys, column, shared.indptr), shape=shared.shape).toarray()
-        best[block] = np.partition(keys, p - neighbours, axis=1)[:, p - neighbours :]
-    cosine = (best >> 32).astype(np.int32).view(np.float32).ravel()
-    column = (p - 1 - (best & 0xFFFFFFFF)).ravel()
-    near = sp.csr_matrix((cosine, column, np.arange(n + 1) * neighbours), shape=(n, p))
-    near.eliminate_zeros()
+    column = np.empty((n, min(neighbours, p)), dtype=np.int32)
+    cosine = np.empty(column.shape, dtype=np.float32)
+
+    def keep(part: slice, shared: np.ndarray) -> None:
+        """shared^2 / size is in the order of the cosines, and rounds what is equal to equal numbers."""
+        likeness = shared[:, :p]
+        np.square(likeness, out=likeness)
+        likeness /= of_pool
+        itself = np.flatnonzero(place[part] >= 0)
+        likeness[itself, place[part][itself]] = 0
+        column[part], squared = top(shared, column.shape[1])
+        cosine[part] = np.sqrt(squared / size[part, None])
+
+    each_block(keep, rows, rows[pool], np.arange(n), column.shape[1], "neighbours")
+    alike = cosine > 0
+    near = sp.csr_matrix((cosine[alike], column[alike], np.r_[0, np.cumsum(alike.sum(1))]), shape=(n, p))
     near.sort_indices()
     return near
 
@@ -175,8 +177,3 @@ def _popular(features: Features, counted: np.ndarray) -> tuple[Matrix, Matrix]:
     users, items = features.seen.shape
     count = np.bincount(features.histories.item[counted], minlength=items)
     return np.ones((users, 1), dtype=np.float32), count.astype(np.float32)[:, None]
-
-
-def _blocks(rows: int, columns: int) -> Iterator[slice]:
-    step = max(1, BLOCK // columns)
-    return (slice(start, min(start + step, rows)) for start in range(0, rows, step))

@@ -1,7 +1,7 @@
-"""The softmax over the whole catalogue, fused: loss and gradients while a chunk of scores is in the cache.
+"""The softmax over the whole catalogue, fused: loss and gradients of a chunk of scores at a time, in one buffer.
 
 The same value and gradients as `losses.softmax` on the scores of `negatives.Catalogue`, in less than half of the time:
-no score is written to memory more often than it has to be, and no mask is made.
+a chunk is gone through seldom and in place, factors are left to the small matrices, and no mask is made.
 """
 
 from collections.abc import Callable
@@ -13,8 +13,8 @@ from retrieval.negatives import Catalogue
 import torch
 from torch import Tensor
 
-CHUNK = 2**20  # scores in the cache at once
-ROWS = 64  # targets at once, at least: the gradient of all items is gone through once for so many
+CHUNK = 2**20  # scores at once
+ROWS = 256  # targets at once, at least: all items and their gradient are gone through once for so many
 
 
 def softmax(left: Tensor, right: Tensor, compared: Catalogue) -> Tensor:
@@ -32,22 +32,23 @@ class _Softmax(torch.autograd.Function):
         gradient, items = torch.empty_like(left), torch.zeros_like(right)
         for first in range(0, targets, rows):
             part = slice(first, min(first + rows, targets))
-            scores = torch.mm(left[part], right.T, out=buffer[: part.stop - first])
-            if compared.prior is not None:
+            scores = buffer[: part.stop - first]
+            if compared.prior is None:
+                torch.mm(left[part], right.T, out=scores)
+            else:
                 place, table = compared.prior
-                scores += table.index_select(0, place[part])
+                torch.index_select(table, 0, place[part], out=scores).addmm_(left[part], right.T)
             own, target = torch.arange(len(scores), device=scores.device), compared.batch.target[part]
             positive = scores[own, target]
             scores[compared.seen(part)] = -float("inf")
             scores[own, target] = positive
-            highest = scores.amax(1, keepdim=True)
-            share = scores.sub_(highest).exp_()
-            norm = share.sum(1, keepdim=True)
-            total += (norm.log() + highest).sum() - positive.sum()
-            share.div_(norm * targets)
-            share[own, target] -= 1 / targets
+            highest = scores.amax(1)
+            share = torch.softmax(scores, 1, out=scores)
+            total += (highest - share.amax(1).log() - positive).sum()  # the highest share is e^highest / the sum
+            share[own, target] -= 1
             torch.mm(share, right, out=gradient[part])
-            items.addmm_(share.T, left[part])
+            items.addmm_(share.T, left[part], alpha=1 / targets)
+        gradient /= targets
         ctx.save_for_backward(gradient, items)
         return total / targets
 
