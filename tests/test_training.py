@@ -178,16 +178,16 @@ def test_validation_is_the_mean_reciprocal_rank_of_the_held_out_items():
 def test_auto_follows_the_data():
     """RING has 300 users: a tenth of them is too few to validate on. 40 % of 1,300 users of three items are 520, and
     their 3,900 targets make 30.5 steps of 128: 6,000 steps are 197 epochs, and 100 are enough; 500 steps are 17."""
-    auto = TRAIN.model_copy(update={"epochs": "auto", "patience": "auto", "recency": "auto"})
+    auto = TRAIN.model_copy(update=dict.fromkeys(["epochs", "patience", "recency", "weight_decay"], "auto"))
     small = auto.settled(RING)
-    assert (small.epochs, small.patience, small.recency) == (24, 0, 0)
+    assert (small.epochs, small.patience, small.recency, small.weight_decay) == (24, 0, 0, 0.01)
     large = features_of([[0, 1, 2]] * 1300, 3)
     settled = auto.model_copy(update={"holdout": 0.4}).settled(large)
     assert (settled.epochs, settled.patience) == (100, 17)
     long = auto.model_copy(update={"holdout": 0.4, "batch": 4}).settled(large)  # 975 steps an epoch
     assert (long.epochs, long.patience) == (7, 6)
     large.spec["split"] = "days"
-    assert auto.settled(large).recency == 60
+    assert (auto.settled(large).recency, auto.settled(large).weight_decay) == (60, 0.3)
     # 20 of 21 items are 3,650 days older than the newest. For a tenth of them to be targets 2^(-3650 / d) has to be
     # (2.1 - 1) / 20 = 0.055, and so d 872 days: 60 doubled four times is 960
     old = features_of([list(range(21))] * 3, 21, [[0] * 20 + [3650]] * 3)

@@ -36,9 +36,11 @@ class Train(Section):
     """How the towers are trained.
 
     targets: sequence (every item from those before it) or one (an item a user and epoch from all the rest of the
-    history, as in the notebook). batch: targets a step. learning_rate, weight_decay: of AdamW. warmup: share of the
-    steps over which the learning rate rises; schedule: whether it falls after that. clip: norm of the gradient at
-    most. average: how slowly the moving average of the weights, which is the result, follows them; 0 for none.
+    history, as in the notebook). batch: targets a step. learning_rate, weight_decay: of AdamW; auto decay is 0.01 for
+    leave-last and 0.3 where the last days are the test: what is learned of weeks past is the less true the longer it is
+    trained. warmup: share of the steps over which the learning rate rises; schedule: whether it falls after that. clip:
+    norm of the gradient at most. average: decay of the moving average of the weights, which is the result: it looks
+    back over a tenth of the steps so far, with 0.999 over a thousand at most; 0 for none.
     recency: days after which an item's chance to be a target has halved; 0 for none; auto is 0 for leave-last and 60
     where the last days are the test, doubled until a tenth of the interactions are expected to be targets.
     holdout: share of the users whose last item is kept to validate on; patience: epochs without a better validation
@@ -57,7 +59,7 @@ class Train(Section):
     epochs: Annotated[Positive, AUTO]
     batch: Annotated[Positive, AUTO]
     learning_rate: Annotated[float, Field(gt=0)]
-    weight_decay: Annotated[float, Field(ge=0)]
+    weight_decay: Annotated[float, Field(ge=0), AUTO]
     warmup: Share
     schedule: Literal["constant", "cosine"]
     clip: Annotated[float, Field(gt=0)]
@@ -72,6 +74,8 @@ class Train(Section):
         """These options with a number for every `auto`."""
         histories = features.histories
         recency = _recency(features) if self.recency == "auto" else self.recency
+        days = features.spec["split"] == "days"
+        decay = (0.3 if days else 0.01) if self.weight_decay == "auto" else self.weight_decay
         held = self.holdout * int((np.diff(histories.indptr) >= LEAST).sum())
         targets = _chance(features, recency).sum().item()
         smaller = (size for size in (4096, 2048, 1024, 512) if math.ceil(targets / size) >= STEPS)
@@ -81,7 +85,7 @@ class Train(Section):
         patience = patience if held else 0
         several = min(100, max(4, math.ceil(6_000 / steps)))
         epochs = (several if patience else 24) if self.epochs == "auto" else self.epochs
-        settled = {"recency": recency, "patience": patience, "batch": batch, "epochs": epochs}
+        settled = {"recency": recency, "weight_decay": decay, "patience": patience, "batch": batch, "epochs": epochs}
         return self.model_copy(update=settled)
 
 
