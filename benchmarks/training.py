@@ -4,14 +4,19 @@
 sends them through the item tower, but its triplet loss reads the first alone: one negative a user is the same loss with
 the same gradient, and what `notebook_step_ratio` is about. With all ten in the loss our step does more than the
 notebook's. Histories are random, with the mean length of the notebook's; no result depends on what they say.
+
+Beside it the softmax over the whole catalogue, loss and gradients of a batch of the defaults at KION's size, and how
+far both are from the speed of a plain product of two matrices.
 """
 
 import time
 
+from retrieval import fused
+from retrieval.batches import Batch
 from retrieval.dssm import DSSM, Model
 from retrieval.histories import Features, Histories
 from retrieval.losses import Losses, make
-from retrieval.negatives import Negatives
+from retrieval.negatives import Catalogue, Negatives
 from retrieval.towers import Towers
 from retrieval.training import Train, fit
 from retrieval.trend import Trend
@@ -27,6 +32,7 @@ from results import record
 USERS, ITEMS, BATCH, WIDTH = 10_240, 12_029, 1024, 128
 ROUNDS = 5  # in which all are measured in turn; the median counts
 USER_COLUMNS, ITEM_COLUMNS, GENRES, HISTORY = 16, 835, 100, 18
+TARGETS, CATALOGUE, DIMENSIONS = 4096, 15_480, 64  # of the softmax: a batch, the items that train knows, params.yaml's
 
 MODEL = Model(
     architecture="layernorm",
@@ -129,6 +135,19 @@ def work(count: int) -> float:
     return 3 * 2 * (occurring * item + BATCH * (user + scores))
 
 
+def softmax() -> float:
+    """Seconds of the loss and the gradients of a batch, the best of ten: three products of TARGETS x CATALOGUE."""
+    left, right = (torch.randn(rows, DIMENSIONS, requires_grad=True) for rows in (TARGETS, CATALOGUE))
+    batch = Batch(*[torch.empty(0, dtype=torch.long)] * len(Batch._fields))
+    compared = Catalogue(batch._replace(target=torch.randint(CATALOGUE, (TARGETS,))), CATALOGUE, None)
+    seconds = []
+    for _ in range(11):
+        start = time.perf_counter()
+        fused.softmax(left, right, compared).backward()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
+
+
 def product_speed(size: int = 2048) -> float:
     """Multiplications and additions a second of a plain product of two matrices, the best of ten."""
     a, b = torch.randn(size, size), torch.randn(size, size)
@@ -142,8 +161,10 @@ def product_speed(size: int = 2048) -> float:
 
 def main() -> None:
     features = world()
-    rounds = [(ours(features, 1), ours(features, 10), theirs(features), product_speed()) for _ in range(ROUNDS)]
-    one, ten, notebook, speed = np.median(rounds, axis=0).tolist()
+    rounds = [
+        (ours(features, 1), ours(features, 10), theirs(features), softmax(), product_speed()) for _ in range(ROUNDS)
+    ]
+    one, ten, notebook, whole, speed = np.median(rounds, axis=0).tolist()
     record(
         step_seconds=round(one, 4),
         step_of_ten_negatives_seconds=round(ten, 4),
@@ -151,6 +172,8 @@ def main() -> None:
         notebook_step_ratio=round(notebook / one, 1),
         notebook_step_ratio_of_ten_negatives=round(notebook / ten, 1),
         step_share_of_product_speed=round(work(1) / one / speed, 3),
+        softmax_seconds=round(whole, 4),
+        softmax_share_of_product_speed=round(3 * 2 * TARGETS * CATALOGUE * DIMENSIONS / whole / speed, 3),
         product_gflops=round(speed / 1e9),
     )
 
