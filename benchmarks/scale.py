@@ -1,9 +1,10 @@
 """Every stage on `kion-synthetic` at several sizes: seconds and peak memory, and how they grow with the rows.
 
 Run as `PYTHONPATH=src python benchmarks/scale.py [scale ...]`; scale 1 has KION's 5.5 million interactions. Each stage
-is its script in a process of its own, in a temporary folder. LightFM is trained for one epoch, the DSSM for one in five
-ways: the notebook's (triplet, a sample a user), the full softmax with a sample a user, params.yaml's defaults, and at
-last the first two on the notebook's filter. `evaluate` runs on all models, and on those that are two dense matrices.
+is its script in a process of its own, in a temporary folder. LightFM is trained for one epoch, the DSSM for one in six
+ways: the notebook's (triplet, a sample a user, width 128), the full softmax with a sample a user, in width 128 and 64,
+params.yaml's defaults, and at last the first two on the notebook's filter. `evaluate` runs on all models, and on those
+that are two dense matrices.
 """
 
 import re
@@ -35,11 +36,13 @@ SAMPLE_A_USER = {
     "trend": {"enabled": False},
 }
 TRIPLET, SOFTMAX = ({**SAMPLE_A_USER, "loss": loss} for loss in ("triplet", "softmax"))
+NARROW = {**SOFTMAX, "towers": {**SAMPLE_A_USER["towers"], "width": 64}}
 FILTERED = {"filter": {"enabled": True}}
 OPTIONS: dict[str, dict[str, Any]] = {
     "train_lightfm": {"lightfm": {"epochs": 1}},
     "train_dssm (triplet)": TRIPLET,
     "train_dssm (softmax)": SOFTMAX,
+    "train_dssm (softmax, width 64)": NARROW,
     "prepare (filtered)": FILTERED,
     "features (filtered)": FILTERED,
     "train_dssm (triplet, filtered)": {**TRIPLET, **FILTERED},
@@ -56,7 +59,7 @@ PATHS = {
 }
 DRAWN = [
     *("fetch", "prepare", "features", "train_baselines", "train_lightfm"),
-    *("train_dssm (triplet)", "train_dssm (softmax)", "train_dssm", "evaluate"),
+    *("train_dssm (triplet)", "train_dssm (softmax)", "train_dssm (softmax, width 64)", "train_dssm", "evaluate"),
 ]
 VECTORS = "evaluate (vectors)"
 STAGES = [*DRAWN, VECTORS, *(stage for stage in OPTIONS if stage.endswith("filtered)"))]
