@@ -2,9 +2,10 @@
 
 Run as `PYTHONPATH=src python benchmarks/scale.py [scale ...]`; scale 1 has KION's 5.5 million interactions. Each stage
 is its script in a process of its own, in a temporary folder. LightFM is trained for one epoch, the DSSM for one in six
-ways: the notebook's (triplet, a sample a user, width 128), the full softmax with a sample a user, in width 128 and 64,
-params.yaml's defaults, and at last the first two on the notebook's filter. `evaluate` runs on all models, and on those
-that are two dense matrices.
+ways: the notebook's (triplet, a sample a user, width 128, batches of 1,024), the full softmax in its place, the same in
+params.yaml's width and batches, params.yaml's defaults, and at last the first two on the notebook's filter. Where a
+sample a user is trained on, an epoch's own seconds are measured, too: those of two epochs less those of one. `evaluate`
+runs on all models, and on those that are two dense matrices.
 """
 
 import re
@@ -30,19 +31,19 @@ SCALES = [0.1, 0.3, 1.0]
 SAMPLE_A_USER = {
     "history": "bag",
     "item": "features",
-    "train": {"targets": "one", "batch": 1024},
+    "train": {"targets": "one", "batch": 1024, "recency": 0},
     "towers": {"width": 128, "tied": False, "length": 1000},
     "negatives": {"count": 1, "exclude_seen": False},
     "trend": {"enabled": False},
 }
 TRIPLET, SOFTMAX = ({**SAMPLE_A_USER, "loss": loss} for loss in ("triplet", "softmax"))
-NARROW = {**SOFTMAX, "towers": {**SAMPLE_A_USER["towers"], "width": 64}}
+NARROW = {**SOFTMAX, "train": {"targets": "one", "recency": 0}, "towers": {"tied": False, "length": 1000}}
 FILTERED = {"filter": {"enabled": True}}
 OPTIONS: dict[str, dict[str, Any]] = {
     "train_lightfm": {"lightfm": {"epochs": 1}},
     "train_dssm (triplet)": TRIPLET,
     "train_dssm (softmax)": SOFTMAX,
-    "train_dssm (softmax, width 64)": NARROW,
+    "train_dssm (softmax, narrow)": NARROW,
     "prepare (filtered)": FILTERED,
     "features (filtered)": FILTERED,
     "train_dssm (triplet, filtered)": {**TRIPLET, **FILTERED},
@@ -59,7 +60,7 @@ PATHS = {
 }
 DRAWN = [
     *("fetch", "prepare", "features", "train_baselines", "train_lightfm"),
-    *("train_dssm (triplet)", "train_dssm (softmax)", "train_dssm (softmax, width 64)", "train_dssm", "evaluate"),
+    *("train_dssm (triplet)", "train_dssm (softmax)", "train_dssm (softmax, narrow)", "train_dssm", "evaluate"),
 ]
 VECTORS = "evaluate (vectors)"
 STAGES = [*DRAWN, VECTORS, *(stage for stage in OPTIONS if stage.endswith("filtered)"))]
@@ -74,8 +75,9 @@ def peak(pid: int) -> int:
     return round(int(held[1]) / 1024) if held else 0
 
 
-def run(stage: str, folder: Path) -> dict[str, float]:
+def run(stage: str, folder: Path, params: dict[str, Any]) -> dict[str, float]:
     """Seconds, and the most memory that the process held, in megabytes; we ask every 50 ms."""
+    (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     script = stage.split()[0]
     command = [sys.executable, str(ROOT / "src" / f"{script}.py"), *PATHS[script].split()]
     start, most = time.perf_counter(), 0
@@ -98,14 +100,21 @@ def measure(scale: float) -> Iterator[tuple[str, dict[str, float]]]:
                 yield "rows", {"train": pq.read_metadata(Path(name, "data/prepared/train.parquet")).num_rows}
                 for sparse in Path(name, "models").glob("*/left.npz"):
                     shutil.rmtree(sparse.parent)
-            options = {**OPTIONS.get(stage, {})}
-            options["train"] = {"epochs": 1, "patience": 0, **options.get("train", {})}
-            params = {
-                key: {**value, **options.get(key, {})} if isinstance(value, dict) else options.get(key, value)
-                for key, value in defaults.items()
-            }
-            Path(name, "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
-            yield stage, run(stage, Path(name))
+            options = OPTIONS.get(stage, {})
+            cost = run(stage, Path(name), _with(defaults, options, 1))
+            if options.get("train"):
+                two = run(stage, Path(name), _with(defaults, options, 2))
+                cost["epoch_seconds"] = round(two["seconds"] - cost["seconds"], 1)
+            yield stage, cost
+
+
+def _with(defaults: dict[str, Any], options: dict[str, Any], epochs: int) -> dict[str, Any]:
+    """The parameters with those options and so many epochs of the DSSM."""
+    changed = {**options, "train": {"epochs": epochs, "patience": 0, **options.get("train", {})}}
+    return {
+        key: {**value, **changed.get(key, {})} if isinstance(value, dict) else changed.get(key, value)
+        for key, value in defaults.items()
+    }
 
 
 def slope(rows: list[float], cost: list[float]) -> float:

@@ -33,19 +33,11 @@ class _Softmax(torch.autograd.Function):
         for first in range(0, targets, rows):
             part = slice(first, min(first + rows, targets))
             scores = buffer[: part.stop - first]
-            if compared.prior is None:
-                torch.mm(left[part], right.T, out=scores)
-            else:
-                place, table = compared.prior
-                torch.index_select(table, 0, place[part], out=scores).addmm_(left[part], right.T)
-            own, target = torch.arange(len(scores), device=scores.device), compared.batch.target[part]
-            positive = scores[own, target]
-            scores[compared.seen(part)] = -float("inf")
-            scores[own, target] = positive
+            positive = compared.masked(left, right, part, scores)
             highest = scores.amax(1)
             share = torch.softmax(scores, 1, out=scores)
             total += (highest - share.amax(1).log() - positive).sum()  # the highest share is e^highest / the sum
-            share[own, target] -= 1
+            share[torch.arange(len(share), device=share.device), compared.batch.target[part]] -= 1
             torch.mm(share, right, out=gradient[part])
             items.addmm_(share.T, left[part], alpha=1 / targets)
         gradient /= targets

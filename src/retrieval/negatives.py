@@ -99,6 +99,22 @@ class Catalogue:
             positive = positive + table[place[part], target]
         return positive, scores, mask
 
+    def masked(self, left: Tensor, right: Tensor, part: slice, out: Tensor) -> Tensor:
+        """Write the scores of the targets in `part` into `out` [B, items]; returns the targets' own [B]. No gradient.
+
+        What a user has watched has -inf; the target itself never has.
+        """
+        if self.prior is None:
+            torch.mm(left[part], right.T, out=out)
+        else:
+            place, table = self.prior
+            torch.index_select(table, 0, place[part], out=out).addmm_(left[part], right.T)
+        own, target = torch.arange(len(out), device=out.device), self.batch.target[part]
+        positive = out[own, target]
+        out[self.seen(part)] = -float("inf")
+        out[own, target] = positive
+        return positive
+
     def seen(self, part: slice) -> tuple[Tensor, Tensor]:
         """Row in `part` and item of what the users of its targets have watched."""
         return _seen(self.batch, part)

@@ -203,13 +203,15 @@ def validate(model: DSSM, sampler: Sampler) -> float:
     model.eval()
     items = torch.arange(model.count, device=model.device)
     vectors, ranks = model.items(items), []
+    buffer = vectors.new_empty(max(1, CHUNK // model.count), model.count)  # freed ones would pile up
     for held in sampler.validation():
         known = None if model.prior is None else model.prior.at(held.time, model.device)
         compared = Catalogue(held.to(model.device), model.count, known)
         left, right = model.columns(model.users(compared.batch, vectors), vectors, items)
         for part in _parts(len(left), len(compared)):
-            positive, others, mask = compared.scores(left, right, part)
-            ranks.append(1 + (mask & (others >= positive[:, None])).sum(1))
+            scores = buffer[: part.stop - part.start]
+            positive = compared.masked(left, right, part, scores)
+            ranks.append((scores >= positive[:, None]).sum(1))
     return (1 / torch.cat(ranks)).mean().item()
 
 
