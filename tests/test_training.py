@@ -175,6 +175,17 @@ def test_validation_is_the_mean_reciprocal_rank_of_the_held_out_items():
     assert training.validate(net, sampler) == pytest.approx(np.mean([1 / rank for rank in ranks]))
 
 
+def test_a_model_that_has_diverged_validates_worst():
+    """Rank 12 of 12 for every held-out item, and not the first place that comparisons with NaN would give."""
+    features = features_of([[0, 1, 2, 3], [4, 5, 6]], 12)
+    sampler = Sampler(features.histories, 5, 2, torch.tensor([True, True]))
+    net = model(features=features)
+    with torch.no_grad():
+        for weight in net.parameters():
+            weight.fill_(float("nan"))
+    assert training.validate(net, sampler) == pytest.approx(1 / 12)
+
+
 def test_auto_follows_the_data():
     """RING has 300 users: a tenth of them is too few to validate on. 40 % of 1,300 users of three items are 520, and
     their 3,900 targets make 30.5 steps of 128: 6,000 steps are 197 epochs, and 100 are enough; 500 steps are 17."""

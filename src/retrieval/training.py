@@ -211,7 +211,7 @@ def validate(model: DSSM, sampler: Sampler) -> float:
         for part in _parts(len(left), len(compared)):
             scores = buffer[: part.stop - part.start]
             positive = compared.masked(left, right, part, scores)
-            ranks.append((scores >= positive[:, None]).sum(1))
+            ranks.append(model.count - (scores < positive[:, None]).sum(1))  # the last one where a score is NaN
     return (1 / torch.cat(ranks)).mean().item()
 
 
