@@ -16,7 +16,11 @@ from worlds import features_of
 @pytest.mark.parametrize("exclude_seen", [True, False])
 @pytest.mark.parametrize("with_prior", [True, False])
 @pytest.mark.parametrize("chunk", [2**20, 13])
-def test_value_and_gradients_are_those_of_the_plain_softmax(mode, exclude_seen, with_prior, chunk, monkeypatch):
+@pytest.mark.parametrize(("width", "threads"), [(4, 1), (16, 2), (18, 3)])
+def test_value_and_gradients_are_those_of_the_plain_softmax(
+    mode, exclude_seen, with_prior, chunk, width, threads, monkeypatch
+):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     monkeypatch.setattr(fused, "CHUNK", chunk)
     monkeypatch.setattr(fused, "ROWS", 1)
     batch = next(
@@ -25,7 +29,7 @@ def test_value_and_gradients_are_those_of_the_plain_softmax(mode, exclude_seen, 
     prior = Prior(FEATURES, Trend(enabled=True, windows=[1, 7], mix=[0.5, 0.25], slope=2.0, personal=0.5, common=0.25))
     compared = Catalogue(batch, 6, prior.at(batch.time) if with_prior else None)
     torch.manual_seed(0)
-    left, right = torch.randn(len(batch.target), 4), torch.randn(6, 4)
+    left, right = torch.randn(len(batch.target), width), torch.randn(6, width)
     values, gradients = [], []
     for form in ("plain", "fused"):
         a, b = left.clone().requires_grad_(), right.clone().requires_grad_()

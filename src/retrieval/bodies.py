@@ -7,6 +7,8 @@ two steps that share their weights.
 
 from collections.abc import Callable
 
+from retrieval.dropout import Dropout
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -17,7 +19,7 @@ class Body(nn.Module):
 
     def __init__(self, width: int, norm: nn.Module, dropout: float, attention: bool = False) -> None:
         super().__init__()
-        self.norm, self.dropout = norm, nn.Dropout(dropout)
+        self.norm, self.dropout = norm, Dropout(dropout)
         self.shared = nn.Linear(width, width)
         self.attention = _attention(width, dropout) if attention else nn.Identity()
 
@@ -32,7 +34,7 @@ class Head(nn.Module):
 
     def __init__(self, width: int, norm: nn.Module, dropout: float, hidden: bool) -> None:
         super().__init__()
-        self.norm, self.dropout = norm, nn.Dropout(dropout)
+        self.norm, self.dropout = norm, Dropout(dropout)
         self.hidden = nn.Sequential(nn.Linear(width, width), nn.ReLU()) if hidden else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:

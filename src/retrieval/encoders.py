@@ -5,6 +5,7 @@ before it. `table` holds the items' vectors. No encoder can see a target: it is 
 """
 
 from retrieval.batches import GAPS, Batch, ragged
+from retrieval.dropout import Dropout
 
 import torch
 import torch.nn.functional as F
@@ -49,7 +50,7 @@ class _Sequence(nn.Module):
         self.position, self.gap = nn.Embedding(length + 1, width), nn.Embedding(GAPS, width)
         for weight in (self.start, self.position.weight, self.gap.weight):
             nn.init.normal_(weight, std=0.02)
-        self.dropout, self.out = nn.Dropout(dropout), nn.Linear(width, width)
+        self.dropout, self.out = Dropout(dropout), nn.Linear(width, width)
 
     def forward(self, table: Tensor, batch: Batch) -> Tensor:
         steps = torch.arange(int(batch.size.max()) + 1, device=table.device)
@@ -96,7 +97,7 @@ class _Block(nn.Module):
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
-        self.heads, self.dropout = heads, nn.Dropout(dropout)
+        self.heads, self.dropout = heads, Dropout(dropout)
         self.attention_norm, self.feed_norm = nn.LayerNorm(width), nn.LayerNorm(width)
         self.qkv, self.mix = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.feed = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))

@@ -9,11 +9,11 @@ product of sparse matrices, which knows one thread only, is as parallel as any, 
 """
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from queue import SimpleQueue
 
 from retrieval.matrices import Matrix
+from retrieval.threads import side_by_side
 
 import numpy as np
 import scipy.sparse as sp
@@ -91,16 +91,12 @@ def each_block(
             buffers.put(buffer)
         return len(scores)
 
-    try:
-        with (
-            tqdm(total=len(users), desc=title, unit=" users", disable=None) as progress,
-            threadpool_limits(1, "blas"),
-            ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool,
-        ):
-            for done in pool.map(block, range(0, len(users), size)):
-                progress.update(done)
-    finally:
-        torch.set_num_threads(threads)  # threads that start later have what was set last
+    with (
+        tqdm(total=len(users), desc=title, unit=" users", disable=None) as progress,
+        threadpool_limits(1, "blas"),
+    ):
+        for done in side_by_side(block, range(0, len(users), size)):
+            progress.update(done)
 
 
 def _same_for_all(left: Matrix) -> bool:
