@@ -45,10 +45,16 @@ def test_value_and_gradients_are_those_of_the_plain_softmax(
     assert torch.allclose(gradients[0][1], gradients[1][1], atol=1e-5)
 
 
-def test_extreme_scores_stay_finite():
+@pytest.mark.parametrize(("sign", "loss", "gradient"), [(1, 0.0, [0.0, 0.0]), (-1, 87.3365, [-1.0, 0.5])])
+def test_extreme_scores_stay_finite(sign, loss, gradient):
+    """User 0 watches item 0, then 1: both targets have the highest score of all, or the lowest.
+
+    A share below 2^-126 counts as that: 126 ln 2 = 87.3365. The gradient has no such bound. Of the lowest, item 1
+    stands against target 0, so that it is (-1 - 1) / 2 for two targets, and item 2 against target 1, (0 - -1) / 2.
+    """
     batch = next(Sampler(features_of([[0, 1]], 3).histories, 5).sequences(torch.Generator()))
-    left = torch.tensor([[1e4], [-1e4]]).requires_grad_()
+    left = torch.tensor([[sign * 1e4], [-sign * 1e4]]).requires_grad_()
     value = fused.softmax(left, torch.tensor([[1.0], [-1.0], [0.0]]), Catalogue(batch, 3, None))
     value.backward()
-    assert value.isfinite()
-    assert left.grad.isfinite().all()
+    assert value.item() == pytest.approx(loss)
+    assert left.grad.flatten().tolist() == pytest.approx(gradient)
