@@ -18,6 +18,7 @@ from retrieval.trend import Trend
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -148,6 +149,30 @@ def test_sparse_is_the_linear_layer_over_dense_rows():
     dense = torch.from_numpy(FEATURES.items.toarray()) @ layer.weight + layer.bias
     rows = torch.tensor([5, 0, 0, 3])
     assert torch.allclose(layer(rows), dense[rows], atol=1e-6)
+
+
+def test_sparse_over_all_rows_has_the_value_and_gradient_of_the_dense_layer():
+    """Rows and columns without any entry among them, at the end, too."""
+    matrix = sp.csr_matrix([[1.0, 0.0, 2.0, 0.0], [0.0, 0.0, 0.0, 0.0], [0.5, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
+    layer = Sparse(matrix, 3, whole=True)
+    above = torch.randn(4, 3)
+    layer(None).backward(above)
+    dense = torch.from_numpy(matrix.toarray()).float()
+    assert torch.allclose(layer(None), dense @ layer.weight + layer.bias, atol=1e-6)
+    assert torch.allclose(layer.weight.grad, dense.T @ above, atol=1e-6)
+    assert torch.allclose(layer.bias.grad, above.sum(0), atol=1e-6)
+
+
+@pytest.mark.parametrize("item", ITEMS)
+def test_all_items_at_once_have_the_vectors_and_gradients_of_items_by_name(item):
+    """Every item's vector times a weight of its own: in order, which is how the whole catalogue comes, and reversed."""
+    gradients, order = [], torch.arange(6)
+    for items in (order, order.flip(0)):
+        net = model(item=item)
+        (net.items(items) * (items[:, None] + 1)).sum().backward()
+        gradients.append([p.grad for p in net.item_tower.parameters()])
+    for whole, named in zip(*gradients, strict=True):
+        assert torch.allclose(whole, named, atol=1e-5)
 
 
 def test_bodies_share_the_second_layer():

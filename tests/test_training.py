@@ -16,6 +16,7 @@ import pytest
 import torch
 from test_towers import FEATURES, batch, model
 from torch import nn
+from torch.profiler import ProfilerActivity, profile
 from worlds import chain, features_of
 
 OPTIONS = Losses(margin=0.4, ccl_margin=0.4, ccl_weight=10.0, gbce_t=0.75)
@@ -173,6 +174,18 @@ def test_validation_is_the_mean_reciprocal_rank_of_the_held_out_items():
         watched = shorter.histories.item[shorter.histories.indptr[user] : shorter.histories.indptr[user + 1]]
         ranks.append(1 + sum(scores[i] > scores[target] for i in range(12) if i not in watched and i != target))
     assert training.validate(net, sampler) == pytest.approx(np.mean([1 / rank for rank in ranks]))
+
+
+def test_validation_allocates_no_second_block_of_scores(monkeypatch):
+    """At KION's size 400 blocks of 8 MB and more came and went, and malloc kept 5 GB of them: one buffer is reused."""
+    monkeypatch.setattr(training, "CHUNK", 4_000)  # ten targets at once, of 400 items
+    features = chain(users=300, items=400, length=4, seed=0)
+    net = model(features=features, width=4)
+    sampler = Sampler(features.histories, 4, 100, torch.ones(300, dtype=torch.bool), exclude_seen=True)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        training.validate(net, sampler)
+    blocks = [event.self_cpu_memory_usage for event in profiled.events() if event.self_cpu_memory_usage >= 4 * 4_000]
+    assert len(blocks) == 1
 
 
 def test_a_model_that_has_diverged_validates_worst():

@@ -153,9 +153,10 @@ class Sampler:
         kept = torch.where(torch.rand(len(users), generator=generator) < self.chance[target])[0]
         for part in kept.split(self.size) if len(kept) else ():
             user, at = users[part], target[part]
-            size = (self.last - self.first)[user]
+            first = self.first[user]
+            size = self.last[user] - first
             row, rank = ragged(size)
-            token = self.first[user][row] + rank
+            token = first[row] + rank
             left_out = at[row]
             others = (token != left_out) & (rank - (token > left_out).long() >= (size - 1 - self.length)[row])
             size = torch.bincount(row[others], minlength=len(user))

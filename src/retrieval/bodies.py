@@ -25,8 +25,8 @@ class Body(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.dropout(torch.relu(self.norm(x)))
-        x = self.attention(torch.relu(self.shared(x)))
-        return x + torch.relu(self.shared(x))
+        x = self.attention(torch.relu_(self.shared(x)))
+        return x + torch.relu_(self.shared(x))
 
 
 class Head(nn.Module):

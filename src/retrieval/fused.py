@@ -34,22 +34,22 @@ class _Softmax(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, left: Tensor, right: Tensor, compared: Catalogue) -> Tensor:
-        lefts, rights = _split(left), _split(right)
-        gradients = [torch.empty_like(columns) for columns in lefts]
+        others = _split(right)
+        gradients = [left.new_empty(len(left), columns.shape[1]) for columns in others]
 
-        def sums(targets: slice) -> tuple[Tensor, list[Tensor]]:
-            total, items = left.new_zeros(()), [torch.zeros_like(columns) for columns in rights]
+        def sums(targets: slice) -> tuple[Tensor, Tensor]:
+            total, items = left.new_zeros(()), left.new_zeros(right.shape[::-1])
             for part, loss, share in _chunks(left, right, compared, targets):
                 total += loss
-                for columns, others, gradient, item in zip(lefts, rights, gradients, items, strict=True):
-                    torch.mm(share, others, out=gradient[part])
-                    item.addmm_(share.T, columns[part], alpha=1 / len(left))
+                for columns, gradient in zip(others, gradients, strict=True):
+                    torch.mm(share, columns, out=gradient[part])
+                items.addmm_(left[part].T.contiguous(), share, alpha=1 / len(left))
             return total, items
 
         totals, items = zip(*side_by_side(sums, _shares(left)), strict=True)
         for of_thread in items[1:]:
-            torch._foreach_add_(items[0], of_thread)
-        ctx.save_for_backward(torch.cat(gradients, 1) / len(left), torch.cat(items[0], 1))
+            items[0].add_(of_thread)
+        ctx.save_for_backward(torch.cat(gradients, 1).div_(len(left)), items[0].T.contiguous())
         return torch.stack(totals).sum() / len(left)
 
     @staticmethod

@@ -100,7 +100,7 @@ class Catalogue:
         return positive, scores, mask
 
     def masked(self, left: Tensor, right: Tensor, part: slice, out: Tensor) -> Tensor:
-        """Write the scores of the targets in `part` into `out` [B, items]; returns the targets' own [B]. No gradient.
+        """Write scores of the targets in `part` into `out` [B, items], no gradient; returns the targets' own [B, 1].
 
         What a user has watched has -inf; the target itself never has.
         """
@@ -109,10 +109,10 @@ class Catalogue:
         else:
             place, table = self.prior
             torch.index_select(table, 0, place[part], out=out).addmm_(left[part], right.T)
-        own, target = torch.arange(len(out), device=out.device), self.batch.target[part]
-        positive = out[own, target]
+        target = self.batch.target[part, None]
+        positive = out.gather(1, target)
         out[self.seen(part)] = -float("inf")
-        out[own, target] = positive
+        out.scatter_(1, target, positive)
         return positive
 
     def seen(self, part: slice) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,6 @@
 """The two towers: ids, features and histories in, vectors out, and the columns whose inner product is the score."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from retrieval.batches import Batch, ragged
 from retrieval.bodies import ARCHITECTURES
@@ -39,37 +39,70 @@ class Towers(Section):
     learn_temperature: bool
 
 
-class Sparse(nn.Module):
-    """A linear layer over sparse rows: matrix[rows] W + b, a row's entries as a bag of embeddings, never dense.
-
-    For one-hot columns this is what an embedding of each category, added up, is.
-    """
+class Entries(nn.Module):
+    """A sparse matrix [n, m] to multiply with; a row's entries are a bag of embeddings, never dense."""
 
     indptr: Tensor
     indices: Tensor
     data: Tensor
 
-    def __init__(self, matrix: sp.csr_matrix, width: int) -> None:
+    def __init__(self, matrix: sp.csr_matrix) -> None:
+        super().__init__()
+        self.register_buffer("indptr", torch.from_numpy(matrix.indptr).long(), persistent=False)
+        self.register_buffer("indices", torch.from_numpy(matrix.indices).long(), persistent=False)
+        self.register_buffer("data", torch.from_numpy(matrix.data).float(), persistent=False)
+
+    def forward(self, table: Tensor, rows: Tensor | None = None) -> Tensor:
+        """matrix[rows] @ table [m, width], all rows of it where none are named."""
+        if rows is None:
+            return _bags(table, self.indices, self.indptr[:-1], self.data)
+        first = self.indptr[rows]
+        size = self.indptr[rows + 1] - first
+        row, rank = ragged(size)
+        at = first[row] + rank
+        return _bags(table, self.indices[at], size.cumsum(0) - size, self.data[at])
+
+
+def _bags(table: Tensor, indices: Tensor, offsets: Tensor, data: Tensor) -> Tensor:
+    return F.embedding_bag(indices, table, offsets, mode="sum", per_sample_weights=data)
+
+
+class _Product(torch.autograd.Function):
+    """matrix @ table. The gradient is a product, too: that of a bag of embeddings sorts all entries at each step."""
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, matrix: Entries, transposed: Entries) -> Tensor:
+        ctx.transposed = transposed
+        return matrix(table)
+
+    @staticmethod
+    def backward(ctx: Any, *gradient: Tensor) -> tuple[Tensor, None, None]:
+        return ctx.transposed(gradient[0]), None, None
+
+
+class Sparse(nn.Module):
+    """A linear layer over sparse rows: matrix[rows] W + b. For one-hot columns it adds an embedding of each category.
+
+    `whole`: it will be asked for all rows again and again, and keeps what it can use each time.
+    """
+
+    def __init__(self, matrix: sp.csr_matrix, width: int, whole: bool = False) -> None:
         super().__init__()
         bound = max(1, matrix.shape[1]) ** -0.5  # as nn.Linear starts
         self.weight = nn.Parameter(torch.empty(matrix.shape[1], width).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(width).uniform_(-bound, bound))
         self.read(matrix)
+        self.transposed = Entries(matrix.T.tocsr()) if whole else None
 
     def read(self, matrix: sp.csr_matrix) -> None:
         """Rows are rows of this matrix from now on: another one with the same columns, as for users who are new."""
-        self.register_buffer("indptr", torch.from_numpy(matrix.indptr).long(), persistent=False)
-        self.register_buffer("indices", torch.from_numpy(matrix.indices).long(), persistent=False)
-        self.register_buffer("data", torch.from_numpy(matrix.data).float(), persistent=False)
+        self.matrix = Entries(matrix)
 
-    def forward(self, rows: Tensor) -> Tensor:
-        size = (self.indptr[1:] - self.indptr[:-1])[rows]
-        row, rank = ragged(size)
-        at = self.indptr[rows][row] + rank
-        bags = F.embedding_bag(
-            self.indices[at], self.weight, size.cumsum(0) - size, mode="sum", per_sample_weights=self.data[at]
-        )
-        return bags + self.bias
+    def forward(self, rows: Tensor | None) -> Tensor:
+        """[n, width] of rows [n], or of all rows."""
+        if rows is None:
+            return _Product.apply(self.weight, self.matrix, self.transposed) + self.bias
+        return self.matrix(self.weight, rows) + self.bias
 
 
 class ItemTower(nn.Module):
@@ -81,16 +114,18 @@ class ItemTower(nn.Module):
         self.id_dropout = options.id_dropout if item == "both" else 0.0
         self.id = embedding(self.count, width) if item != "features" else None
         if item != "id":
-            self.first, self.last = Sparse(features, width), nn.Linear(width, width)
+            self.first, self.last = Sparse(features, width, whole=True), nn.Linear(width, width)
             self.body, _ = ARCHITECTURES[architecture](width, options.dropout)
         self.reads_features = item != "id"
 
     def forward(self, items: Tensor) -> Tensor:
         """Vectors [n, width] of items [n]."""
-        vector = self.last(self.body(self.first(items))) if self.reads_features else torch.zeros(())
+        every = len(items) == self.count and torch.equal(items, torch.arange(self.count, device=items.device))
+        rows = None if every else items
+        vector = self.last(self.body(self.first(rows))) if self.reads_features else torch.zeros(())
         if self.id is None:
             return vector
-        known = self.id(items)
+        known = self.id.weight if every else self.id(items)
         if self.training and self.id_dropout:
             known = known * (torch.rand(len(items), 1, device=items.device) >= self.id_dropout)
         return known + vector

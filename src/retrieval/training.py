@@ -211,7 +211,8 @@ def validate(model: DSSM, sampler: Sampler) -> float:
         for part in _parts(len(left), len(compared)):
             scores = buffer[: part.stop - part.start]
             positive = compared.masked(left, right, part, scores)
-            ranks.append(model.count - (scores < positive[:, None]).sum(1))  # the last one where a score is NaN
+            lower = scores.lt_(positive).sum(1)  # in place, as 0 and 1; a NaN is lower than nothing
+            ranks.append(model.count - lower)
     return (1 / torch.cat(ranks)).mean().item()
 
 
