@@ -28,6 +28,7 @@ def test_without_decay_it_is_the_model():
         with torch.no_grad():
             model.weight += 1
         average.follow(list(model.parameters()))
+    average.finish(model)
     assert torch.equal(average.module.weight, model.weight)
 
 

@@ -129,4 +129,4 @@ def test_openmp_is_told_to_sleep_before_torch_is_loaded():
     order = "list(sys.modules).index('retrieval') < list(sys.modules).index('torch')"
     code = f"import os, sys, train_dssm; print(os.environ['GOMP_SPINCOUNT'], {order})"
     run = subprocess.run([sys.executable, "-c", code], cwd=SRC, capture_output=True, text=True, check=True)
-    assert run.stdout.split() == ["1000", "True"]
+    assert run.stdout.split() == ["3000", "True"]

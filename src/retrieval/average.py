@@ -23,12 +23,16 @@ class Average(nn.Module, Generic[M]):
     @torch.no_grad()
     def follow(self, current: list[Tensor]) -> None:
         """Go a step towards the current weights."""
+        if not self.decay:
+            return
         self.updates += 1
         updates = self.updates.item()
         torch._foreach_lerp_(self.weights, current, 1 - min(self.decay, (updates - 1) / (updates + 9)))
 
     @torch.no_grad()
     def finish(self, model: nn.Module) -> None:
-        """What is no weight, as the statistics of BatchNorm, is that of the model."""
-        for own, current in zip(self.module.buffers(), model.buffers(), strict=True):
+        """What is no weight, as the statistics of BatchNorm, is that of the model; without a decay, everything is."""
+        pairs = [*zip(self.module.buffers(), model.buffers(), strict=True)]
+        pairs += [] if self.decay else zip(self.weights, model.parameters(), strict=True)
+        for own, current in pairs:
             own.copy_(current)
