@@ -75,6 +75,19 @@ def test_seeds_refuses_what_is_no_setting_of_the_towers(experimented, change, re
     assert reason in python(experimented, "-m", "retrieval.experiments.seeds", "-n", "1", "-S", change, code=1).stderr
 
 
+def test_seeds_refuses_a_model_of_another_fold(experimented):
+    """It was trained on what is the test here; what only the towers read may differ."""
+    set_params(experimented, {"split.fold": 1, "loss": "bpr"})
+    try:
+        command = ["-m", "retrieval.experiments.seeds", "-n", "1", "--against", "other"]
+        message = python(experimented, *command, code=1).stderr
+    finally:
+        run(experimented, "git", "checkout", "params.yaml")
+    assert message == (
+        "--against other: split.fold is 0 there and 1 here; expected a model of the same data and split\n"
+    )
+
+
 def test_a_dvc_error_is_its_own_line_and_not_dvcs_footer(experimented):
     command = ["-m", "retrieval.experiments.seeds", "-n", "1", "--against", "nowhere"]
     message = python(experimented, *command, code=1).stderr.splitlines()[-1]

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import evaluate
+import fetch
+import prepare
 import train_dssm
 from retrieval import histories, matrices
 from retrieval.errors import Problem, choices
 from retrieval.evaluation import Exam, assess, prepare_exam
-from retrieval.experiments.repository import call, command
+from retrieval.experiments.repository import PARAMS, call, command, dvc_json
 from retrieval.intervals import bootstrap
 from retrieval.params import PATH, load, read, validate
 
@@ -98,8 +100,20 @@ def _fetch(name: str, folder: Path) -> Path:
     """The folder of a model: one of models/, or the DSSM of an experiment or revision, out of DVC's cache."""
     if (MODELS / name / "card.json").exists():
         return MODELS / name
+    _same_data(name)
     call("dvc", "get", ".", str(MODELS / "dssm"), "--rev", name, "--out", str(folder / "against"))
     return folder / "against"
+
+
+def _same_data(revision: str) -> None:
+    """`Problem` if the data or the split are others there: that model may have been trained on what is our test."""
+    sections = {*fetch.Params.model_fields, *prepare.Params.model_fields} - {"seed"}
+    for key, value in dvc_json("params", "diff", revision).get(PARAMS, {}).items():
+        if key.split(".")[0] in sections:
+            raise Problem(
+                f"--against {revision}: {key} is {value['old']} there and {value['new']} here; "
+                "expected a model of the same data and split"
+            )
 
 
 def _set(values: dict[str, Any], changes: list[str]) -> dict[str, Any]:
