@@ -18,7 +18,7 @@ from torch import Tensor
 CHUNK = 2**20  # scores at once
 ROWS = 128  # targets at once, at least: all items and their gradient are gone through once for so many
 SMALLEST = torch.finfo(torch.float32).tiny  # share of a target that is told from none: a loss of 87 is the highest
-LANES = 16  # numbers that a processor multiplies at once: 65 columns may take a third longer than 64
+LANES = 16  # numbers that a processor multiplies at once: rows of 65 may take a third longer than rows of 64
 
 
 def softmax(left: Tensor, right: Tensor, compared: Catalogue) -> Tensor:
@@ -30,7 +30,10 @@ def softmax(left: Tensor, right: Tensor, compared: Catalogue) -> Tensor:
 
 
 class _Softmax(torch.autograd.Function):
-    """Gradients are made on the way forward, for the scores are gone afterwards."""
+    """Gradients are made on the way forward, for the scores are gone afterwards.
+
+    The items' is summed in columns [e, items], where one more, such as that of a bias, takes no longer than its share.
+    """
 
     @staticmethod
     def forward(ctx: Any, left: Tensor, right: Tensor, compared: Catalogue) -> Tensor:
