@@ -53,4 +53,4 @@ seeds: .venv/ready            ## train with several seeds: make seeds ARGS="-S l
 	touch $@
 
 clean:                        ## remove the environment, checkpoints, the report and caches of tools, never data
-	rm -rf .venv .checkpoints .pytest_cache .ruff_cache .hypothesis report
+	rm -rf .venv .checkpoints .pytest_cache .ruff_cache .mypy_cache .hypothesis report
