@@ -15,7 +15,7 @@ test: .venv/ready             ## run the tests
 serve: .venv/ready            ## start the service on http://127.0.0.1:8000; FLAGS="--port 9000" and the like
 	PYTHONPATH=src python -m retrieval.serving $(FLAGS)
 
-bench: .venv/ready            ## measure training, ranking, scale and the service, into benchmarks/results.json: about 45 minutes
+bench: .venv/ready            ## measure training, ranking, scale and the service, into benchmarks/results.json: about 40 minutes
 	.venv/bin/python -m pip install --quiet --requirement benchmarks/requirements.txt
 	for one in training libraries service scale; do PYTHONPATH=src python benchmarks/$$one.py || exit 1; done
 
