@@ -151,10 +151,12 @@ def test_sparse_is_the_linear_layer_over_dense_rows():
     assert torch.allclose(layer(rows), dense[rows], atol=1e-6)
 
 
-def test_sparse_over_all_rows_has_the_value_and_gradient_of_the_dense_layer():
-    """Rows and columns without any entry among them, at the end, too."""
+@pytest.mark.parametrize("before", [None, sp.csr_matrix(np.ones((4, 4)))])
+def test_sparse_over_all_rows_has_the_value_and_gradient_of_the_dense_layer(before):
+    """Rows and columns without any entry among them, at the end, too; also where it has read another matrix before."""
     matrix = sp.csr_matrix([[1.0, 0.0, 2.0, 0.0], [0.0, 0.0, 0.0, 0.0], [0.5, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
-    layer = Sparse(matrix, 3, whole=True)
+    layer = Sparse(matrix if before is None else before, 3, whole=True)
+    layer.read(matrix)
     above = torch.randn(4, 3)
     layer(None).backward(above)
     dense = torch.from_numpy(matrix.toarray()).float()

@@ -91,12 +91,13 @@ class Sparse(nn.Module):
         bound = max(1, matrix.shape[1]) ** -0.5  # as nn.Linear starts
         self.weight = nn.Parameter(torch.empty(matrix.shape[1], width).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(width).uniform_(-bound, bound))
+        self.whole = whole
         self.read(matrix)
-        self.transposed = Entries(matrix.T.tocsr()) if whole else None
 
     def read(self, matrix: sp.csr_matrix) -> None:
         """Rows are rows of this matrix from now on: another one with the same columns, as for users who are new."""
         self.matrix = Entries(matrix)
+        self.transposed = Entries(matrix.T.tocsr()) if self.whole else None
 
     def forward(self, rows: Tensor | None) -> Tensor:
         """[n, width] of rows [n], or of all rows."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from retrieval.experiments.repository import METRICS, PARAMS, dvc_json
+from retrieval.experiments.repository import METRICS, changed_params, dvc_json
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,7 @@ def compare(base: str, head: str | None) -> Change:
     for name, each in dvc_json("metrics", "diff", "--all", *revisions).get(METRICS, {}).items():
         model, metric = name.split(".", 1)
         metrics.setdefault(model, {})[metric] = (each.get("old"), each.get("new"))
-    params = {
-        name: (each.get("old"), each.get("new"))
-        for name, each in dvc_json("params", "diff", *revisions).get(PARAMS, {}).items()
-    }
+    params = changed_params(*revisions)
     with tempfile.TemporaryDirectory() as folder:
         drawn = dvc_json("plots", "diff", *revisions, "--split", "--out", folder)["data"]
         head = head or "workspace"

@@ -33,6 +33,12 @@ def dvc_json(*arguments: str, root: Path | None = None) -> Any:
     return json.loads(call("dvc", *arguments, "--json", root=root))
 
 
+def changed_params(*revisions: str) -> dict[str, tuple[Any, Any]]:
+    """Parameter -> its values in two revisions, or in one and in the work tree, where they differ."""
+    changes = dvc_json("params", "diff", *revisions).get(PARAMS, {})
+    return {name: (each.get("old"), each.get("new")) for name, each in changes.items()}
+
+
 def flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     """{section: {name: value}} as {"section.name": value}."""
     found: dict[str, Any] = {}

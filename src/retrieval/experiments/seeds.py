@@ -17,7 +17,7 @@ import train_dssm
 from retrieval import histories, matrices
 from retrieval.errors import Problem, choices
 from retrieval.evaluation import Exam, assess, prepare_exam
-from retrieval.experiments.repository import PARAMS, call, command, dvc_json
+from retrieval.experiments.repository import call, changed_params, command
 from retrieval.intervals import bootstrap
 from retrieval.params import PATH, load, read, validate
 
@@ -108,10 +108,10 @@ def _fetch(name: str, folder: Path) -> Path:
 def _same_data(revision: str) -> None:
     """`Problem` if the data or the split are others there: that model may have been trained on what is our test."""
     sections = {*fetch.Params.model_fields, *prepare.Params.model_fields} - {"seed"}
-    for key, value in dvc_json("params", "diff", revision).get(PARAMS, {}).items():
+    for key, (there, here) in changed_params(revision).items():
         if key.split(".")[0] in sections:
             raise Problem(
-                f"--against {revision}: {key} is {value['old']} there and {value['new']} here; "
+                f"--against {revision}: {key} is {there} there and {here} here; "
                 "expected a model of the same data and split"
             )
 
