@@ -9,13 +9,13 @@ from itertools import product
 from pathlib import Path
 
 from retrieval import histories
-from retrieval.batches import Batch, Sampler
-from retrieval.dssm import DSSM
-from retrieval.evaluation import Evaluation, Exam, assess, prepare_exam
+from retrieval.dssm.batches import Batch, Batches
+from retrieval.dssm.model import DSSM
+from retrieval.dssm.scoring import cosine, euclid
+from retrieval.evaluation.assessment import Evaluation, Exam, assess, prepare_exam
 from retrieval.histories import Features
 from retrieval.matrices import Model
 from retrieval.params import load
-from retrieval.scoring import cosine, euclid
 from retrieval.stage import write_json
 
 import matplotlib
@@ -30,7 +30,7 @@ STEPS, NEGATIVES, TEMPERATURE = 1135, 10, 0.07
 CAUSES = ("1 - sigmoid", "no temperature", "target in the input", "ranked by distance")
 
 
-def draw(sampler: Sampler, leak: bool, generator: Generator) -> Batch:
+def draw(sampler: Batches, leak: bool, generator: Generator) -> Batch:
     """A target for each user; with `leak` it stays among the items that its user's vector is made of."""
     if not leak:
         return next(sampler.one_each(generator))
@@ -44,7 +44,7 @@ def train(features: Features, saturates: bool, temperature: float, leak: bool) -
     torch.manual_seed(42)
     generator = Generator().manual_seed(42)
     model, items = DSSM(features, MODEL), torch.arange(len(features.item_ids))
-    sampler = Sampler(features.histories, model.length, len(features.user_ids), exclude_seen=False)
+    sampler = Batches(features.histories, model.length, len(features.user_ids), exclude_seen=False)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.001)
     for _ in trange(STEPS, disable=None):
         batch = draw(sampler, leak, generator)

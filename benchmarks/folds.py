@@ -18,7 +18,7 @@ import prepare
 import train_dssm
 from retrieval import histories, matrices
 from retrieval.baselines import BASELINES, Baselines
-from retrieval.evaluation import assess, prepare_exam
+from retrieval.evaluation.assessment import assess, prepare_exam
 from retrieval.experiments.seeds import summarise
 from retrieval.params import load, validate
 
@@ -34,8 +34,8 @@ def split(fold: int, folder: Path) -> Values:
     """Prepare the fold in `folder` and judge OTHER on it."""
     params = load(Path("params.yaml"))
     params["split"]["fold"] = fold
-    prepare.main(validate(prepare.Params, params), RAW, folder / "prepared")
-    features.main(validate(features.Params, params), folder / "prepared", folder / "features")
+    prepare.main(validate(prepare.PrepareParams, params), RAW, folder / "prepared")
+    features.main(validate(features.FeaturesParams, params), folder / "prepared", folder / "features")
     data = histories.load(folder / "features")
     left, right = BASELINES[OTHER](data, Baselines.model_validate(params["baselines"]), params["seed"])
     matrices.save(folder / OTHER, left, right, data.user_ids, data.item_ids)
@@ -46,20 +46,20 @@ def train(folder: Path, seed: int) -> Values:
     """Train the DSSM on the fold in `folder` and judge it."""
     params = load(Path("params.yaml")) | {"seed": seed}
     name = f"dssm-{folder.name}-{seed}"
-    train_dssm.main(validate(train_dssm.Params, params), folder / "features", folder / name)
+    train_dssm.main(validate(train_dssm.TrainDSSMParams, params), folder / "features", folder / name)
     return judge(folder, name)
 
 
 def judge(folder: Path, name: str) -> Values:
     """Items new to the test users."""
-    options = validate(evaluate.Params, load(Path("params.yaml")))
+    options = validate(evaluate.EvaluateParams, load(Path("params.yaml")))
     exam = prepare_exam(folder / "prepared", histories.load(folder / "features"), options.evaluate, options.seed)
     return {METRIC: assess(matrices.load(folder / name), exam, options.evaluate).values[METRIC]}
 
 
 def main() -> None:
     folds = [int(one) for one in sys.argv[1:]] or FOLDS
-    options = validate(evaluate.Params, load(Path("params.yaml")))
+    options = validate(evaluate.EvaluateParams, load(Path("params.yaml")))
     seeds = range(options.seed, options.seed + SEEDS)
     with (
         tempfile.TemporaryDirectory() as name,

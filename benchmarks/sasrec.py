@@ -13,8 +13,8 @@ import warnings
 from pathlib import Path
 
 from retrieval import histories
-from retrieval.evaluation import Evaluation, prepare_exam
-from retrieval.metrics import METRICS, judge, means, values
+from retrieval.evaluation.assessment import Evaluation, prepare_exam
+from retrieval.evaluation.metrics import METRICS, judge, means, values
 from retrieval.params import load
 
 import numpy as np

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from retrieval.params import load
-from retrieval.serving import space
-from retrieval.serving.indexes import INDEXES, Indexes
+from retrieval.search import space
+from retrieval.search.indexes import INDEXES, Indexes
 
 import faiss
 import numpy as np

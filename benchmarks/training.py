@@ -11,15 +11,15 @@ far both are from the speed of a plain product of two matrices.
 
 import time
 
-from retrieval import fused
-from retrieval.batches import Batch
-from retrieval.dssm import DSSM, Model
+from retrieval.dssm.batches import Batch
+from retrieval.dssm.model import DSSM, Options
+from retrieval.dssm.towers import Towers
+from retrieval.dssm.trend import Trend
 from retrieval.histories import Features, Histories
-from retrieval.losses import Losses, make
-from retrieval.negatives import Catalogue, Negatives
-from retrieval.towers import Towers
-from retrieval.training import Train, fit
-from retrieval.trend import Trend
+from retrieval.training import fused
+from retrieval.training.loop import Train, fit
+from retrieval.training.losses import Losses, make
+from retrieval.training.negatives import AllItems, Negatives
 
 import numpy as np
 import pandas as pd
@@ -34,7 +34,7 @@ ROUNDS = 5  # in which all are measured in turn; the median counts
 USER_COLUMNS, ITEM_COLUMNS, GENRES, HISTORY = 16, 835, 100, 18
 TARGETS, CATALOGUE, DIMENSIONS = 4096, 15_480, 64  # of the softmax: a batch, the items that train knows, params.yaml's
 
-MODEL = Model(
+MODEL = Options(
     architecture="layernorm",
     history="bag",
     item="features",
@@ -93,7 +93,7 @@ def world(seed: int = 0) -> Features:
     )
 
 
-def ours(features: Features, count: int, model: Model = MODEL, epochs: int = 10) -> float:
+def ours(features: Features, count: int, model: Options = MODEL, epochs: int = 10) -> float:
     """Seconds a step: whole epochs, batches and all, over their steps. A first epoch, which warms up, is taken off."""
     torch.manual_seed(0)
     loss = make("triplet", Losses(margin=0.4, ccl_margin=0.4, ccl_weight=10.0, gbce_t=0.75), count, ITEMS)
@@ -139,7 +139,7 @@ def softmax() -> float:
     """Seconds of the loss and the gradients of a batch, the best of ten: three products of TARGETS x CATALOGUE."""
     left, right = (torch.randn(rows, DIMENSIONS, requires_grad=True) for rows in (TARGETS, CATALOGUE))
     batch = Batch(*[torch.empty(0, dtype=torch.long)] * len(Batch._fields))
-    compared = Catalogue(batch._replace(target=torch.randint(CATALOGUE, (TARGETS,))), CATALOGUE, None)
+    compared = AllItems(batch._replace(target=torch.randint(CATALOGUE, (TARGETS,))), CATALOGUE, None)
     seconds = []
     for _ in range(11):
         start = time.perf_counter()

@@ -14,20 +14,20 @@ from retrieval.sources import SOURCES
 from retrieval.stage import run
 
 
-class Params(
-    fetch.Params,
-    prepare.Params,
-    features.Params,
-    train_baselines.Params,
-    train_lightfm.Params,
-    train_dssm.Params,
-    evaluate.Params,
-    index.Params,
+class CheckParams(
+    fetch.FetchParams,
+    prepare.PrepareParams,
+    features.FeaturesParams,
+    train_baselines.TrainBaselinesParams,
+    train_lightfm.TrainLightFMParams,
+    train_dssm.TrainDSSMParams,
+    evaluate.EvaluateParams,
+    index.IndexParams,
 ):
     """Every key of params.yaml."""
 
 
-def main(params: Params, out: Path) -> None:
+def main(params: CheckParams, out: Path) -> None:
     """params.yaml -> a file that never changes: the stages after this one run again for what they read, not for it."""
     SOURCES[params.data].check(params)
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -3,12 +3,13 @@
 import json
 from pathlib import Path
 
-from retrieval import histories, matrices, report
-from retrieval.cold import assess_cold
+from retrieval import histories, matrices
 from retrieval.errors import Problem
-from retrieval.evaluation import Evaluation, assess, prepare_exam
+from retrieval.evaluation import report
+from retrieval.evaluation.assessment import Evaluation, assess, prepare_exam
+from retrieval.evaluation.cold import assess_cold
+from retrieval.evaluation.pictures import draw_intervals, draw_scores
 from retrieval.params import NotNegative, Section
-from retrieval.pictures import draw_intervals, draw_scores
 from retrieval.stage import run, write_json
 
 import numpy as np
@@ -17,14 +18,14 @@ import pyarrow.parquet as pq
 DSSM = "dssm"  # the model that the others are compared with and that the curve and the maps are of
 
 
-class Params(Section):
+class EvaluateParams(Section):
     """What `evaluate` reads of params.yaml."""
 
     seed: NotNegative
     evaluate: Evaluation
 
 
-def main(params: Params, prepared: Path, features: Path, models: Path, metrics: Path, plots: Path) -> None:
+def main(params: EvaluateParams, prepared: Path, features: Path, models: Path, metrics: Path, plots: Path) -> None:
     """data/prepared, data/features, models -> metrics, plots."""
     options, seed = params.evaluate, params.seed
     loaded = {card.parent.name: matrices.load(card.parent) for card in sorted(models.glob("[!.]*/card.json"))}

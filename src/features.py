@@ -12,13 +12,13 @@ import numpy as np
 import pyarrow.parquet as pq
 
 
-class Params(Section):
+class FeaturesParams(Section):
     """What `features` reads of params.yaml."""
 
     columns: Columns
 
 
-def main(params: Params, prepared: Path, out: Path) -> None:
+def main(params: FeaturesParams, prepared: Path, out: Path) -> None:
     """data/prepared -> data/features."""
     train = pq.read_table(prepared / "train.parquet")
     users = pq.read_table(prepared / "users.parquet")

@@ -11,7 +11,7 @@ from retrieval.sources.synthetic import Synthetic
 from retrieval.stage import folder, run, sha256, write_json
 
 
-class Params(Section):
+class FetchParams(Section):
     """What `fetch` reads of params.yaml."""
 
     data: Annotated[str, one_of(SOURCES)]
@@ -22,7 +22,7 @@ class Params(Section):
     synthetic: Synthetic
 
 
-def main(params: Params, out: Path) -> None:
+def main(params: FetchParams, out: Path) -> None:
     """The source -> data/raw."""
     source = SOURCES[params.data]
     with folder(out) as aside:

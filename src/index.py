@@ -4,9 +4,9 @@ from pathlib import Path
 
 from retrieval import histories, matrices
 from retrieval.params import NotNegative, Section
-from retrieval.serving import catalogue, space
-from retrieval.serving.indexes import INDEXES, Faiss, Indexes, has_index
-from retrieval.serving.recommender import Recommender
+from retrieval.search import catalogue, space
+from retrieval.search.indexes import INDEXES, Faiss, Indexes, has_index
+from retrieval.search.recommender import Recommender
 from retrieval.stage import folder, run, sha256, write_json
 
 import numpy as np
@@ -15,14 +15,14 @@ import pyarrow.parquet as pq
 K = 10  # items a list, where recall is measured
 
 
-class Params(Section):
+class IndexParams(Section):
     """What `index` reads of params.yaml."""
 
     seed: NotNegative
     index: Indexes
 
 
-def main(params: Params, prepared: Path, features: Path, models: Path, out: Path, metrics: Path) -> None:
+def main(params: IndexParams, prepared: Path, features: Path, models: Path, out: Path, metrics: Path) -> None:
     """data/prepared, data/features, models -> models/catalogue, metrics/index.json."""
     import faiss
 

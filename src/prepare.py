@@ -3,12 +3,12 @@
 import json
 from pathlib import Path
 
-from retrieval import tables
 from retrieval.errors import Problem
-from retrieval.filters import Filter
-from retrieval.interactions import entities, prepare
 from retrieval.params import Section
-from retrieval.split import Split
+from retrieval.preparation import tables
+from retrieval.preparation.filters import Filter
+from retrieval.preparation.interactions import entities, prepare
+from retrieval.preparation.split import Split
 from retrieval.stage import folder, run, write_json
 
 import pandas as pd
@@ -16,14 +16,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 
-class Params(Section):
+class PrepareParams(Section):
     """What `prepare` reads of params.yaml."""
 
     split: Split
     filter: Filter
 
 
-def main(params: Params, raw: Path, out: Path) -> None:
+def main(params: PrepareParams, raw: Path, out: Path) -> None:
     """data/raw -> data/prepared."""
     if not (raw / "manifest.json").exists():
         raise Problem(f"{raw / 'manifest.json'}: no such file; run the stage fetch first")

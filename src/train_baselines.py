@@ -10,14 +10,14 @@ from retrieval.runs import recorded
 from retrieval.stage import run
 
 
-class Params(Section):
+class TrainBaselinesParams(Section):
     """What `train_baselines` reads of params.yaml."""
 
     seed: NotNegative
     baselines: Baselines
 
 
-def main(params: Params, features: Path, models: Path) -> None:
+def main(params: TrainBaselinesParams, features: Path, models: Path) -> None:
     """data/features -> models/<name> of every baseline."""
     data = load(features)
     for name, train in BASELINES.items():

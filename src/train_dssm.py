@@ -3,22 +3,23 @@
 import sys
 from pathlib import Path
 
-from retrieval import checkpoints, histories, matrices
-from retrieval.dssm import DSSM, Model
-from retrieval.losses import Losses, make
-from retrieval.negatives import Negatives
+from retrieval import histories, matrices
+from retrieval.dssm.model import DSSM, Options
 from retrieval.params import NotNegative
 from retrieval.runs import recorded
 from retrieval.stage import folder, run, write_json
-from retrieval.training import Train, fit
-from retrieval.workers import Workers
+from retrieval.training import checkpoints
+from retrieval.training.loop import Train, fit
+from retrieval.training.losses import Losses, make
+from retrieval.training.negatives import Negatives
+from retrieval.training.workers import Workers
 
 import numpy as np
 import torch
 from safetensors.torch import save_file
 
 
-class Params(Model):
+class TrainDSSMParams(Options):
     """What `train_dssm` reads of params.yaml."""
 
     losses: Losses
@@ -27,7 +28,7 @@ class Params(Model):
     seed: NotNegative
 
 
-def main(params: Params, features: Path, out: Path) -> None:
+def main(params: TrainDSSMParams, features: Path, out: Path) -> None:
     """data/features -> models/dssm."""
     data, workers = histories.load(features), Workers()
     params = params.settled(data)

@@ -10,14 +10,14 @@ from retrieval.runs import recorded
 from retrieval.stage import run
 
 
-class Params(Section):
+class TrainLightFMParams(Section):
     """What `train_lightfm` reads of params.yaml."""
 
     seed: NotNegative
     lightfm: LightFM
 
 
-def main(params: Params, features: Path, out: Path) -> None:
+def main(params: TrainLightFMParams, features: Path, out: Path) -> None:
     """data/features -> models/lightfm."""
     data = load(features)
     left, right = train(data, params.lightfm, params.seed)

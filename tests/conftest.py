@@ -3,8 +3,8 @@
 import shutil
 from pathlib import Path
 
-import experiments
 import pytest
+import repositories
 from filelock import FileLock
 
 
@@ -26,9 +26,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     root = (base if worker_id == "master" else base.parent) / "finished" / "repository"
     with FileLock(root.parent.with_suffix(".lock")):
         if not root.exists():
-            experiments.repository(root)
-            experiments.dvc(root, "repro")
-            experiments.commit(root, "Results")
+            repositories.repository(root)
+            repositories.dvc(root, "repro")
+            repositories.commit(root, "Results")
     return root
 
 
@@ -45,7 +45,7 @@ def experimented(finished: Path) -> Path:
     with FileLock(root.parent.with_suffix(".lock")):
         if not root.exists():
             shutil.copytree(finished, root)
-            experiments.dvc(root, "exp", "run", "--name", "other", "--set-param", "loss=bpr")
-            experiments.run(root, "git", "checkout", "--quiet", ".")
-            experiments.dvc(root, "checkout")
+            repositories.dvc(root, "exp", "run", "--name", "other", "--set-param", "loss=bpr")
+            repositories.run(root, "git", "checkout", "--quiet", ".")
+            repositories.dvc(root, "checkout")
     return root

@@ -6,7 +6,7 @@ import index
 import train_baselines
 import train_dssm
 from retrieval import histories, matrices
-from retrieval.params import load
+from retrieval.params import load, validate
 from retrieval.stage import write_json
 
 import numpy as np
@@ -60,9 +60,11 @@ def train(root: Path, seed: int = 0, **trend: object) -> None:
     values["towers"] |= {"width": 8}
     values["trend"] |= trend
     values["baselines"]["ials"] |= {"factors": 8, "iterations": 2}
-    for stage, out in ((train_baselines, "models"), (train_dssm, "models/dssm")):
-        params = stage.Params(**{name: values[name] for name in stage.Params.model_fields})
-        stage.main(params, root / "features", root / out)
+    for main, schema, out in (
+        (train_baselines.main, train_baselines.TrainBaselinesParams, "models"),
+        (train_dssm.main, train_dssm.TrainDSSMParams, "models/dssm"),
+    ):
+        main(validate(schema, values), root / "features", root / out)
     reindex(root, seed)
     write_json(root / "metrics.json", {"dssm": {"map@10": 0.25}, "popular": {"map@10": 0.125}})
 
@@ -70,7 +72,7 @@ def train(root: Path, seed: int = 0, **trend: object) -> None:
 def reindex(root: Path, seed: int = 0) -> None:
     """Make the catalogue and the indexes again."""
     values = load(ROOT / "params.yaml") | {"seed": seed}
-    params = index.Params(**{name: values[name] for name in index.Params.model_fields})
+    params = index.IndexParams(**{name: values[name] for name in index.IndexParams.model_fields})
     folders = root / "prepared", root / "features", root / "models", root / "models" / "catalogue"
     index.main(params, *folders, root / "index.json")
 

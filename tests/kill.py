@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import experiments
+import repositories
 
 STARTED = 1.0  # seconds after which DVC has been imported; before that it cannot break anything
 RESULTS = ("data/raw", "data/prepared", "data/features", "models", "metrics", "plots")
@@ -25,15 +25,15 @@ RESULTS = ("data/raw", "data/prepared", "data/features", "models", "metrics", "p
 
 def results(root: Path) -> dict[str, bytes]:
     """The bytes of each output; not of run cards, which tell the time, nor of what was written aside and left there."""
-    found = experiments.files(root, *RESULTS).items()
+    found = repositories.files(root, *RESULTS).items()
     return {name: data for name, data in found if not name.endswith(".run.json") and ".partial" not in name}
 
 
 def kill(root: Path, stage: str, seconds: float) -> bool:
     """Run the stage anew and kill everything after so many seconds; whether it was still running."""
-    experiments.python(root, "-m", "retrieval.experiments.lock")
+    repositories.python(root, "-m", "retrieval.experiments.lock")
     command = ["dvc", "repro", "--force", "--single-item", stage]
-    environment = experiments.environment(root)
+    environment = repositories.environment(root)
     with (root.parent / "log").open("a") as log:
         run = subprocess.Popen(command, cwd=root, env=environment, stdout=log, stderr=log, start_new_session=True)
         try:
@@ -51,8 +51,8 @@ def trial(root: Path, reference: dict[str, bytes], rng: random.Random, longest: 
     # Without the run cache, or the next run would fetch what an earlier one made.
     shutil.rmtree(root / ".dvc" / "cache" / "runs", ignore_errors=True)
     kills = sum(kill(root, stage, rng.uniform(STARTED, longest[stage])) for _ in range(rng.randint(1, 3)))
-    experiments.python(root, "-m", "retrieval.experiments.lock")
-    output = experiments.dvc(root, "repro")
+    repositories.python(root, "-m", "retrieval.experiments.lock")
+    output = repositories.dvc(root, "repro")
     now = results(root)
     wrong = [name for name in sorted(set(now) | set(reference)) if now.get(name) != reference.get(name)]
     assert not wrong, f"{stage}: {wrong}\n{output}"
@@ -62,9 +62,9 @@ def trial(root: Path, reference: dict[str, bytes], rng: random.Random, longest: 
 def measure(root: Path) -> dict[str, float]:
     """How long each stage takes."""
     longest = {}
-    for stage in experiments.dvc(root, "stage", "list", "--name-only").split():
+    for stage in repositories.dvc(root, "stage", "list", "--name-only").split():
         start = time.perf_counter()
-        experiments.dvc(root, "repro", "--force", "--single-item", stage)
+        repositories.dvc(root, "repro", "--force", "--single-item", stage)
         longest[stage] = time.perf_counter() - start
     return longest
 
@@ -76,9 +76,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     rng, folder = random.Random(options.seed), Path(tempfile.mkdtemp(prefix="kill-"))
-    root = experiments.repository(folder / "repository")
-    experiments.dvc(root, "repro")
-    experiments.commit(root, "Results")
+    root = repositories.repository(folder / "repository")
+    repositories.dvc(root, "repro")
+    repositories.commit(root, "Results")
     reference = results(root)
     longest = measure(root)
     counts = dict.fromkeys(longest, 0)

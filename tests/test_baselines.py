@@ -236,7 +236,7 @@ def test_taste_is_found(groups: Features, name: str):
 def test_stage_writes_every_baseline(groups: Features, tmp_path, capsys: pytest.CaptureFixture[str]):
     (tmp_path / "features").mkdir()
     histories.save(tmp_path / "features", groups)
-    stage = train_baselines.Params(seed=1, baselines=params())
+    stage = train_baselines.TrainBaselinesParams(seed=1, baselines=params())
     train_baselines.main(stage, tmp_path / "features", tmp_path / "models")
     for name in BASELINES:
         model = matrices.load(tmp_path / "models" / name, verify=True)

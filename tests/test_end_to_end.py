@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 
 import pytest
-from experiments import dvc, files, metrics, repository, run, set_params, stages_run
+from repositories import dvc, files, metrics, repository, run, set_params, stages_run
 
 MODELS = {"dssm", "lightfm", "ease", "ials", "itemknn", "userknn", "popular", "popular_7d"}
 RESULTS = ("models", "metrics", "plots")

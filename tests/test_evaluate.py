@@ -6,7 +6,7 @@ from pathlib import Path
 import evaluate
 from retrieval import histories, matrices
 from retrieval.errors import Problem
-from retrieval.evaluation import Evaluation
+from retrieval.evaluation.assessment import Evaluation
 from retrieval.histories import Features, Histories
 from retrieval.ranking import Ranking, rank
 from retrieval.stage import write_json
@@ -19,7 +19,7 @@ import scipy.sparse as sp
 
 USERS, ITEMS, GENRES = 120, 50, 4
 OPTIONS = Evaluation(k=10, longest=12, head=0.2, resamples=50, negatives=10, points=40, map="tsne")
-PARAMS = evaluate.Params(seed=3, evaluate=OPTIONS)
+PARAMS = evaluate.EvaluateParams(seed=3, evaluate=OPTIONS)
 
 
 class World:

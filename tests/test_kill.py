@@ -7,8 +7,8 @@ import subprocess
 import time
 
 import pytest
-from experiments import environment, files, run, set_params
 from kill import measure, results, trial
+from repositories import environment, files, run, set_params
 
 TRAIN = ("python", "src/train_dssm.py", "data/features", "models/dssm", "models/dssm.run.json")
 

@@ -181,13 +181,15 @@ def test_bad_parameters_are_named(tmp_path, change: dict[str, object], message: 
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump({"seed": 1, "lightfm": NOTEBOOK | change}).replace("'1e-3'", '"1e-3"'))
     with pytest.raises(Problem, match=message):
-        read(train_lightfm.Params, path)
+        read(train_lightfm.TrainLightFMParams, path)
 
 
 def test_stage_writes_the_model(world: Features, tmp_path):
     (tmp_path / "features").mkdir()
     histories.save(tmp_path / "features", world)
-    train_lightfm.main(train_lightfm.Params(seed=1, lightfm=params()), tmp_path / "features", tmp_path / "lightfm")
+    train_lightfm.main(
+        train_lightfm.TrainLightFMParams(seed=1, lightfm=params()), tmp_path / "features", tmp_path / "lightfm"
+    )
     model = matrices.load(tmp_path / "lightfm", verify=True)
     left, right = train(world, params(), 1)
     assert model.left.tobytes() == left.tobytes()

@@ -4,7 +4,7 @@ import copy
 from pathlib import Path
 from typing import Any
 
-from check import Params
+from check import CheckParams
 from retrieval.errors import Problem
 from retrieval.params import load, read
 
@@ -39,7 +39,7 @@ def refusal(path: Path, text: str | bytes) -> str | None:
     """The line with which the file is refused; None if it is valid. Anything else that is raised fails the test."""
     path.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"))
     try:
-        read(Params, path, everything=True)
+        read(CheckParams, path, everything=True)
     except Problem as problem:
         line = str(problem)
         assert line.startswith(f"{path}: ")

@@ -4,8 +4,8 @@ import json
 import re
 from pathlib import Path
 
-from retrieval.losses import LOSSES
 from retrieval.params import load
+from retrieval.training.losses import LOSSES
 
 import pytest
 

@@ -5,9 +5,9 @@ import io
 from html import escape
 from textwrap import wrap
 
+from retrieval.evaluation.pictures import COLOURS, STYLE
 from retrieval.experiments.change import Change, Plot
 from retrieval.experiments.markdown import named, signed, value
-from retrieval.pictures import COLOURS, STYLE
 
 import matplotlib as mpl
 from matplotlib.figure import Figure

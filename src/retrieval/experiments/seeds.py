@@ -16,9 +16,9 @@ import prepare
 import train_dssm
 from retrieval import histories, matrices
 from retrieval.errors import Problem, choices
-from retrieval.evaluation import Exam, assess, prepare_exam
+from retrieval.evaluation.assessment import Exam, assess, prepare_exam
+from retrieval.evaluation.intervals import bootstrap
 from retrieval.experiments.repository import call, changed_params, command
-from retrieval.intervals import bootstrap
 from retrieval.params import PATH, load, read, validate
 
 import numpy as np
@@ -42,8 +42,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.seeds < 1:
         raise Problem(f"--seeds: {options.seeds} is not valid: expected 1 or more")
-    settings = read(evaluate.Params)
-    params = validate(train_dssm.Params, _set(load(PATH), options.set_param))
+    settings = read(evaluate.EvaluateParams)
+    params = validate(train_dssm.TrainDSSMParams, _set(load(PATH), options.set_param))
     exam = prepare_exam(PREPARED, histories.load(FEATURES), settings.evaluate, settings.seed)
     with tempfile.TemporaryDirectory() as folder:
         other = _judge(_fetch(options.against, Path(folder)), exam, settings) if options.against else None
@@ -91,7 +91,7 @@ def render(report: dict[str, dict[str, float]], against: str | None) -> str:
     return tabulate(lines, headers, "simple", disable_numparse=True)
 
 
-def _judge(path: Path, exam: Exam, settings: evaluate.Params) -> dict[str, np.ndarray]:
+def _judge(path: Path, exam: Exam, settings: evaluate.EvaluateParams) -> dict[str, np.ndarray]:
     """Metric -> a value a user."""
     return assess(matrices.load(path), exam, settings.evaluate).values
 
@@ -107,7 +107,7 @@ def _fetch(name: str, folder: Path) -> Path:
 
 def _same_data(revision: str) -> None:
     """`Problem` if the data or the split are others there: that model may have been trained on what is our test."""
-    sections = {*fetch.Params.model_fields, *prepare.Params.model_fields} - {"seed"}
+    sections = {*fetch.FetchParams.model_fields, *prepare.PrepareParams.model_fields} - {"seed"}
     for key, (there, here) in changed_params(revision).items():
         if key.split(".")[0] in sections:
             raise Problem(
@@ -123,8 +123,10 @@ def _set(values: dict[str, Any], changes: list[str]) -> dict[str, Any]:
         if not equals:
             raise Problem(f"-S {change}: expected KEY=VALUE")
         *sections, name = key.split(".")
-        if key.split(".")[0] not in train_dssm.Params.model_fields:
-            raise Problem(f"-S {change}: is no parameter of train_dssm; {choices(key, train_dssm.Params.model_fields)}")
+        if key.split(".")[0] not in train_dssm.TrainDSSMParams.model_fields:
+            raise Problem(
+                f"-S {change}: is no parameter of train_dssm; {choices(key, train_dssm.TrainDSSMParams.model_fields)}"
+            )
         section: Any = values
         for each in sections:
             section = section.get(each, {})

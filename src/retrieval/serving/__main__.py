@@ -19,7 +19,7 @@ def main() -> None:
     from pydantic_settings import CliApp, SettingsError
     from uvicorn.supervisors import Multiprocess
 
-    class Workers(Multiprocess):
+    class Supervisor(Multiprocess):
         """uvicorn's processes; SIGHUP goes to each of them, which reloads without a restart."""
 
         def handle_hup(self) -> None:
@@ -51,7 +51,7 @@ def main() -> None:
     create(settings)  # so that models that are not fit end the start, and a database is filled, once
     with tempfile.TemporaryDirectory() as shared:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared
-        Workers(config, [config.bind_socket()]).run()
+        Supervisor(config, [config.bind_socket()]).run()
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ class Similar(Items):
     item_id: int
 
 
-class Watched(BaseModel):
+class WatchedItem(BaseModel):
     """One item that was watched, and when."""
 
     model_config = ConfigDict(extra="forbid")
@@ -51,7 +51,7 @@ class Profile(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    history: Annotated[list[Watched], Field(max_length=LONGEST)] = []
+    history: Annotated[list[WatchedItem], Field(max_length=LONGEST)] = []
     demographics: Annotated[dict[Text, Text], Field(max_length=32)] = {}
     k: Annotated[int, Field(ge=1, le=MOST)] = 10
     exclude_seen: bool = True

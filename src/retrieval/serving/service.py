@@ -6,11 +6,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, NoReturn, TypeVar
 
+from retrieval.dssm.newcomer import Watched
 from retrieval.errors import choices
-from retrieval.newcomer import Watched
+from retrieval.search.catalogue import Catalogue
+from retrieval.search.recommender import Found, Recommender
 from retrieval.serving import schemas, store
-from retrieval.serving.catalogue import Catalogue
-from retrieval.serving.recommender import Found, Recommender
 from retrieval.serving.settings import Settings
 
 import numpy as np

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from retrieval import matrices
 from retrieval.errors import Problem, choices
 from retrieval.matrices import Model
-from retrieval.serving import space
-from retrieval.serving.catalogue import Catalogue
-from retrieval.serving.catalogue import load as load_catalogue
-from retrieval.serving.indexes import INDEXES, Faiss, Index, Indexes, has_index
-from retrieval.serving.recommender import Recommender
+from retrieval.search import space
+from retrieval.search.catalogue import Catalogue
+from retrieval.search.catalogue import load as load_catalogue
+from retrieval.search.indexes import INDEXES, Faiss, Index, Indexes, has_index
+from retrieval.search.recommender import Recommender
 from retrieval.serving.settings import Settings
 from retrieval.stage import sha256
 
@@ -62,7 +62,7 @@ def _nearest(settings: Settings, model: Model) -> tuple[space.Space, Index] | No
             raise Problem(f"{path / name}: is not the file that index.json was written for; run dvc repro index")
     if settings.backend in INDEXES:
         return fitted, Faiss(path / f"{settings.backend}.faiss")
-    from retrieval.serving.milvus import Milvus
+    from retrieval.search.milvus import Milvus
 
     name = f"{model.name}_{card['files']['space.npz'][:12]}"
     points = fitted.items(np.asarray(model.right))

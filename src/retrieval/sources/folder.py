@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from retrieval.errors import Problem
-from retrieval.tables import read_interactions, read_items, read_users
+from retrieval.preparation.tables import read_interactions, read_items, read_users
 
 READERS = {"interactions.csv": read_interactions, "items.csv": read_items, "users.csv": read_users}
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from retrieval.errors import Problem
 from retrieval.params import Positive, Section
+from retrieval.preparation.tables import read_interactions, read_items, read_users
 from retrieval.sources.download import download, kept
-from retrieval.tables import read_interactions, read_items, read_users
 
 READERS = {"interactions": read_interactions, "users": read_users, "items": read_items}
 

@@ -59,7 +59,7 @@ def fetch(settings: Synthetic, seed: int, out: Path) -> dict[str, int]:
     return {name: len(table) for name, table in tables.items()}
 
 
-def _niches(rng: np.random.Generator, catalogue: world.Catalogue, age: np.ndarray, sex: np.ndarray) -> np.ndarray:
+def _niches(rng: np.random.Generator, catalogue: world.PlantedItems, age: np.ndarray, sex: np.ndarray) -> np.ndarray:
     """The niche of each user, [users] int64: there is a group for each age and sex, and users are in it or near it."""
     group_age, group_sex = np.divmod(np.arange(GROUPS), len(SEXES))
     taste = np.exp(-np.abs(np.arange(len(AGES))[:, None] - group_age))[:, None, :]
@@ -72,7 +72,7 @@ def _niches(rng: np.random.Generator, catalogue: world.Catalogue, age: np.ndarra
 
 def _interactions(
     rng: np.random.Generator,
-    catalogue: world.Catalogue,
+    catalogue: world.PlantedItems,
     niche: np.ndarray,
     user_id: np.ndarray,
     item_id: np.ndarray,
@@ -112,7 +112,7 @@ def _users(rng: np.random.Generator, user_id: np.ndarray, age: np.ndarray, sex: 
     )
 
 
-def _items(rng: np.random.Generator, catalogue: world.Catalogue, item_id: np.ndarray) -> pa.Table:
+def _items(rng: np.random.Generator, catalogue: world.PlantedItems, item_id: np.ndarray) -> pa.Table:
     n = len(item_id)
     kind = _text(TYPES, _choose(rng, TYPES, n))
     title = _join(" ", kind, pa.array(item_id).cast(pa.string()))
@@ -138,7 +138,7 @@ def _items(rng: np.random.Generator, catalogue: world.Catalogue, item_id: np.nda
     )
 
 
-def _themes(rng: np.random.Generator, catalogue: world.Catalogue, word: str) -> pa.Array:
+def _themes(rng: np.random.Generator, catalogue: world.PlantedItems, word: str) -> pa.Array:
     """One to three of GENRES words an item: its niche's own, mostly one more of the group, and sometimes any one."""
     group, niche = np.divmod(catalogue.niche(), catalogue.niches)
     each, n = GENRES // GROUPS, len(group)

@@ -24,7 +24,7 @@ MOST_NICHES = 8  # a group
 
 
 @dataclass(frozen=True)
-class Catalogue:
+class PlantedItems:
     """Items in the order of their niches: those of niche k are bounds[k] to bounds[k + 1].
 
     bounds [groups * niches + 1] int64; niches: a group; popularity [items] float64, 0 where nobody watches the item;
@@ -43,7 +43,7 @@ class Catalogue:
         return np.repeat(np.arange(len(self.bounds) - 1), np.diff(self.bounds))
 
 
-def catalogue(rng: np.random.Generator, items: int, watched: int, groups: int) -> Catalogue:
+def catalogue(rng: np.random.Generator, items: int, watched: int, groups: int) -> PlantedItems:
     """A catalogue of `items`, of which `watched` can be watched; all niches are about as popular."""
     niches = int(np.clip(items // (groups * LEAST_ITEMS), 1, MOST_NICHES))
     parts = groups * niches
@@ -52,7 +52,7 @@ def catalogue(rng: np.random.Generator, items: int, watched: int, groups: int) -
     rank = ((np.arange(items) - bounds[niche]) * parts + rng.permutation(parts)[niche]).argsort().argsort()
     popularity = np.where(rank < watched, np.exp(-rank / (items / 3.5)) / (rank + 1.0), 0.0)
     hit = rng.uniform(-2 * FADE, DAYS, items)
-    return Catalogue(bounds, niches, popularity, hit, rng.lognormal(*BOOST, items), rng.random(items) < PREMIERES)
+    return PlantedItems(bounds, niches, popularity, hit, rng.lognormal(*BOOST, items), rng.random(items) < PREMIERES)
 
 
 def histories(rng: np.random.Generator, users: int, total: int, most: int) -> tuple[np.ndarray, np.ndarray]:
@@ -83,7 +83,7 @@ def _lengths(users: int, total: int, most: int) -> np.ndarray:
 
 
 def watch(
-    rng: np.random.Generator, catalogue: Catalogue, niche: np.ndarray, user: np.ndarray, day: np.ndarray
+    rng: np.random.Generator, catalogue: PlantedItems, niche: np.ndarray, user: np.ndarray, day: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """What each user watches on each day, no item twice: item [n] int64 and the level [n] int64 it was drawn at.
 
@@ -101,7 +101,7 @@ def watch(
         rows = rows[np.isin(user[rows], user[again])]
 
 
-def mass(catalogue: Catalogue) -> np.ndarray:
+def mass(catalogue: PlantedItems) -> np.ndarray:
     """[DAYS, items + 1] float64: at [d, j] is d plus the share of the views of day d that the items before j have."""
     age = np.arange(DAYS)[:, None] - catalogue.hit
     trend = 1 + catalogue.boost * np.exp(-np.maximum(age, 0) / FADE) * (age >= 0)
@@ -111,7 +111,7 @@ def mass(catalogue: Catalogue) -> np.ndarray:
 
 
 def _draw(
-    rng: np.random.Generator, catalogue: Catalogue, ladder: np.ndarray, niche: np.ndarray, day: np.ndarray
+    rng: np.random.Generator, catalogue: PlantedItems, ladder: np.ndarray, niche: np.ndarray, day: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """One item a row, by the day's popularity within the range of items of a level that is drawn, too."""
     bounds, niches = catalogue.bounds, catalogue.niches

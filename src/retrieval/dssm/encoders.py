@@ -1,0 +1,114 @@
+"""History encoders: what the user tower makes of the watched items, at any point of a history.
+
+One signature: encoder(table [items, d], batch) -> [targets, d], the state of each target's history after the tokens
+before it. `table` holds the items' vectors. No encoder can see a target: it is given the tokens before it only.
+"""
+
+from retrieval.dssm.batches import GAPS, Batch, ragged
+from retrieval.dssm.dropout import Dropout
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Bag(nn.Module):
+    """Mean of the tokens' vectors plus a bias: the notebook's linear layer over a normalised multi-hot.
+
+    With `half_life` > 0 the k-th token from the end weighs 2^(-k / half_life), so that what was watched last counts
+    most. Linear in the tokens, so an embedding bag does it: no dense row of the catalogue's width.
+    """
+
+    def __init__(self, width: int, length: int, layers: int, heads: int, dropout: float, half_life: float) -> None:
+        super().__init__()
+        self.length, self.half_life = length, half_life
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, table: Tensor, batch: Batch) -> Tensor:
+        size = batch.column.clamp(max=self.length)
+        row, rank = ragged(size)
+        index = batch.item[(batch.start[batch.row] + batch.column - size)[row] + rank]
+        offsets = size.cumsum(0) - size
+        if not self.half_life:
+            return F.embedding_bag(index, table, offsets, mode="mean") + self.bias
+        weight = torch.exp2((rank + 1 - size[row]).to(table.dtype) / self.half_life)
+        total = torch.zeros(len(size), dtype=table.dtype, device=table.device).index_add_(0, row, weight)
+        bags = F.embedding_bag(index, table, offsets, mode="sum", per_sample_weights=weight / total[row])
+        return bags + self.bias
+
+
+class _Sequence(nn.Module):
+    """A causal encoder of padded sequences. Padding stands at the end, where no state that is read can see it.
+
+    Token 0 of every sequence is a learned start, so that an empty history has a state, too.
+    """
+
+    def __init__(self, width: int, length: int, dropout: float) -> None:
+        super().__init__()
+        self.length = length
+        self.start = nn.Parameter(torch.empty(width))
+        self.position, self.gap = nn.Embedding(length + 1, width), nn.Embedding(GAPS, width)
+        for weight in (self.start, self.position.weight, self.gap.weight):
+            nn.init.normal_(weight, std=0.02)
+        self.dropout, self.out = Dropout(dropout), nn.Linear(width, width)
+
+    def forward(self, table: Tensor, batch: Batch) -> Tensor:
+        steps = torch.arange(int(batch.size.max()) + 1, device=table.device)
+        at = (batch.start[:, None] + steps - 1).clamp(0, max(0, len(batch.item) - 1))
+        inside = (steps > 0) & (steps <= batch.size[:, None])
+        tokens = F.embedding(batch.item[at], table) if len(batch.item) else table.new_zeros(*at.shape, table.shape[1])
+        x = torch.where(inside[..., None], tokens, self.start) + self.position(steps)
+        if len(batch.item):
+            x = x + self.gap(batch.gap[at].where(inside, 0))
+        return self.out(self.encode(self.dropout(x))[batch.row, batch.column])
+
+    def encode(self, x: Tensor) -> Tensor:
+        """[rows, steps, d] -> [rows, steps, d], step t made of the steps up to t."""
+        raise NotImplementedError
+
+
+class GRU(_Sequence):
+    """Gated recurrent units: Hidasi et al. 2016, "Session-based recommendations with recurrent neural networks"."""
+
+    def __init__(self, width: int, length: int, layers: int, heads: int, dropout: float, half_life: float) -> None:
+        super().__init__(width, length, dropout)
+        self.layers = nn.GRU(width, width, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0)
+
+    def encode(self, x: Tensor) -> Tensor:
+        return self.dropout(self.layers(x)[0])
+
+
+class Transformer(_Sequence):
+    """Causal self-attention: Kang and McAuley 2018, "Self-Attentive Sequential Recommendation", pre-norm."""
+
+    def __init__(self, width: int, length: int, layers: int, heads: int, dropout: float, half_life: float) -> None:
+        super().__init__(width, length, dropout)
+        self.layers = nn.ModuleList(_Block(width, heads, dropout) for _ in range(layers))
+        self.norm = nn.LayerNorm(width)
+
+    def encode(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer(x)
+        return self.norm(x)
+
+
+class _Block(nn.Module):
+    """x + attention(norm(x)), x + feed-forward(norm(x))."""
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads, self.dropout = heads, Dropout(dropout)
+        self.attention_norm, self.feed_norm = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.mix = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.feed = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows, steps, width = x.shape
+        qkv = self.qkv(self.attention_norm(x)).view(rows, steps, 3, self.heads, width // self.heads)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4)
+        mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True)
+        x = x + self.dropout(self.mix(mixed.transpose(1, 2).reshape(rows, steps, width)))
+        return x + self.dropout(self.feed(self.feed_norm(x)))
+
+
+HISTORIES: dict[str, type[nn.Module]] = {"bag": Bag, "gru": GRU, "transformer": Transformer}

@@ -1,0 +1,140 @@
+"""Pictures of the evaluation (PNG), with equal bytes for equal data. Colours are Okabe and Ito's, for every eye."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from retrieval.evaluation.series import Series
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.transforms import Bbox
+from matplotlib.typing import RcKeyType
+
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442")
+GREY = "#BBBBBB"
+LABELS = {"other": "not watched", "watched": "watched"}
+STYLE: dict[RcKeyType, Any] = {
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "figure.dpi": 120,
+    "text.parse_math": False,
+}
+
+
+@contextmanager
+def picture(path: Path, width: float, height: float) -> Iterator[Figure]:
+    """A figure of `width` x `height` inches that is written to `path`."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        yield figure
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, metadata={"Software": None})
+
+
+def draw_intervals(path: Path, means: Mapping[str, Mapping[str, Mapping[str, float]]], metric: str, own: str) -> None:
+    """The mean of `metric` and its interval, a line a model, the best on top; the model `own` stands out."""
+    names = sorted(means, key=lambda name: means[name][metric]["mean"])
+    with picture(path, 7, 1.2 + 0.34 * len(names)) as figure:
+        axes = figure.subplots()
+        for place, name in enumerate(names):
+            mean, low, high = (means[name][metric][key] for key in ("mean", "low", "high"))
+            colour = COLOURS[4] if name == own else COLOURS[0]
+            error = [[mean - low], [high - mean]]
+            axes.errorbar(mean, place, xerr=error, fmt="o", color=colour, capsize=3, markersize=6)
+            axes.annotate(f"{mean:.4f}", (high, place), (6, 0), textcoords="offset points", va="center", fontsize=9)
+        axes.set_yticks(range(len(names)), names)
+        axes.set_ylim(-0.6, len(names) - 0.4)
+        axes.set_xlim(0, 1.15 * max(means[name][metric]["high"] for name in names) or 1)
+        axes.grid(axis="x", alpha=0.3)
+        axes.set_xlabel("mean over the test users, items new to the user")
+        axes.set_title(f"{metric.upper()} and its 95 % bootstrap interval")
+
+
+def draw_scores(path: Path, models: Mapping[str, Series]) -> None:
+    """Densities of the score, a row a model; left the test, right train."""
+    with picture(path, 10, 0.9 + 2.2 * len(models)) as figure:
+        grid = figure.subplots(len(models), 2, squeeze=False, sharex="row", sharey="row")
+        for line, (name, series) in zip(grid, models.items(), strict=True):
+            score = [row["score"] for row in series]
+            for axes, period in zip(line, ("test", "train"), strict=True):
+                for (kind, label), colour in zip(LABELS.items(), (COLOURS[0], COLOURS[4]), strict=True):
+                    density = [row[f"{period}_{kind}"] for row in series]
+                    axes.fill_between(score, density, alpha=0.35, color=colour, linewidth=0, step="mid")
+                    axes.step(score, density, color=colour, where="mid", linewidth=1.2, label=label)
+                axes.set_title(f"{name}, {period}")
+                axes.set_ylim(bottom=0)
+                axes.set_xlabel("score")
+            line[0].set_ylabel("density")
+        figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+        figure.suptitle("Scores of the items that users watched, and of those that they did not")
+
+
+def draw_map(
+    path: Path,
+    title: str,
+    points: np.ndarray,
+    kinds: tuple[str, Sequence[str] | np.ndarray],
+    amount: tuple[str, str, np.ndarray],
+    labels: Sequence[str] | np.ndarray = (),
+) -> None:
+    """`points` [n, 2] twice: by kind, with the seven most frequent ones in colour, and by amount (log scale).
+
+    `kinds` is a name and a value a point, `amount` a name, what is counted, and a number a point from 1 on; `labels`
+    are the titles of the first points, of which as many are written as fit.
+    """
+    with picture(path, 14, 6.6) as figure:
+        left, right = figure.subplots(1, 2)
+        _by_kind(left, points, *kinds)
+        name, unit, values = amount
+        order = np.argsort(values, kind="stable")
+        x, y = points[order].T
+        shown = right.scatter(x, y, c=values[order], norm="log", cmap="viridis", s=12, linewidths=0)
+        bar = figure.colorbar(shown, ax=right, label=unit, shrink=0.8, format="%g", ticks=LogLocator(subs=(1, 2, 5)))
+        bar.ax.yaxis.set_minor_locator(NullLocator())
+        right.set_title(f"by {name}")
+        for axes in (left, right):
+            axes.set_xticks([])
+            axes.set_yticks([])
+            axes.spines[:].set_visible(False)
+            axes.set_aspect("equal", adjustable="datalim")
+        figure.suptitle(title)
+        figure.draw_without_rendering()
+        for axes in (left, right):
+            _label(axes, points, labels)
+
+
+def _by_kind(axes: Axes, points: np.ndarray, name: str, kinds: Sequence[str] | np.ndarray) -> None:
+    values, counts = np.unique(np.asarray(kinds, dtype=str), return_counts=True)
+    frequent = sorted(values[np.argsort(-counts, kind="stable")][: len(COLOURS)])
+    rest = ~np.isin(kinds, frequent)
+    if rest.any():
+        axes.scatter(points[rest, 0], points[rest, 1], s=8, color=GREY, linewidths=0, label="other")
+    for value, colour in zip(frequent, COLOURS, strict=False):
+        x, y = points[np.asarray(kinds) == value].T
+        axes.scatter(x, y, s=14, color=colour, linewidths=0, label=value)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0), ncols=4, markerscale=2)
+    axes.set_title(f"by {name}")
+
+
+def _label(axes: Axes, points: np.ndarray, labels: Sequence[str] | np.ndarray) -> None:
+    """Write the labels of the first points, leaving out those that would lie over another or leave the axes."""
+    placed: list[Bbox] = []
+    frame = axes.get_window_extent()
+    for point, text in zip(points, labels, strict=False):
+        label = axes.annotate(text, point, (3, 3), textcoords="offset points", fontsize=7.5)
+        label.set_bbox({"facecolor": "white", "alpha": 0.65, "linewidth": 0, "pad": 0.8})
+        box = label.get_window_extent()
+        inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
+        if inside and not any(box.overlaps(other) for other in placed):
+            placed.append(box)
+        else:
+            label.remove()

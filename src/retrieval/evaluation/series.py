@@ -1,0 +1,37 @@
+"""Data series for DVC's plots: a list of rows, x and one column a model."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from retrieval.evaluation.metrics import Lists, ndcg, rounded
+
+import numpy as np
+
+Series = list[dict[str, Any]]
+
+
+def by_length(models: Mapping[str, Lists]) -> Series:
+    """NDCG@k of the first k items, for each k up to the length of the lists."""
+    longest = max(lists.k for lists in models.values())
+    return [
+        {"k": k} | {name: rounded(ndcg(lists.first(k)).mean()) for name, lists in models.items()}
+        for k in range(1, longest + 1)
+    ]
+
+
+def by_popularity(models: Mapping[str, Lists], parts: int = 10) -> Series:
+    """Share of the recommendations that falls on each part of the items.
+
+    The items are cut so that each part was watched equally often in train: part 1 are the few most watched items, the
+    last part is the long tail, and recommendations that follow the train data are spread evenly.
+    """
+    watchers = next(iter(models.values())).catalogue.watchers
+    order = np.argsort(-watchers, kind="stable")
+    before = np.cumsum(watchers[order]) - watchers[order]
+    part = np.empty(len(order), dtype=np.int64)
+    part[order] = np.minimum(before * parts // max(watchers.sum(), 1), parts - 1)
+    shares = {}
+    for name, lists in models.items():
+        counts = np.bincount(part[lists.items[lists.filled]], minlength=parts)
+        shares[name] = counts / max(counts.sum(), 1)
+    return [{"part": p + 1} | {name: rounded(share[p]) for name, share in shares.items()} for p in range(parts)]

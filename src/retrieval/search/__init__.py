@@ -1,0 +1,1 @@
+"""Finding a model's best items: the catalogue, nearest-neighbour indexes, the recommender."""

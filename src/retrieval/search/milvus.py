@@ -1,0 +1,75 @@
+"""The items in Milvus: an embedded file (Milvus Lite) or a cluster, by its URL, behind the interface of an index."""
+
+import logging
+import time
+
+from retrieval.errors import Problem
+from retrieval.search.indexes import HNSW
+
+import numpy as np
+from pymilvus import DataType, MilvusClient
+from pymilvus.exceptions import MilvusException
+
+ROWS = 10_000  # sent at a time
+WAIT = 600  # seconds, for another worker that is filling the collection
+
+log = logging.getLogger("retrieval.service")
+
+
+class Milvus:
+    """A collection of the points [items, e], named by what it holds: another model, another collection.
+
+    The one who finds no such collection makes and fills it; all others wait until it is full.
+    """
+
+    def __init__(self, url: str, token: str, name: str, points: np.ndarray, options: HNSW, timeout: float) -> None:
+        self._name, self._options, self._timeout = name, options, timeout
+        try:
+            self._client = MilvusClient(url, token=token)
+            if not self._client.has_collection(name):
+                self._make(points)
+            self._wait(len(points))
+            self._client.load_collection(name)
+        except MilvusException as error:
+            raise Problem(f"the vector database: {error.message}") from None
+
+    def search(self, queries: np.ndarray, count: int) -> np.ndarray:
+        """Rows of items [n, count] for queries [n, e]; -1 where fewer were found, or where the database is away: then
+        exact search answers."""
+        rows = np.full((len(queries), count), -1, np.int64)
+        search = {"metric_type": "L2", "params": {"ef": max(count, self._options.search)}}
+        try:
+            answer = self._client.search(
+                self._name, data=queries.tolist(), limit=count, search_params=search, timeout=self._timeout
+            )
+        except MilvusException as error:
+            log.error("the vector database: %s", error.message)
+            return rows
+        for row, hits in zip(rows, answer, strict=True):
+            row[: len(hits)] = [hit["id"] for hit in hits]
+        return rows
+
+    def _make(self, points: np.ndarray) -> None:
+        schema = MilvusClient.create_schema()
+        schema.add_field("id", DataType.INT64, is_primary=True)
+        schema.add_field("vector", DataType.FLOAT_VECTOR, dim=points.shape[1])
+        graph = {"M": self._options.links, "efConstruction": self._options.build}
+        index = MilvusClient.prepare_index_params()
+        index.add_index("vector", index_type="HNSW", metric_type="L2", params=graph)
+        try:
+            self._client.create_collection(self._name, schema=schema, index_params=index)
+        except MilvusException:
+            if not self._client.has_collection(self._name):
+                raise
+            return  # another worker was quicker
+        for start in range(0, len(points), ROWS):
+            block = points[start : start + ROWS].tolist()
+            self._client.insert(self._name, [{"id": start + i, "vector": row} for i, row in enumerate(block)])
+        self._client.flush(self._name)
+
+    def _wait(self, count: int) -> None:
+        end = time.monotonic() + WAIT
+        while int(self._client.get_collection_stats(self._name)["row_count"]) < count:
+            if time.monotonic() > end:
+                raise Problem(f"the vector database: collection {self._name} never got its {count} items; drop it")
+            time.sleep(0.2)

@@ -1,0 +1,91 @@
+"""Checkpoints: an interrupted training goes on after its last finished epoch and ends in the same bytes.
+
+A checkpoint is one safetensors file outside of DVC's outputs, which DVC deletes before a stage runs. Its name holds a
+hash of everything that decides the result: what the caller names, the code, the version of torch and the threads, on
+which sums depend in their last bits. So it is found by the run that it belongs to, and by no other.
+"""
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+FOLDER = Path(".checkpoints")
+SOURCES = Path(__file__).parents[2]
+
+
+class Checkpoint:
+    """The state of modules, optimiser and schedule after an epoch, with the training's history up to it.
+
+    No random state is kept: each epoch draws from generators that are made of the seed and its number.
+    """
+
+    def __init__(
+        self, path: Path, modules: Mapping[str, nn.Module], optimizer: Optimizer, schedule: LRScheduler
+    ) -> None:
+        self.path, self.modules, self.optimizer, self.schedule = path, modules, optimizer, schedule
+
+    def save(self, history: list[dict[str, float]]) -> None:
+        """Write the file, whole or not at all."""
+        tensors = {f"{name}/{key}": value for name, module in self.modules.items() for key, value in _state(module)}
+        optimizer = self.optimizer.state_dict()
+        for index, values in optimizer["state"].items():
+            tensors |= {f"optimizer/{index}/{key}": value for key, value in values.items()}
+        rest = {"history": history, "groups": optimizer["param_groups"], "schedule": self.schedule.state_dict()}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        aside = self.path.with_suffix(".partial")
+        save_file({key: value.contiguous() for key, value in tensors.items()}, aside, {"rest": json.dumps(rest)})
+        os.replace(aside, self.path)
+
+    def resume(self) -> list[dict[str, float]]:
+        """Load the file into the modules, the optimiser and the schedule; its history, empty if there is no file."""
+        for other in sorted(self.path.parent.glob(f"*{self.path.suffix}")):
+            if other != self.path:
+                print(f"{other}: ignored, it is of other parameters, data or code")
+        try:
+            with safe_open(self.path, "pt") as file:
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (it is no mapping)
+                rest = json.loads(file.metadata()["rest"])
+        except FileNotFoundError:
+            return []
+        except SafetensorError as error:
+            print(f"{self.path}: ignored, it cannot be read: {error}")
+            return []
+        for name, module in self.modules.items():
+            module.load_state_dict(_under(tensors, name))
+        state: dict[int, dict[str, torch.Tensor]] = {}
+        for key, value in _under(tensors, "optimizer").items():
+            index, name = key.split("/")
+            state.setdefault(int(index), {})[name] = value
+        self.optimizer.load_state_dict({"state": state, "param_groups": rest["groups"]})
+        self.schedule.load_state_dict(rest["schedule"])
+        print(f"{self.path}: going on after epoch {len(rest['history'])}")
+        return rest["history"]
+
+
+def place(name: str, **decisive: Any) -> Path:
+    """Where the checkpoint of a training is kept whose result is decided by `decisive` (JSON) and the code."""
+    threads = torch.get_num_threads()
+    digest = hashlib.sha256(json.dumps([decisive, torch.__version__, threads], sort_keys=True).encode())
+    files = {Path(path) for module in list(sys.modules.values()) if (path := getattr(module, "__file__", None))}
+    for file in sorted(file.resolve() for file in files if SOURCES in file.resolve().parents):
+        digest.update(file.read_bytes())
+    return FOLDER / f"{name}-{digest.hexdigest()[:16]}.safetensors"
+
+
+def _state(module: nn.Module) -> list[tuple[str, torch.Tensor]]:
+    return list(module.state_dict().items())
+
+
+def _under(tensors: Mapping[str, torch.Tensor], name: str) -> dict[str, torch.Tensor]:
+    return {key.removeprefix(f"{name}/"): value for key, value in tensors.items() if key.startswith(f"{name}/")}

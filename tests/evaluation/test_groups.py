@@ -1,0 +1,56 @@
+"""Groups of users by their features and by their activity."""
+
+from retrieval.evaluation.groups import by_group, groups
+from retrieval.histories import Features, Histories
+
+import numpy as np
+import scipy.sparse as sp
+
+
+def features() -> Features:
+    """Six users who watched 1, 1, 1, 2, 3 and 5 items; of user 5 nothing is known."""
+    counts = [1, 1, 1, 2, 3, 5]
+    indptr = np.append(0, np.cumsum(counts))
+    rows = np.zeros(indptr[-1], dtype=np.int64)
+    histories = Histories(indptr, rows.astype(np.int32), rows, rows.astype(np.float32))
+    users = sp.csr_matrix(np.array(
+        [[1, 0, 0, 1], [0, 1, 0, 1], [1, 0, 0, 0], [0, 1, 0, 1], [0, 1, 0, 1], [0, 0, 0, 0]], dtype=np.float32
+    ))  # fmt: skip
+    spec = {"user_columns": {"sex": ["F", "M"], "income": ["0.5:1", "1.5"]}, "item_columns": {}}
+    return Features(histories, users, sp.csr_matrix((1, 0), dtype=np.float32), np.arange(6), np.arange(1), spec)
+
+
+def test_groups_are_the_users_with_the_value() -> None:
+    made = groups(features(), np.arange(6))
+    assert {name: {value: np.flatnonzero(m).tolist() for value, m in c.items()} for name, c in made.items()} == {
+        "sex": {"F": [0, 2], "M": [1, 3, 4]},
+        "income": {"1_5": [0, 1, 3, 4]},  # nobody has the other value; no dots in a name
+        # thirds end at quantiles 1 and 2 + 1/3 of the counts; equal counts stay together
+        "activity": {"1-1": [0, 1, 2], "2-2": [3], "3-5": [4, 5]},
+    }
+
+
+def test_a_column_of_very_many_values_is_passed_over(monkeypatch) -> None:
+    monkeypatch.setattr("retrieval.evaluation.groups.MOST", 1)
+    one = features()
+    one.spec["user_columns"] = {"name": ["A", "B", "C"], "here": ["1"]}
+    assert {name: list(values) for name, values in groups(one, np.arange(6)).items() if name != "activity"} == {
+        "here": ["1"]
+    }
+
+
+def test_only_the_given_users_count() -> None:
+    made = groups(features(), np.array([1, 5]))
+    assert {name: list(values) for name, values in made.items()} == {
+        "sex": ["M"],
+        "income": ["1_5"],
+        "activity": ["1-1", "5-5"],
+    }
+
+
+def test_means_by_group() -> None:
+    members = {"sex": {"F": np.array([True, False, True]), "M": np.array([False, True, False])}}
+    values = {"a": {"map@10": np.array([0.1, 0.5, 0.2]), "coverage@10": np.array(0.7)}}
+    assert by_group(values, members) == {
+        "sex": {"F": {"users": 2, "a": {"map@10": 0.15}}, "M": {"users": 1, "a": {"map@10": 0.5}}}
+    }

@@ -1,0 +1,72 @@
+"""Checkpoints: an interrupted training ends in the bytes of an uninterrupted one, and finds no other one's state."""
+
+from retrieval.training import checkpoints
+from retrieval.training.checkpoints import Checkpoint, place
+from retrieval.training.loop import fit
+from retrieval.training.losses import make
+
+import pytest
+import torch
+from worlds import NEGATIVES, OPTIONS, TRAIN, chain, model
+
+WORLD = chain(users=60, items=12, length=6, seed=0)
+PATIENT = {"epochs": 6, "average": 0.9, "patience": 2, "holdout": 0.5, "schedule": "cosine"}
+
+
+def train(path, options, loss="bpr", seed=1):
+    net = model(seed, features=WORLD, loss=loss, length=6, width=8, dropout=0.3)
+    bound = make(loss, OPTIONS, NEGATIVES.count, net.count)
+    return fit(net, WORLD, bound, NEGATIVES, TRAIN.model_copy(update=options), 7, path)
+
+
+@pytest.mark.parametrize("options", [{"epochs": 5, "average": 0.9}, PATIENT])
+@pytest.mark.parametrize("after", [1, 3])
+def test_an_interrupted_training_ends_in_the_same_bytes(tmp_path, monkeypatch, options, after):
+    whole, history = train(None, options)
+    path, save = tmp_path / "dssm-1.safetensors", Checkpoint.save
+
+    def interrupted(self, history):
+        save(self, history)
+        if len(history) == after:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoint, "save", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(path, options)
+    monkeypatch.setattr(Checkpoint, "save", save)
+    resumed, again = train(path, options, seed=2)  # other first weights: they do not matter any more
+    assert again == history
+    for name, value in whole.state_dict().items():
+        assert value.numpy().tobytes() == resumed.state_dict()[name].numpy().tobytes(), name
+
+
+def test_a_finished_training_is_not_trained_any_further(tmp_path):
+    path = tmp_path / "dssm-1.safetensors"
+    whole, history = train(path, PATIENT)
+    before = path.stat().st_mtime_ns
+    again, repeated = train(path, PATIENT)
+    assert repeated == history
+    assert path.stat().st_mtime_ns == before
+    assert all(torch.equal(value, again.state_dict()[name]) for name, value in whole.state_dict().items())
+
+
+def test_what_is_of_another_run_or_broken_is_ignored_with_a_line(tmp_path, capsys):
+    path = tmp_path / "dssm-1.safetensors"
+    train(tmp_path / "dssm-2.safetensors", {"epochs": 1})
+    path.write_bytes(b"no checkpoint")
+    _, history = train(path, {"epochs": 1})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(history) == 1
+    assert lines[0] == f"{tmp_path}/dssm-2.safetensors: ignored, it is of other parameters, data or code"
+    assert lines[1].startswith(f"{path}: ignored, it cannot be read")
+
+
+def test_the_place_follows_parameters_data_and_code(tmp_path, monkeypatch):
+    first = place("dssm", data="a", params={"loss": "bpr"})
+    assert first == place("dssm", params={"loss": "bpr"}, data="a")
+    assert (
+        len({first, place("dssm", data="b", params={"loss": "bpr"}), place("dssm", data="a", params={"loss": "ccl"})})
+        == 3
+    )
+    monkeypatch.setattr(checkpoints, "SOURCES", tmp_path)  # as if no file were of ours
+    assert first != place("dssm", data="a", params={"loss": "bpr"})

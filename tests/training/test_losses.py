@@ -1,0 +1,117 @@
+"""Losses: values worked out by hand, and what every loss in the table must do."""
+
+import math
+
+from retrieval.training.losses import LOSSES, Losses, gbce, gbce_beta, make
+
+import pytest
+import torch
+
+OPTIONS = Losses(margin=0.4, ccl_margin=0.4, ccl_weight=10.0, gbce_t=0.75)
+P = torch.tensor([1.0, 0.0])
+N = torch.tensor([[0.0, 0.8, 5.0], [2.0, -1.0, 0.5]])
+M = torch.tensor([[True, True, False], [True, True, True]])
+
+
+def softplus(x: float) -> float:
+    return math.log1p(math.exp(x))
+
+
+# Per sample, then the mean of the two.
+EXPECTED = {
+    # max(0, .4 - 1 + 0) = 0 and max(0, .4 - 1 + .8) = .2: mean .1; then 2.4, max(0, .4 - 1) = 0, .9: mean 1.1
+    "triplet": (0.1 + 1.1) / 2,
+    # below 1 stand 0 and .8, the hardest is .8: .2; below 0 stands -1 alone: max(0, .4 - 1) = 0
+    "triplet_semihard": (0.2 + 0.0) / 2,
+    "bpr": ((softplus(-1) + softplus(-0.2)) / 2 + (softplus(2) + softplus(-1) + softplus(0.5)) / 3) / 2,
+    # -log(e^1 / (e^1 + e^0 + e^.8)), -log(e^0 / (e^0 + e^2 + e^-1 + e^.5))
+    "softmax": (math.log(math.e + 1 + math.exp(0.8)) - 1 + math.log(1 + math.exp(2) + math.exp(-1) + math.exp(0.5)))
+    / 2,
+    # (1 - 1) + 10 x mean(0, .4), (1 - 0) + 10 x mean(1.6, 0, .1)
+    "ccl": (10 * 0.4 / 2 + 1 + 10 * 1.7 / 3) / 2,
+}
+EXPECTED["sampled_softmax"] = EXPECTED["softmax"]
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_value_by_hand(name):
+    assert make(name, OPTIONS, negatives=3, items=101)(P, N, M).item() == pytest.approx(EXPECTED[name], rel=1e-6)
+
+
+def test_gbce_by_hand():
+    # 3 of 31 - 1 items: a = .1; beta = .1 (.75 (1 - 10) + 10) = .1 x 3.25 = .325
+    assert gbce_beta(0.75, 3, 31) == pytest.approx(0.325)
+    assert gbce_beta(0.0, 3, 31) == pytest.approx(1.0)
+    assert gbce_beta(1.0, 3, 31) == pytest.approx(0.1)
+    first = (0.325 * softplus(-1) + softplus(0) + softplus(0.8)) / 3
+    second = (0.325 * softplus(0) + softplus(2) + softplus(-1) + softplus(0.5)) / 4
+    assert make("gbce", OPTIONS, negatives=3, items=31)(P, N, M).item() == pytest.approx((first + second) / 2)
+    assert gbce(P, N, M, beta=0.325).item() == pytest.approx((first + second) / 2)
+
+
+def test_semihard_falls_back_to_the_easiest_where_every_negative_is_above():
+    # all above the positive: the lowest of them, .5: .4 - 0 + .5
+    loss = make("triplet_semihard", OPTIONS, 2, 10)
+    assert loss(P[1:], torch.tensor([[2.0, 0.5]]), torch.ones(1, 2, dtype=torch.bool)).item() == pytest.approx(0.9)
+
+
+def losses():
+    return pytest.mark.parametrize("name", list(LOSSES))
+
+
+@losses()
+@pytest.mark.parametrize("scale", [0.0, 1.0, 1e4, 1e8])
+def test_extreme_scores_give_finite_losses_and_gradients(name, scale):
+    for sign in (1, -1):
+        positive = (sign * scale * torch.tensor([1.0, -1.0])).requires_grad_()
+        negatives = (scale * torch.tensor([[1.0, -1.0, 0.5], [-1.0, 1.0, 0.0]])).requires_grad_()
+        value = make(name, OPTIONS, 3, 100)(positive, negatives, M)
+        value.backward()
+        assert value.isfinite()
+        assert positive.grad.isfinite().all()
+        assert negatives.grad.isfinite().all()
+
+
+@losses()
+def test_falls_when_the_positive_rises_and_rises_with_the_negatives(name):
+    loss = make(name, OPTIONS, 3, 100)
+    hard = torch.tensor([[0.9, 0.8, 0.7]])
+    mask = torch.ones(1, 3, dtype=torch.bool)
+    values = [loss(torch.tensor([s]), hard, mask).item() for s in (0.95, 1.0, 1.05)]
+    assert values[0] > values[1] > values[2]
+    assert loss(torch.tensor([1.0]), hard + 0.05, mask) > loss(torch.tensor([1.0]), hard, mask)
+
+
+@losses()
+def test_a_masked_negative_changes_nothing_and_has_no_gradient(name):
+    loss = make(name, OPTIONS, 3, 100)
+    negatives = N.clone().requires_grad_()
+    loss(P, negatives, M).backward()
+    assert negatives.grad[0, 2] == 0
+    other = N.clone()
+    other[0, 2] = -77.0
+    assert loss(P, other, M) == loss(P, N, M)
+
+
+@losses()
+def test_the_order_of_negatives_does_not_matter(name):
+    loss = make(name, OPTIONS, 3, 100)
+    order = torch.tensor([2, 0, 1])
+    assert loss(P, N[:, order], M[:, order]).item() == pytest.approx(loss(P, N, M).item(), rel=1e-6)
+
+
+@losses()
+def test_a_sample_without_negatives_is_harmless(name):
+    negatives = N.clone().requires_grad_()
+    value = make(name, OPTIONS, 3, 100)(P, negatives, torch.zeros_like(M))
+    value.backward()
+    assert value.isfinite()
+    assert (negatives.grad == 0).all()
+
+
+def test_the_softmax_has_the_gradient_of_a_plain_logsumexp():
+    negatives, plain = (N.double().clone().requires_grad_() for _ in range(2))
+    LOSSES["softmax"](P.double(), negatives, M).backward()
+    scores = torch.cat([P.double()[:, None], plain.masked_fill(~M, -float("inf"))], 1)
+    torch.nn.functional.cross_entropy(scores, torch.zeros(2, dtype=torch.long)).backward()
+    assert torch.allclose(negatives.grad, plain.grad, atol=1e-12)

@@ -1,0 +1,86 @@
+"""Negatives: what is drawn how often, what is corrected, what is masked."""
+
+from retrieval.dssm.batches import Batches
+from retrieval.training import negatives as negatives_module
+from retrieval.training.losses import LOSSES
+from retrieval.training.negatives import SAMPLERS, AllItems, Negatives, comparison
+
+import pytest
+import torch
+from worlds import features_of
+
+FREQUENCY = torch.tensor([0.5, 0.3, 0.2])
+FEATURES = features_of([[0, 1, 2], [3, 4, 5], [5, 0]], 6)
+EVEN = torch.full((6,), 1 / 6)
+
+
+def batch(exclude_seen: bool = True):
+    sampler = Batches(FEATURES.histories, 5, exclude_seen=exclude_seen)
+    return next(sampler.sequences(torch.Generator().manual_seed(0)))
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_an_item_is_drawn_as_often_as_its_correction_says(name):
+    targets = torch.multinomial(FREQUENCY, 2000, replacement=True, generator=torch.Generator().manual_seed(1))
+    drawn, expected = SAMPLERS[name](targets, FREQUENCY, 50, torch.Generator().manual_seed(2))
+    shared = drawn.ndim == 1
+    times = torch.bincount(drawn.flatten(), minlength=3) / (1 if shared else len(targets))
+    for item in range(3):
+        share = expected[drawn == item].exp()
+        assert torch.allclose(share, share[:1])
+        assert times[item].item() == pytest.approx(share[0].item(), rel=0.1)
+
+
+def test_the_correction_makes_a_sampled_sum_an_unbiased_one():
+    """The mean over draws of sum e^(s - log N q) is the sum of e^s over the catalogue."""
+    scores = torch.tensor([1.0, -0.5, 0.3])
+    for name in ("uniform", "popularity", "mixed"):
+        targets = torch.multinomial(FREQUENCY, 4000, replacement=True, generator=torch.Generator().manual_seed(1))
+        drawn, expected = SAMPLERS[name](targets, FREQUENCY, 20, torch.Generator().manual_seed(2))
+        total = (scores[drawn] - expected).exp().sum(-1).mean().item()
+        assert total == pytest.approx(scores.exp().sum().item(), rel=0.05)
+
+
+@pytest.mark.parametrize("kind", SAMPLERS)
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("dense", [0, 64])
+def test_a_sample_scores_the_items_that_were_drawn(kind, tied, dense, monkeypatch):
+    """Scores of the compact table equal those of the whole one, and own target and seen items are masked."""
+    monkeypatch.setattr(negatives_module, "DENSE", dense)
+    given, generator = batch(), torch.Generator().manual_seed(3)
+    options = Negatives(kind=kind, count=7, logq=False, exclude_seen=True)
+    drawn, _ = SAMPLERS[kind](given.target, EVEN, 7, torch.Generator().manual_seed(3))
+    compared = comparison(given, LOSSES["bpr"], options, EVEN, tied, None, generator)
+    left, right = torch.randn(len(given.target), 4), torch.randn(6, 4)
+    part = slice(2, 7)
+    positive, negatives, mask = compared.scores(left, right[compared.items], part)
+    every = left @ right.T
+    drawn = drawn.expand(len(given.target), drawn.shape[-1])
+    assert torch.allclose(positive, every.gather(1, given.target[:, None])[part, 0], atol=1e-5)
+    assert torch.allclose(negatives, every.gather(1, drawn)[part], atol=1e-5)
+    for i in range(2, 7):
+        banned = {int(given.target[i]), *given.seen_item[given.seen_row == i].tolist()}
+        assert mask[i - 2].tolist() == [item not in banned for item in drawn[i].tolist()]
+    if tied:
+        assert torch.equal(compared.items[compared.batch.item], given.item)
+
+
+def test_the_catalogue_holds_all_but_target_and_seen():
+    for exclude in (True, False):
+        given = batch(exclude)
+        left, right = torch.randn(len(given.target), 4), torch.randn(6, 4)
+        positive, negatives, mask = AllItems(given, 6, None).scores(left, right, slice(3, 8))
+        assert torch.allclose(positive, (left @ right.T).gather(1, given.target[:, None])[3:8, 0], atol=1e-5)
+        assert torch.allclose(negatives, (left @ right.T)[3:8])
+        for i in range(3, 8):
+            banned = {int(given.target[i]), *given.seen_item[given.seen_row == i].tolist()}
+            assert mask[i - 3].tolist() == [item not in banned for item in range(6)]
+
+
+def test_only_a_loss_that_estimates_a_sum_is_corrected():
+    options = Negatives(kind="uniform", count=4, logq=True, exclude_seen=True)
+    given, left, right = batch(), torch.zeros(8, 4), torch.zeros(6, 4)
+    for name, correction in (("sampled_softmax", 4 / 6), ("bpr", 1.0), ("gbce", 1.0)):
+        compared = comparison(given, LOSSES[name], options, EVEN, True, None, torch.Generator().manual_seed(0))
+        _, negatives, _ = compared.scores(left, right[compared.items], slice(0, 8))
+        assert torch.allclose(negatives.exp(), torch.tensor(1 / correction))
