@@ -20,10 +20,10 @@ class TrainBaselinesParams(Section):
 def main(params: TrainBaselinesParams, features: Path, models: Path) -> None:
     """data/features -> models/<name> of every baseline."""
     data = load(features)
-    for name, train in BASELINES.items():
-        left, right = train(data, params.baselines, params.seed)
-        card = {"data": data.spec["data"], "params": params.model_dump()}
-        matrices.save(models / name, left, right, data.user_ids, data.item_ids, **card)
+    card = {"data": data.spec["data"], "params": params.model_dump()}
+    for name, baseline in BASELINES.items():
+        left, right = baseline.train(data, params.baselines, params.seed)
+        matrices.save(models / name, left, right, data.user_ids, data.item_ids, kind=baseline.kind, **card)
         print(f"{name}: left {left.shape}, right {right.shape}")
 
 

@@ -22,7 +22,7 @@ def main(params: TrainLightFMParams, features: Path, out: Path) -> None:
     data = load(features)
     left, right = train(data, params.lightfm, params.seed)
     card = {"data": data.spec["data"], "params": params.model_dump()}
-    matrices.save(out, left, right, data.user_ids, data.item_ids, **card)
+    matrices.save(out, left, right, data.user_ids, data.item_ids, kind="vectors", **card)
 
 
 if __name__ == "__main__":

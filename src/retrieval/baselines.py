@@ -1,12 +1,13 @@
 """The classic baselines, each as two matrices: left[user] . right[item] is the score, as in the model's own library.
 
-Every function takes (features, params, seed) and returns left [users, d] and right [items, d]. All of them read who
-watched what as ones: neither the weights nor the features.
+Every function takes (features, params, seed) and returns left [users, d] and right [items, d]. All of them read only
+who watched what, as ones: no weights and no features.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
-from retrieval.histories import Features
+from retrieval.histories import DAY, Features
 from retrieval.matrices import Matrix
 from retrieval.params import Positive, Section
 from retrieval.ranking import each_block, top
@@ -17,8 +18,7 @@ from pydantic import Field
 from scipy.linalg import inv
 from threadpoolctl import threadpool_limits
 
-DAY = 24 * 60 * 60
-ROWS = 256  # of a sparse product that are made dense at a time
+ROWS = 256  # rows of a sparse product that are made dense at a time
 
 
 class ItemKNN(Section):
@@ -28,21 +28,21 @@ class ItemKNN(Section):
 
 
 class UserKNN(Section):
-    """K nearest users, cosine, among the `pool` users who came last."""
+    """K nearest users, cosine, among the `pool` most recent users."""
 
     neighbours: Positive
     pool: Positive
 
 
 class EASE(Section):
-    """`regularization`: lambda of the paper, in interactions. `items`: how many of the most watched have weights."""
+    """`regularization`: the paper's lambda, in interactions. `items`: how many items have weights, the most watched."""
 
     regularization: float = Field(gt=0)
     items: Positive
 
 
 class IALS(Section):
-    """Implicit ALS: `alpha` is the weight of what was watched, 1 that of all else."""
+    """Implicit ALS: `alpha` is the weight of a watched item, 1 that of any other."""
 
     factors: Positive
     regularization: float = Field(ge=0)
@@ -61,19 +61,20 @@ class Baselines(Section):
 
 def popular(features: Features, params: Baselines, seed: int) -> tuple[Matrix, Matrix]:
     """How many users watched the item: RecTools' PopularModel."""
-    return _popular(features, np.ones(len(features.histories.item), dtype=bool))
+    return _popular(features, features.counts)
 
 
 def popular_7d(features: Features, params: Baselines, seed: int) -> tuple[Matrix, Matrix]:
     """How many users watched the item in the 7 days before the last interaction: PopularModel(period=7 days)."""
     time = features.histories.time
-    return _popular(features, time >= time.max() - 7 * DAY)
+    recent = features.histories.item[time >= time.max() - 7 * DAY]
+    return _popular(features, np.bincount(recent, minlength=len(features.item_ids)))
 
 
 def itemknn(features: Features, params: Baselines, seed: int) -> tuple[Matrix, Matrix]:
     """Sum of the similarities of the watched items to the item, each watched item having K neighbours.
 
-    An item is not its own neighbour, so K here is K + 1 of implicit's CosineRecommender.
+    An item is not its own neighbour, so K here is K + 1 in implicit's CosineRecommender.
     Source: Sarwar et al. 2001, "Item-based collaborative filtering recommendation algorithms".
     """
     items = sp.csr_matrix(features.seen.T)
@@ -84,8 +85,8 @@ def itemknn(features: Features, params: Baselines, seed: int) -> tuple[Matrix, M
 def userknn(features: Features, params: Baselines, seed: int) -> tuple[Matrix, Matrix]:
     """Sum of the similarities to the user of those of his K neighbours who watched the item.
 
-    Neighbours are looked for among the `pool` users whose last interaction is the latest, as comparing all users with
-    all takes their number squared; up to `pool` users it is the exact UserKNN.
+    Comparing all users with all would take time quadratic in their number, so neighbours come from the `pool` most
+    recent users. With up to `pool` users it is the exact UserKNN.
     """
     histories = features.histories
     last = histories.time[histories.indptr[1:] - 1]
@@ -97,12 +98,12 @@ def ease(features: Features, params: Baselines, seed: int) -> tuple[Matrix, Matr
     """B = I - P / diag(P), P = (X'X + lambda I)^-1; score X B. Steck 2019, "Embarrassingly shallow autoencoders".
 
     RecTools' EASEModel learns the same B and ranks by X B', which is not the paper's score.
-    Memory and time are those of one dense float32 matrix of the items that have weights, inverted in place: 1 GB for
-    KION's 15,706. Of larger catalogues only the `items` most watched have weights; the others score 0.
+    Memory and time are those of one dense float32 matrix of items, inverted in place: 1 GB for KION's 15,706. In a
+    larger catalogue only the `items` most watched have weights; the others score 0.
     """
-    watched = np.bincount(features.histories.item, minlength=features.seen.shape[1])
-    kept = np.sort(np.argsort(-watched, kind="stable")[: params.ease.items])
-    seen, items = features.seen[:, kept], len(kept)
+    counts = features.counts
+    chosen = np.sort(np.argsort(-counts, kind="stable")[: params.ease.items])
+    seen, items = features.seen[:, chosen], len(chosen)
     by_item = sp.csr_matrix(seen.T)
     gram = np.empty((items, items), dtype=np.float32, order="F")
     for start in range(0, items, ROWS):
@@ -113,12 +114,13 @@ def ease(features: Features, params: Baselines, seed: int) -> tuple[Matrix, Matr
         weights = inv(gram, overwrite_a=True, check_finite=False, assume_a="pos", lower=True).T  # symmetric
     weights /= -np.diag(weights)[:, None]
     np.fill_diagonal(weights, 0)
-    if items == len(watched):
-        return seen, weights
-    length = np.zeros(len(watched), dtype=np.int64)
-    length[kept] = items
-    columns = np.tile(np.arange(items, dtype=np.int32), items)
-    return seen, sp.csr_matrix((weights.ravel(), columns, np.r_[0, np.cumsum(length)]), shape=(len(watched), items))
+    if items == len(counts):
+        return features.seen, weights
+    length = np.zeros(len(counts), dtype=np.int64)
+    length[chosen] = items
+    columns = np.tile(chosen.astype(np.int32), items)
+    rows = np.r_[0, np.cumsum(length)]
+    return features.seen, sp.csr_matrix((weights.ravel(), columns, rows), shape=(len(counts), len(counts)))
 
 
 def ials(features: Features, params: Baselines, seed: int) -> tuple[Matrix, Matrix]:
@@ -133,21 +135,28 @@ def ials(features: Features, params: Baselines, seed: int) -> tuple[Matrix, Matr
     return model.user_factors, model.item_factors
 
 
-BASELINES: dict[str, Callable[[Features, Baselines, int], tuple[Matrix, Matrix]]] = {
-    "popular": popular,
-    "popular_7d": popular_7d,
-    "itemknn": itemknn,
-    "userknn": userknn,
-    "ease": ease,
-    "ials": ials,
+class Baseline(NamedTuple):
+    """What trains a baseline, and the kind of its matrices."""
+
+    train: Callable[[Features, Baselines, int], tuple[Matrix, Matrix]]
+    kind: str
+
+
+BASELINES: dict[str, Baseline] = {
+    "popular": Baseline(popular, "constant"),
+    "popular_7d": Baseline(popular_7d, "constant"),
+    "itemknn": Baseline(itemknn, "history"),
+    "userknn": Baseline(userknn, "neighbours"),
+    "ease": Baseline(ease, "history"),
+    "ials": Baseline(ials, "vectors"),
 }
 
 
 def nearest(rows: sp.csr_matrix, pool: np.ndarray, neighbours: int) -> sp.csr_matrix:
-    """Cosine of each row with the `neighbours` rows of the pool that are most like it, itself left out.
+    """Cosine of each row with the `neighbours` most similar rows of the pool, itself left out.
 
-    rows [n, m] of ones; pool [p] numbers of rows. Returns [n, p] CSR with at most `neighbours` numbers a row, all above
-    zero; of equal ones the first of the pool stay.
+    rows [n, m] of ones; pool [p] numbers of rows. Returns [n, p] CSR with at most `neighbours` numbers per row, all
+    above zero; of equal ones the first of the pool stay.
     """
     n, p = rows.shape[0], len(pool)
     size = np.maximum(np.diff(rows.indptr), 1).astype(np.float32)
@@ -157,7 +166,7 @@ def nearest(rows: sp.csr_matrix, pool: np.ndarray, neighbours: int) -> sp.csr_ma
     cosine = np.empty(column.shape, dtype=np.float32)
 
     def keep(part: slice, shared: np.ndarray) -> None:
-        """shared^2 / size is in the order of the cosines, and rounds what is equal to equal numbers."""
+        """shared^2 / size is in the order of the cosines, and rounds equal ones to equal numbers."""
         likeness = shared[:, :p]
         np.square(likeness, out=likeness)
         likeness /= of_pool
@@ -173,7 +182,5 @@ def nearest(rows: sp.csr_matrix, pool: np.ndarray, neighbours: int) -> sp.csr_ma
     return near
 
 
-def _popular(features: Features, counted: np.ndarray) -> tuple[Matrix, Matrix]:
-    users, items = features.seen.shape
-    count = np.bincount(features.histories.item[counted], minlength=items)
-    return np.ones((users, 1), dtype=np.float32), count.astype(np.float32)[:, None]
+def _popular(features: Features, counts: np.ndarray) -> tuple[Matrix, Matrix]:
+    return np.ones((len(features.user_ids), 1), dtype=np.float32), counts.astype(np.float32)[:, None]

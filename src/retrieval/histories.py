@@ -14,10 +14,12 @@ import numpy as np
 import pyarrow as pa
 import scipy.sparse as sp
 
+DAY = 24 * 60 * 60  # seconds
+
 
 @dataclass(frozen=True)
 class Histories:
-    """Interactions sorted by user, then time, then file order; user u's are the rows indptr[u] to indptr[u + 1].
+    """Interactions sorted by user, then time, then file order; those of user u are indptr[u] to indptr[u + 1].
 
     indptr [users + 1] int64; item [n] int32, a row of the item matrix; time [n] int64, seconds since 1970 UTC;
     weight [n] float32, the bin of the share that was watched.
@@ -30,7 +32,7 @@ class Histories:
 
     @cached_property
     def user(self) -> np.ndarray:
-        """[n] int32, the user of each row."""
+        """The user of each interaction, [n] int32."""
         return np.repeat(np.arange(len(self.indptr) - 1, dtype=np.int32), np.diff(self.indptr))
 
     def matrix(self, items: int) -> sp.csr_matrix:
@@ -40,7 +42,7 @@ class Histories:
 
 
 def from_rows(rows: pa.Table, user_ids: np.ndarray, item_ids: np.ndarray) -> Histories:
-    """Histories of a table user_id, item_id, datetime, weight whose rows are in time order; ids ascending."""
+    """Histories of a table user_id, item_id, datetime, weight, its rows in time order; ids ascending."""
     user = np.searchsorted(user_ids, np.asarray(rows["user_id"]))
     order = np.argsort(user, kind="stable")
     indptr = np.concatenate([[0], np.cumsum(np.bincount(user, minlength=len(user_ids)))])
@@ -54,9 +56,9 @@ class Features:
     """Everything that a model may learn from.
 
     users [users, columns] and items [items, columns] CSR float32 of one-hot and multi-hot columns; user_ids and
-    item_ids int64, ascending, in the order of the rows; spec: the values of the one-hot columns by column of the table
-    ("user_columns", "item_columns": {column: [value, ...]}), "split": days or leave-last, "moment": seconds since 1970
-    at which the test period begins, and, once saved, "data": a hash of all that was saved.
+    item_ids int64, ascending, in the order of the rows. spec: "user_columns" and "item_columns", the values of the
+    one-hot columns by column of the table ({column: [value, ...]}); "split", days or leave-last; "moment", when the
+    test period begins, in seconds since 1970; and, once saved, "data", a hash of all files.
     """
 
     histories: Histories
@@ -70,6 +72,22 @@ class Features:
     def seen(self) -> sp.csr_matrix:
         """Who watched what in train, [users, items] float32 of ones."""
         return self.histories.matrix(len(self.item_ids))
+
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """How many train interactions each item has, [items] int64."""
+        return np.bincount(self.histories.item, minlength=len(self.item_ids))
+
+    @cached_property
+    def age(self) -> np.ndarray:
+        """Days between each interaction and the newest one, [n] float32."""
+        time = self.histories.time
+        return (time.max() - time).astype(np.float32) / np.float32(DAY)
+
+    @property
+    def by_days(self) -> bool:
+        """Whether the test is the last days of the data, not the last items of each user."""
+        return self.spec["split"] == "days"
 
 
 def save(out: Path, features: Features) -> None:
@@ -95,5 +113,7 @@ def load(path: Path) -> Features:
         users, items = (sp.csr_matrix(sp.load_npz(path / f"{side}.npz")) for side in ("users", "items"))
         spec = json.loads((path / "spec.json").read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise Problem(f"{path}: is no folder of features: {Path(error.filename).name} is missing") from None
+        raise Problem(
+            f"{path}: not a folder of features: {Path(error.filename).name} is missing; run the stage features first"
+        ) from None
     return Features(histories, users, items, user_ids, item_ids, spec)

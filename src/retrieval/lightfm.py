@@ -16,7 +16,7 @@ from pydantic import Field
 if TYPE_CHECKING:
     from rectools.dataset import Dataset
 
-LOSSES = ("warp", "bpr", "warp-kos")  # "logistic" needs negatives in the data, of which there are none
+LOSSES = ("warp", "bpr", "warp-kos")  # "logistic" needs negatives in the data; there are none
 
 FEATURES: dict[str, Callable[[sp.csr_matrix], sp.csr_matrix]] = {
     "none": lambda columns: columns[:, :0],
@@ -29,11 +29,11 @@ class LightFM(Section):
     """The section `lightfm` of params.yaml.
 
     features: what users and items have beside a vector of their own. `ones` is the usual one-hot: a vector for each
-    column that is set. `ones_and_zeros` is the notebook's: its columns of 0 and 1 were declared categorical, so that a
-    column that is not set has a vector too, and every user and item carries one for each column that there is.
+    column that is set. `ones_and_zeros` is the notebook's, whose columns of 0 and 1 were declared categorical: a column
+    that is not set has a vector, too, so that every user and item has one vector per column.
     weighted: the weight of an interaction (the bin of the share that was watched) multiplies its step, as in the
-    notebook, and what has weight 0 is not learned from; otherwise every interaction counts alike.
-    The rest are LightFM's own: `components` is no_components.
+    notebook, so that nothing is learned from weight 0; otherwise all interactions count alike.
+    The others are LightFM's own: `components` is its no_components.
     """
 
     components: Positive
@@ -51,7 +51,7 @@ def train(features: Features, params: LightFM, seed: int) -> tuple[np.ndarray, n
     """LightFM's vectors with the features folded in: left [users, d + 2] and right [items, d + 2] float32.
 
     left is [user bias, 1, user vector], right [1, item bias, item vector], so that left . right is LightFM's score.
-    One thread: with more, LightFM's threads write over each other and no two runs are alike.
+    One thread: several threads of LightFM overwrite each other, and no two runs are equal.
     Source: Kula 2015, "Metadata embeddings for user and item cold-start recommendations".
     """
     from rectools.models import model_from_config
@@ -81,7 +81,7 @@ def train(features: Features, params: LightFM, seed: int) -> tuple[np.ndarray, n
 
 
 def dataset(features: Features, params: LightFM) -> "Dataset":
-    """RecTools' Dataset; its inner numbers of users and items are the rows of `features`."""
+    """RecTools' Dataset, whose internal ids of users and items are the rows of `features`."""
     from rectools import Columns
     from rectools.dataset import Dataset, IdMap, Interactions, SparseFeatures
 

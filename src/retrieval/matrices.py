@@ -4,7 +4,13 @@ A model folder holds
     left.npy or left.npz      [users, d]  float32, dense (memory-mapped when read) or scipy CSR
     right.npy or right.npz    [items, d]  the same
     users.npy, items.npy      [users], [items]  int64 ids, in the order of the rows
-    card.json                 name, shapes, sha256 of every file, and whatever the model wants to say of itself
+    card.json                 name, kind, shapes, sha256 of every file, and whatever the model says of itself
+
+The kind says how the matrices may be used:
+    constant      left is the same row for every user, as of popularity: one list serves all
+    history       left is who watched what, as ones: a new user's row is their history
+    neighbours    left is how similar a user is to others
+    vectors       left and right are dense vectors, which nearest-neighbour indexes and maps can hold
 """
 
 import json
@@ -12,20 +18,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from retrieval.errors import Problem
+from retrieval.errors import Problem, choices
 from retrieval.stage import folder, sha256, write_json
 
 import numpy as np
 import scipy.sparse as sp
 
+KINDS = ("constant", "history", "neighbours", "vectors")
 Matrix: TypeAlias = np.ndarray | sp.csr_matrix
 
 
 @dataclass(frozen=True)
 class Model:
-    """`left` [users, d] and `right` [items, d] with the ids of their rows; dense float32 or CSR."""
+    """`left` [users, d] and `right` [items, d] with the ids of their rows; dense float32 or CSR. `kind`: see above."""
 
     name: str
+    kind: str
     left: Matrix
     right: Matrix
     users: np.ndarray
@@ -33,27 +41,27 @@ class Model:
     card: dict[str, Any]
 
 
-def save(out: Path, left: Matrix, right: Matrix, users: np.ndarray, items: np.ndarray, **card: Any) -> None:
+def save(
+    out: Path, left: Matrix, right: Matrix, users: np.ndarray, items: np.ndarray, *, kind: str, **card: Any
+) -> None:
     """Write the model folder `out`, whole or not at all. `card` is what the model says of itself (JSON)."""
     with folder(out) as aside:
-        write_into(aside, out.name, left, right, users, items, **card)
+        write_into(aside, Model(out.name, kind, left, right, users, items, card))
 
 
-def write_into(
-    out: Path, name: str, left: Matrix, right: Matrix, users: np.ndarray, items: np.ndarray, **card: Any
-) -> None:
-    """Write the files of a model into an open folder, for a model that adds files of its own before this call."""
-    _check(name, left, right, users, items)
-    for part, matrix in (("left", left), ("right", right)):
+def write_into(out: Path, model: Model) -> None:
+    """Write the files of a model into an open folder, for a model that has written files of its own there."""
+    _check(model)
+    for part, matrix in (("left", model.left), ("right", model.right)):
         if sp.issparse(matrix):
             sp.save_npz(out / f"{part}.npz", sp.csr_matrix(matrix, dtype=np.float32), compressed=False)
         else:
             np.save(out / f"{part}.npy", np.ascontiguousarray(matrix, dtype=np.float32))
-    np.save(out / "users.npy", users.astype(np.int64))
-    np.save(out / "items.npy", items.astype(np.int64))
+    np.save(out / "users.npy", model.users.astype(np.int64))
+    np.save(out / "items.npy", model.items.astype(np.int64))
     files = {path.name: sha256(path) for path in sorted(out.iterdir())}
-    shapes = {"users": len(users), "items": len(items), "dimensions": int(left.shape[1])}
-    write_json(out / "card.json", {"name": name, **shapes, **card, "files": files})
+    shapes = {"users": len(model.users), "items": len(model.items), "dimensions": int(model.left.shape[1])}
+    write_json(out / "card.json", {"name": model.name, "kind": model.kind, **shapes, **model.card, "files": files})
 
 
 def load(path: Path, verify: bool = False) -> Model:
@@ -63,16 +71,18 @@ def load(path: Path, verify: bool = False) -> Model:
         if verify:
             for name, expected in card["files"].items():
                 if sha256(path / name) != expected:
-                    raise Problem(f"{path / name}: is not the file that card.json was written for; train again")
+                    raise Problem(f"{path / name}: not the file that card.json was written for; train the model again")
         left, right = _matrix(path, "left"), _matrix(path, "right")
         users, items = (np.load(path / f"{side}.npy", allow_pickle=False) for side in ("users", "items"))
-        name = card["name"]
+        model = Model(card["name"], card["kind"], left, right, users, items, card)
     except FileNotFoundError as error:
-        raise Problem(f"{path}: is no model folder: {Path(error.filename).name} is missing") from None
-    except (ValueError, KeyError, OSError) as error:
-        raise Problem(f"{path}: is no model folder: {error}") from None
-    _check(name, left, right, users, items)
-    return Model(name, left, right, users, items, card)
+        raise Problem(f"{path}: not a model folder: {Path(error.filename).name} is missing") from None
+    except KeyError as error:
+        raise Problem(f"{path}: card.json has no {error}; train the model again") from None
+    except (ValueError, OSError) as error:
+        raise Problem(f"{path}: not a model folder: {error}") from None
+    _check(model)
+    return model
 
 
 def _matrix(path: Path, part: str) -> Matrix:
@@ -81,13 +91,15 @@ def _matrix(path: Path, part: str) -> Matrix:
     return np.load(path / f"{part}.npy", mmap_mode="r", allow_pickle=False)
 
 
-def _check(name: str, left: Matrix, right: Matrix, users: np.ndarray, items: np.ndarray) -> None:
-    if left.shape != (len(users), right.shape[1]) or right.shape[0] != len(items):
+def _check(model: Model) -> None:
+    left, right, users, items = model.left, model.right, len(model.users), len(model.items)
+    if model.kind not in KINDS:
+        raise Problem(f"model {model.name}: kind {model.kind!r} is unknown; {choices(model.kind, KINDS)}")
+    if left.shape != (users, right.shape[1]) or right.shape[0] != items:
         raise Problem(
-            f"model {name}: left {left.shape} and right {right.shape} do not fit "
-            f"{len(users)} users and {len(items)} items"
+            f"model {model.name}: left {left.shape} and right {right.shape} do not fit {users} users and {items} items"
         )
     for part, matrix in (("left", left), ("right", right)):
         values = matrix if isinstance(matrix, np.ndarray) else matrix.data
         if not np.isfinite(values).all():
-            raise Problem(f"model {name}: {part} holds numbers that are not finite; the training diverged")
+            raise Problem(f"model {model.name}: {part} holds numbers that are not finite; the training diverged")

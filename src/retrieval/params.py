@@ -19,6 +19,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError, core_schema
 
 PATH = Path("params.yaml")
 MOST = 6  # errors that one line names
+RENAMED = {"trend.personal": "trend.user_weight", "trend.common": "trend.mean_weight"}
 
 
 class Section(BaseModel):
@@ -68,6 +69,10 @@ def read(kind: type[P], path: Path = PATH, everything: bool = False) -> P:
 
 def validate(kind: type[P], values: dict[str, Any], path: Path = PATH, everything: bool = False) -> P:
     """As `read`, of values that were loaded from `path`."""
+    for old, new in RENAMED.items():
+        section, name = old.split(".")
+        if isinstance(values.get(section), dict) and name in values[section]:
+            raise Problem(f"{path}: {old} is now called {new}")
     try:
         return kind.model_validate({name: values[name] for name in values if everything or name in kind.model_fields})
     except ValidationError as error:

@@ -1,11 +1,11 @@
 """The ranking: the k best items of each user by left[user] . right[item], one way for every model.
 
 The scores of a block of users are one matrix product. The k best are found without sorting whole rows: a row is cut
-into chunks of neighbouring items; whatever stands among the k best lies in one of the k chunks whose own best items
-come first, so only those are looked into. Equal scores are in the order of the items, as in a full stable sort.
+into chunks of neighbouring items; each of the k best lies in one of the k chunks with the highest best item, so only
+these chunks are searched. Equal scores are in the order of the items, as in a full stable sort.
 
-Blocks are worked on side by side, each by one thread from its product to its lists: no thread waits for another, a
-product of sparse matrices, which knows one thread only, is as parallel as any, and their number changes no bit.
+Blocks run side by side, each on one thread from its product to its lists: no thread waits for another, products of
+sparse matrices, which use one thread only, run in parallel as well, and the number of threads changes no bit.
 """
 
 from collections.abc import Callable
@@ -21,28 +21,35 @@ import torch
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-CHUNK = 64  # items whose best one stands for them all
-SCORES = 2**23  # scores of a block of users: 32 MB a thread
+CHUNK = 64  # items represented by the best one among them
+SCORES = 2**23  # scores of a block of users: 32 MB per thread
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """Users in rows, their items from the best one on: `items` [users, k] int32, rows of the item matrix, and `scores`
-    [users, k] float32. A user with fewer than k candidates has -1 and -inf at the end."""
+    """A row per user, best item first: `items` [users, k] int32, rows of the item matrix, and `scores` [users, k]
+    float32. A user with fewer than k candidates has -1 and -inf at the end."""
 
     items: np.ndarray
     scores: np.ndarray
 
 
 def rank(
-    left: Matrix, right: Matrix, users: np.ndarray, k: int, seen: sp.csr_matrix | None = None, title: str = "rank"
+    left: Matrix,
+    right: Matrix,
+    users: np.ndarray,
+    k: int,
+    seen: sp.csr_matrix | None = None,
+    constant: bool = False,
+    title: str = "rank",
 ) -> Ranking:
     """The k best items of the `users` [U] (rows of `left`), without those in their rows of `seen` [users, items].
 
     The order is that of a full stable sort by falling score, so that equal scores are in the order of the items. An
-    item with no evidence for it has score 0 in a sparse model and may still be recommended.
+    item with no evidence for it has score 0 in a sparse model and may still be recommended. `constant`: all rows of
+    left are equal, so that without `seen` one list serves all users.
     """
-    if seen is None and len(users) > 1 and _same_for_all(left):
+    if constant and seen is None and len(users) > 1:
         one = rank(left, right, users[:1], k, title=title)
         return Ranking(one.items.repeat(len(users), 0), one.scores.repeat(len(users), 0))
     ranking = Ranking(np.empty((len(users), k), np.int32), np.empty((len(users), k), np.float32))
@@ -99,13 +106,8 @@ def each_block(
             progress.update(done)
 
 
-def _same_for_all(left: Matrix) -> bool:
-    """Whether all users have the same scores to the bit, as of popularity: one number each, and the same."""
-    return not sp.issparse(left) and left.shape[1] == 1 and bool((left == left[0]).all())
-
-
 def transposed(right: Matrix, dense: bool) -> Matrix:
-    """`right` as `score` wants it: [d, items], for a left that is `dense` or sparse."""
+    """`right` in the layout that `score` expects: [d, items], for a dense or a sparse left."""
     if not isinstance(right, np.ndarray):
         return right.T.tocsr()
     return np.asarray(right).T if dense else np.ascontiguousarray(right.T)
@@ -122,12 +124,12 @@ def score(left: Matrix, items: Matrix, out: np.ndarray) -> None:
 
 def top(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Places and scores [users, k] of the k best of each row of `scores` [users, chunks * CHUNK] float32."""
-    chunks = torch.from_numpy(scores).view(-1, CHUNK)
+    chunks = torch.from_numpy(scores).view(-1, CHUNK)  # [users * chunks, CHUNK]
     each = scores.shape[1] // CHUNK
-    best = _first(chunks.amax(1).view(-1, each), min(k, each)).sort(1).values
+    best = _first(chunks.amax(1).view(-1, each), min(k, each)).sort(1).values  # [users, k] chunks
     of_user = torch.arange(0, len(chunks), each)[:, None]
-    candidates = chunks.index_select(0, (of_user + best).flatten()).view(len(scores), -1)
-    place = _first(candidates, k)
+    candidates = chunks.index_select(0, (of_user + best).flatten()).view(len(scores), -1)  # [users, k * CHUNK]
+    place = _first(candidates, k)  # [users, k]
     items = best.gather(1, place // CHUNK) * CHUNK + place % CHUNK
     return items.numpy(), candidates.gather(1, place).numpy()
 
@@ -135,8 +137,8 @@ def top(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
 def _first(scores: torch.Tensor, k: int) -> torch.Tensor:
     """Places of the k highest of each row, equal ones in the order of their places.
 
-    Score and place make one integer: as integers, the bits of floats from 0 on are in the order of the floats; those
-    below 0 are in the opposite one, so all bits but the sign are turned. Adding 0 makes -0 a 0.
+    Score and place are packed into one integer. Read as integers, the bits of floats from 0 up are in the order of the
+    floats; those below 0 are in the opposite order, so all their bits but the sign are flipped. Adding 0 makes -0 a 0.
     """
     bits = (scores + 0.0).view(torch.int32)
     ordered = (bits >> 31).bitwise_and_(0x7FFFFFFF).bitwise_xor_(bits)

@@ -1,9 +1,8 @@
-"""Run cards: what a model was made by. Git revision, parameters, data, packages, threads, processor, seconds.
+"""Run cards: what made a model. Git revision, parameters, data, packages, threads, processor, seconds.
 
-A card is an output of its stage beside the model, not in it: the model's bytes and the metrics stay equal for equal
-seeds, while the card differs in its seconds. As DVC's output it goes where the model goes: out of the run cache comes
-the card of the run that made the model, not that of the day it was fetched, and `dvc push`, `dvc exp apply` and a
-temporary run take it along.
+A card is an output of its stage beside the model, not in it: equal seeds give equal bytes of the model and the metrics,
+while the card differs in its seconds. DVC handles the card like the model: a model from the run cache comes with the
+card of the run that made it, and `dvc push`, `dvc exp apply` and temporary runs take the card along.
 """
 
 import functools
@@ -26,7 +25,7 @@ INPUTS = ("src", "dvc.yaml", "params.yaml", "requirements.txt")
 
 
 def recorded(main: Callable[..., None]) -> Callable[..., None]:
-    """A stage's `main(params, data, ...)` with one more path at the end, to which its run card is written."""
+    """Decorate a stage's `main(params, data, ...)`: one more path at its end is where its run card is written."""
 
     @functools.wraps(main)
     def timed(params: Section, data: Path, *rest: Path) -> None:
@@ -42,7 +41,7 @@ def recorded(main: Callable[..., None]) -> Callable[..., None]:
 
 
 def describe(params: Section, data: Path, seconds: float) -> dict[str, Any]:
-    """The card of a run that read the folder `data`. `changed`: the tracked inputs that are not as in the revision."""
+    """The card of a run that read the folder `data`. `changed`: tracked inputs that differ from the revision."""
     status = _git("status", "--porcelain", "--untracked-files=no", "--", *INPUTS)
     return {
         "git": {"revision": _git("rev-parse", "HEAD"), "changed": [line.split()[-1] for line in status.splitlines()]},
@@ -57,14 +56,14 @@ def describe(params: Section, data: Path, seconds: float) -> dict[str, Any]:
 
 
 def digest(path: Path) -> str:
-    """The hash of a folder: of the names and the hashes of its files, in order."""
+    """The hash of a folder: of the names and hashes of its files, in order."""
     files = sorted(file for file in path.rglob("*") if file.is_file())
     lines = [f"{file.relative_to(path).as_posix()} {sha256(file)}\n" for file in files]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def _git(*arguments: str) -> str:
-    """What git prints; nothing where there is no git or no repository."""
+    """What git prints; nothing without git or a repository."""
     try:
         return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.rstrip("\n")
     except (OSError, subprocess.CalledProcessError):

@@ -1,7 +1,7 @@
-"""Work side by side: each job by one thread from start to end, none waiting for another after every operation.
+"""Jobs side by side, each on one thread from start to end.
 
-A product of two matrices by two threads waits for the slower one, and what it leaves is read again by the other core.
-Jobs that are whole blocks of rows have neither, and stay in the cache of their core.
+A product of two matrices on two threads waits for the slower one after every operation, and its result moves to the
+other core's cache. Jobs that are whole blocks of rows neither wait nor leave the cache of their core.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -16,20 +16,20 @@ Result = TypeVar("Result")
 
 
 def side_by_side(work: Callable[[Job], Result], jobs: Iterable[Job]) -> Iterator[Result]:
-    """work(job) of every job, in the order of the jobs; as many run at once as torch has threads. No gradient."""
+    """work(job) for every job, in their order; as many run at once as torch has threads. Gradients are off."""
     threads = torch.get_num_threads()
     try:
         yield from _pool(threads).map(torch.no_grad()(work), jobs)
     finally:
-        torch.set_num_threads(threads)  # threads that start later have what was set last
+        torch.set_num_threads(threads)  # threads that start later take the number that was set last
 
 
 @lru_cache(maxsize=1)
 def _pool(threads: int) -> ThreadPoolExecutor:
-    """Kept from call to call: new threads would have to warm up their memory anew."""
-    return ThreadPoolExecutor(threads, initializer=_alone)
+    """One pool for all calls: new threads would have to warm up their memory again."""
+    return ThreadPoolExecutor(threads, initializer=_use_one_thread)
 
 
-def _alone() -> None:
-    torch.get_num_threads()  # a thread has its number set at its first question, which would undo ours
+def _use_one_thread() -> None:
+    torch.get_num_threads()  # the first call in a thread sets its number, which would undo ours
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""Batches of training: tokens of histories as flat arrays, and the targets to predict from what stands before them."""
+"""Batches: tokens of histories as flat arrays, and the targets to predict from the tokens before them."""
 
 import math
 from collections.abc import Iterator
@@ -10,19 +10,20 @@ import torch
 from torch import Generator, Tensor
 
 GAPS = 32  # buckets of the time between two items of a history
-TOKENS = 2**18  # of whole histories in a batch at most, padding and all
-PAIRS = 2**25  # of a target and an item seen before it in a batch, about, however long a history is
+TOKENS = 2**18  # most tokens of whole histories in a batch, padding included
+PAIRS = 2**25  # about the most pairs of a target and an item seen before it in a batch, however long a history is
+NOISE = 4  # tokens by which lengths are blurred before windows are sorted: batches differ from epoch to epoch
 
 
 class Batch(NamedTuple):
-    """Rows of tokens, one after another, and where each target stands.
+    """Rows of tokens, one after another, and the place of each target.
 
     user [rows], start [rows], size [rows]: the tokens of row r are item[start[r] : start[r] + size[r]].
     item [tokens], gap [tokens]: the item watched, and the bucket of the time since the one before it.
     row [targets], column [targets]: a target is predicted from the first `column` tokens of its row.
-    target [targets], time [targets]: the item to predict, and when it was watched in seconds since 1970.
-    seen_row [pairs], seen_item [pairs]: an item that the user of target `seen_row` has watched and that is therefore
-    no negative for it.
+    target [targets], time [targets]: the item to predict, and when it was watched, in seconds since 1970.
+    seen_row [pairs], seen_item [pairs]: an item that the user of target `seen_row` has watched, so that it is no
+    negative for that target.
     """
 
     user: Tensor
@@ -42,7 +43,7 @@ class Batch(NamedTuple):
         return Batch(*(tensor.to(device, non_blocking=True) for tensor in self))
 
     def rows(self, rows: Tensor) -> tuple["Batch", Tensor]:
-        """The batch of some of its rows, and which of its targets [kept] stand in them."""
+        """The batch of some of its rows [r], ascending, and its targets [t] that are in these rows."""
         targets = torch.where(torch.isin(self.row, rows))[0]
         pairs = torch.isin(self.seen_row, targets)
         size = self.size[rows]
@@ -65,20 +66,20 @@ class Batch(NamedTuple):
 
 
 def ragged(size: Tensor) -> tuple[Tensor, Tensor]:
-    """For rows of the given sizes laid end to end, each element's row and its rank within the row."""
+    """For rows of the given sizes laid end to end: each element's row and its rank within the row, [elements] each."""
     row = torch.repeat_interleave(size)
     return row, torch.arange(len(row), device=size.device) - (size.cumsum(0) - size)[row]
 
 
 def _cumulative(values: Tensor) -> Tensor:
-    """[n + 1]: the sum of the values [n] before each place, and of all of them."""
+    """[n + 1]: the sum of the values [n] before each place, and at the end of all of them."""
     return torch.cat([values.new_zeros(1, dtype=torch.long), values.cumsum(0)])
 
 
 def gap_buckets(time: Tensor, rank: Tensor) -> Tensor:
     """The bucket of the time between each token and the one before it in its row, [tokens] int64.
 
-    0 for the first of a row (rank 0), 1 for the same second, then a bucket for each doubling.
+    0 for the first of a row (rank 0), 1 for the same second, then one bucket per doubling.
     """
     gap = time.diff(prepend=time[:1])
     bucket = torch.where(gap <= 0, 1, (2 + gap.clamp(min=1).log2()).long().clamp(max=GAPS - 1))
@@ -88,9 +89,9 @@ def gap_buckets(time: Tensor, rank: Tensor) -> Tensor:
 class Batches:
     """Makes batches of histories: drawn targets to train on, held-out ones to validate on, or whole histories.
 
-    `length` bounds the tokens of a row, `size` is about how many targets a batch has. held [users] bool marks the users
-    whose last item is kept out of training. chance [n] is each interaction's chance to be a target in an epoch. With
-    `exclude_seen` a batch names what a target's user has watched.
+    `length` bounds the tokens of a row, `size` is about the number of targets per batch. holdout [users] bool marks the
+    users whose last item is left out of training. chance [n] is each interaction's chance to be a target in an epoch.
+    With `exclude_seen` a batch names what each target's user has watched.
     """
 
     def __init__(
@@ -98,39 +99,39 @@ class Batches:
         histories: Histories,
         length: int,
         size: int = 1024,
-        held: Tensor | None = None,
+        holdout: Tensor | None = None,
         chance: Tensor | None = None,
         exclude_seen: bool = True,
     ) -> None:
         self.length, self.size, self.exclude_seen = length, size, exclude_seen
         self.first, self.end = (torch.from_numpy(histories.indptr[part]) for part in (slice(-1), slice(1, None)))
         self.item, self.time = torch.from_numpy(histories.item).long(), torch.from_numpy(histories.time)
-        held = torch.zeros(len(self.end), dtype=torch.bool) if held is None else held
-        self.last = self.end - held.long()
-        self.held = torch.where(held)[0]
+        holdout = torch.zeros(len(self.end), dtype=torch.bool) if holdout is None else holdout
+        self.last = self.end - holdout.long()  # [users], where the history to train on ends
+        self.validation_users = torch.where(holdout)[0]
         self.chance = torch.ones(len(self.item)) if chance is None else chance
 
     def steps(self, targets: str) -> int:
-        """About how many batches an epoch has."""
+        """About the number of batches per epoch."""
         expected = self.chance.sum() if targets == "sequence" else (self.last > self.first).sum()
         return max(1, math.ceil(float(expected) / self.size))
 
     def epoch(self, targets: str, generator: Generator) -> Iterator[Batch]:
-        """The batches of an epoch: `targets` is sequence or one."""
+        """The batches of an epoch; `targets` is sequence or one."""
         return self.sequences(generator) if targets == "sequence" else self.one_each(generator)
 
     def sequences(self, generator: Generator) -> Iterator[Batch]:
         """Every item is a target, predicted from those before it; all targets of a window in one pass.
 
-        A history longer than `length` is cut into windows at places drawn anew each epoch. Windows of like length
-        share a batch, so that little is padded.
+        A history longer than `length` is cut into windows at places drawn anew each epoch. Windows of similar length
+        share a batch, so that there is little padding.
         """
-        kept = torch.rand(self.chance.shape, generator=generator) < self.chance
-        before = _cumulative(kept)
-        earlier = _cumulative(kept * ragged(self.end - self.first)[1] * self.exclude_seen)
-        user, first, last = self._windows(generator)
+        drawn = torch.rand(self.chance.shape, generator=generator) < self.chance  # [n], which are targets
+        before = _cumulative(drawn)
+        earlier = _cumulative(drawn * ragged(self.end - self.first)[1] * self.exclude_seen)
+        user, first, last = self._windows(generator)  # each [windows]
         targets, pairs = before[last] - before[first], earlier[last] - earlier[first]
-        noise = 4 * torch.rand(len(user), generator=generator)
+        noise = NOISE * torch.rand(len(user), generator=generator)
         order = (last - first + noise).argsort(stable=True)
         order = order[targets[order] > 0]
         number = (targets[order].cumsum(0) - 1) // self.size + pairs[order].cumsum(0) // PAIRS
@@ -139,41 +140,41 @@ class Batches:
             part = parts[i]
             row, column = ragged(last[part] - first[part])
             at = first[part][row] + column
-            row, column, at = row[kept[at]], column[kept[at]], at[kept[at]]
+            row, column, at = row[drawn[at]], column[drawn[at]], at[drawn[at]]
             size = last[part] - first[part] - 1
             token = first[part].repeat_interleave(size) + ragged(size)[1]
             yield self._batch(user[part], token, size, row, column, at, at)
 
     def one_each(self, generator: Generator) -> Iterator[Batch]:
-        """One target a user, drawn from the whole history and predicted from all the rest of it: the notebook's way."""
+        """One target per user, drawn from the whole history and predicted from the rest of it: the notebook's way."""
         users = torch.where(self.last > self.first)[0]
         users = users[torch.randperm(len(users), generator=generator)]
         draw = torch.rand(len(users), generator=generator, dtype=torch.float64)
         target = self.first[users] + (draw * (self.last - self.first)[users]).long()
-        kept = torch.where(torch.rand(len(users), generator=generator) < self.chance[target])[0]
-        for part in kept.split(self.size) if len(kept) else ():
+        drawn = torch.where(torch.rand(len(users), generator=generator) < self.chance[target])[0]
+        for part in drawn.split(self.size) if len(drawn) else ():
             user, at = users[part], target[part]
             first = self.first[user]
             size = self.last[user] - first
             row, rank = ragged(size)
             token = first[row] + rank
-            left_out = at[row]
-            others = (token != left_out) & (rank - (token > left_out).long() >= (size - 1 - self.length)[row])
+            own = at[row]  # each token's target
+            others = (token != own) & (rank - (token > own).long() >= (size - 1 - self.length)[row])
             size = torch.bincount(row[others], minlength=len(user))
             yield self._batch(user, token[others], size, torch.arange(len(user)), size, at, self.last[user])
 
     def validation(self) -> Iterator[Batch]:
-        """The held-out last items, each predicted from what stands before it."""
-        for user in self._by_length(self.held):
+        """The held-out last items, each predicted from the items before it."""
+        for user in self._by_length(self.validation_users):
             yield self._ends(user, self.last[user])
 
     def whole(self) -> Iterator[Batch]:
-        """Every user's history, read to its end. There is nothing to predict: the targets mean nothing."""
+        """Every user's whole history. There is nothing to predict: the targets mean nothing."""
         for user in self._by_length(torch.arange(len(self.end))):
             yield self._ends(user, self.end[user])
 
     def _by_length(self, users: Tensor) -> list[Tensor]:
-        """The users in batches of bounded memory, those of like histories together, so that little is padded."""
+        """The users in batches of bounded memory, those of similar histories together: there is little padding."""
         users = users[(self.end - self.first)[users].argsort(stable=True)]
         tokens = (self.end - self.first)[users].clamp(1, self.length)
         parts = []
@@ -203,7 +204,7 @@ class Batches:
     def _batch(
         self, user: Tensor, token: Tensor, size: Tensor, row: Tensor, column: Tensor, at: Tensor, seen_until: Tensor
     ) -> Batch:
-        """`token` and `at` are places in the histories; what a target's user had up to `seen_until` has been seen."""
+        """`token` and `at` are places in the histories; a target's user has seen what lies before `seen_until`."""
         first = self.first[user][row]
         seen_row, rank = ragged((seen_until - first) * self.exclude_seen)
         return Batch(

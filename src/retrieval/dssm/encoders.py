@@ -1,11 +1,13 @@
-"""History encoders: what the user tower makes of the watched items, at any point of a history.
+"""History encoders: the user tower's state after the watched items, at any point of a history.
 
-One signature: encoder(table [items, d], batch) -> [targets, d], the state of each target's history after the tokens
-before it. `table` holds the items' vectors. No encoder can see a target: it is given the tokens before it only.
+An encoder is a class with two methods: __init__(sizes: Towers), and forward(table [items, d], batch) -> [targets, d],
+the state of each target's history. `table` holds the items' vectors. An encoder is given only the tokens before a
+target, so that it cannot see the target.
 """
 
 from retrieval.dssm.batches import GAPS, Batch, ragged
 from retrieval.dssm.dropout import Dropout
+from retrieval.dssm.sizes import Towers
 
 import torch
 import torch.nn.functional as F
@@ -15,49 +17,48 @@ from torch import Tensor, nn
 class Bag(nn.Module):
     """Mean of the tokens' vectors plus a bias: the notebook's linear layer over a normalised multi-hot.
 
-    With `half_life` > 0 the k-th token from the end weighs 2^(-k / half_life), so that what was watched last counts
-    most. Linear in the tokens, so an embedding bag does it: no dense row of the catalogue's width.
+    With `half_life` > 0 the k-th token from the end weighs 2^(-k / half_life), so that the last items count most.
     """
 
-    def __init__(self, width: int, length: int, layers: int, heads: int, dropout: float, half_life: float) -> None:
+    def __init__(self, sizes: Towers) -> None:
         super().__init__()
-        self.length, self.half_life = length, half_life
-        self.bias = nn.Parameter(torch.zeros(width))
+        self.length, self.half_life = sizes.length, sizes.half_life
+        self.bias = nn.Parameter(torch.zeros(sizes.width))
 
     def forward(self, table: Tensor, batch: Batch) -> Tensor:
-        size = batch.column.clamp(max=self.length)
-        row, rank = ragged(size)
-        index = batch.item[(batch.start[batch.row] + batch.column - size)[row] + rank]
-        offsets = size.cumsum(0) - size
+        size = batch.column.clamp(max=self.length)  # [targets], tokens that each target reads
+        row, rank = ragged(size)  # [tokens read]
+        index = batch.item[(batch.start[batch.row] + batch.column - size)[row] + rank]  # [tokens read]
+        offsets = size.cumsum(0) - size  # [targets]
         if not self.half_life:
             return F.embedding_bag(index, table, offsets, mode="mean") + self.bias
-        weight = torch.exp2((rank + 1 - size[row]).to(table.dtype) / self.half_life)
+        weight = torch.exp2((rank + 1 - size[row]).to(table.dtype) / self.half_life)  # [tokens read]
         total = torch.zeros(len(size), dtype=table.dtype, device=table.device).index_add_(0, row, weight)
         bags = F.embedding_bag(index, table, offsets, mode="sum", per_sample_weights=weight / total[row])
         return bags + self.bias
 
 
 class _Sequence(nn.Module):
-    """A causal encoder of padded sequences. Padding stands at the end, where no state that is read can see it.
+    """A causal encoder of padded sequences. Padding is at the end, where no state that is read can see it.
 
     Token 0 of every sequence is a learned start, so that an empty history has a state, too.
     """
 
-    def __init__(self, width: int, length: int, dropout: float) -> None:
+    def __init__(self, sizes: Towers) -> None:
         super().__init__()
-        self.length = length
+        width, self.length = sizes.width, sizes.length
         self.start = nn.Parameter(torch.empty(width))
-        self.position, self.gap = nn.Embedding(length + 1, width), nn.Embedding(GAPS, width)
+        self.position, self.gap = nn.Embedding(self.length + 1, width), nn.Embedding(GAPS, width)
         for weight in (self.start, self.position.weight, self.gap.weight):
             nn.init.normal_(weight, std=0.02)
-        self.dropout, self.out = Dropout(dropout), nn.Linear(width, width)
+        self.dropout, self.out = Dropout(sizes.dropout), nn.Linear(width, width)
 
     def forward(self, table: Tensor, batch: Batch) -> Tensor:
         steps = torch.arange(int(batch.size.max()) + 1, device=table.device)
-        at = (batch.start[:, None] + steps - 1).clamp(0, max(0, len(batch.item) - 1))
-        inside = (steps > 0) & (steps <= batch.size[:, None])
+        at = (batch.start[:, None] + steps - 1).clamp(0, max(0, len(batch.item) - 1))  # [rows, steps], places of tokens
+        inside = (steps > 0) & (steps <= batch.size[:, None])  # [rows, steps]
         tokens = F.embedding(batch.item[at], table) if len(batch.item) else table.new_zeros(*at.shape, table.shape[1])
-        x = torch.where(inside[..., None], tokens, self.start) + self.position(steps)
+        x = torch.where(inside[..., None], tokens, self.start) + self.position(steps)  # [rows, steps, d]
         if len(batch.item):
             x = x + self.gap(batch.gap[at].where(inside, 0))
         return self.out(self.encode(self.dropout(x))[batch.row, batch.column])
@@ -70,9 +71,10 @@ class _Sequence(nn.Module):
 class GRU(_Sequence):
     """Gated recurrent units: Hidasi et al. 2016, "Session-based recommendations with recurrent neural networks"."""
 
-    def __init__(self, width: int, length: int, layers: int, heads: int, dropout: float, half_life: float) -> None:
-        super().__init__(width, length, dropout)
-        self.layers = nn.GRU(width, width, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0)
+    def __init__(self, sizes: Towers) -> None:
+        super().__init__(sizes)
+        dropout = sizes.dropout if sizes.layers > 1 else 0.0
+        self.layers = nn.GRU(sizes.width, sizes.width, sizes.layers, batch_first=True, dropout=dropout)
 
     def encode(self, x: Tensor) -> Tensor:
         return self.dropout(self.layers(x)[0])
@@ -81,10 +83,10 @@ class GRU(_Sequence):
 class Transformer(_Sequence):
     """Causal self-attention: Kang and McAuley 2018, "Self-Attentive Sequential Recommendation", pre-norm."""
 
-    def __init__(self, width: int, length: int, layers: int, heads: int, dropout: float, half_life: float) -> None:
-        super().__init__(width, length, dropout)
-        self.layers = nn.ModuleList(_Block(width, heads, dropout) for _ in range(layers))
-        self.norm = nn.LayerNorm(width)
+    def __init__(self, sizes: Towers) -> None:
+        super().__init__(sizes)
+        self.layers = nn.ModuleList(_Block(sizes.width, sizes.heads, sizes.dropout) for _ in range(sizes.layers))
+        self.norm = nn.LayerNorm(sizes.width)
 
     def encode(self, x: Tensor) -> Tensor:
         for layer in self.layers:
@@ -105,7 +107,7 @@ class _Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         rows, steps, width = x.shape
         qkv = self.qkv(self.attention_norm(x)).view(rows, steps, 3, self.heads, width // self.heads)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4)  # each [rows, heads, steps, width / heads]
         mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True)
         x = x + self.dropout(self.mix(mixed.transpose(1, 2).reshape(rows, steps, width)))
         return x + self.dropout(self.feed(self.feed_norm(x)))

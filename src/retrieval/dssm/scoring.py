@@ -1,32 +1,86 @@
-"""The score of a user and an item as an inner product: score(u, v) = left . right.
+"""The score of a user and an item as an inner product, score(u, v) = left . right: the one way to the two matrices.
 
-Training and ranking both score by these columns, so what a model is trained by, it is ranked by.
+Training, export and new users all score by these columns: what a model is trained to score by, it is ranked by.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
+from retrieval.dssm.sizes import Towers
+from retrieval.dssm.trend import Trend
+
+import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 
-def dot(users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
-    """u . v"""
-    return users, items
+class Score(NamedTuple):
+    """A score function as two sides: user vectors [..., d] to left [..., d + extra], item vectors to right."""
+
+    left: Callable[[Tensor], Tensor]
+    right: Callable[[Tensor], Tensor]
+    extra: int = 0
 
 
-def cosine(users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
-    """u . v / (|u| |v|)"""
-    return F.normalize(users, dim=-1), F.normalize(items, dim=-1)
+def _same(vectors: Tensor) -> Tensor:
+    return vectors
 
 
-def euclid(users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
-    """-|u - v|^2 = [2u, 1, -|u|^2] . [v, -|v|^2, 1]"""
-    return (
-        torch.cat([2 * users, torch.ones_like(users[..., :1]), -users.square().sum(-1, keepdim=True)], -1),
-        torch.cat([items, -items.square().sum(-1, keepdim=True), torch.ones_like(items[..., :1])], -1),
-    )
+def _unit(vectors: Tensor) -> Tensor:
+    return F.normalize(vectors, dim=-1)
 
 
-# Each takes user vectors [..., d] and item vectors [..., d] and gives left [..., e] and right [..., e].
-SCORES: dict[str, Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]] = {"dot": dot, "cosine": cosine, "euclid": euclid}
+def _euclid_left(users: Tensor) -> Tensor:
+    return torch.cat([2 * users, torch.ones_like(users[..., :1]), -users.square().sum(-1, keepdim=True)], -1)
+
+
+def _euclid_right(items: Tensor) -> Tensor:
+    return torch.cat([items, -items.square().sum(-1, keepdim=True), torch.ones_like(items[..., :1])], -1)
+
+
+SCORES: dict[str, Score] = {
+    "dot": Score(_same, _same),  # u . v
+    "cosine": Score(_unit, _unit),  # u . v / (|u| |v|)
+    "euclid": Score(_euclid_left, _euclid_right, extra=2),  # -|u - v|^2 = [2u, 1, -|u|^2] . [v, -|v|^2, 1]
+}
+
+
+class Scorer(nn.Module):
+    """From user and item vectors to the rows of the two matrices: score, temperature, bias, trend.
+
+    `popularity` [items] is where the biases start. `trend`: None without one; with one, a user's row is exported as
+    `ranked` says.
+    """
+
+    mean: Tensor
+
+    def __init__(self, score: str, sizes: Towers, trend: Trend | None, popularity: Tensor) -> None:
+        super().__init__()
+        self.score, self.trend = SCORES[score], trend
+        temperature = torch.tensor(float(np.log(sizes.temperature)))
+        self.log_temperature = nn.Parameter(temperature, requires_grad=sizes.learn_temperature)
+        self.bias = nn.Parameter(popularity) if sizes.bias else None
+        if trend is not None:
+            self.register_buffer("mean", torch.zeros(sizes.width + self.score.extra))
+
+    def left(self, users: Tensor) -> Tensor:
+        """left [n, e] of user vectors [n, width]."""
+        left = self.score.left(users) * torch.exp(-self.log_temperature)
+        return left if self.bias is None else torch.cat([left, torch.ones_like(left[:, :1])], 1)
+
+    def right(self, vectors: Tensor, items: Tensor) -> Tensor:
+        """right [n, e] of the vectors [n, width] of items [n]."""
+        right = self.score.right(vectors)
+        return right if self.bias is None else torch.cat([right, self.bias[items][:, None]], 1)
+
+    def centre(self, left: Tensor) -> None:
+        """Remember the mean of left [users, e], which `ranked` weighs; nothing without a trend."""
+        if self.trend is not None:
+            self.mean.copy_(left.double().mean(0))
+
+    def ranked(self, left: Tensor) -> Tensor:
+        """Rows of left as a user is ranked by: beside a trend blended, with a 1 for the prior. [n, e] or [n, e + 1]."""
+        if self.trend is None:
+            return left
+        return torch.cat([self.trend.blend(left, self.mean.to(left.device)), torch.ones_like(left[:, :1])], 1)

@@ -1,46 +1,22 @@
 """The two towers: ids, features and histories in, vectors out, and the columns whose inner product is the score."""
 
-from typing import Annotated, Any
+from typing import Any
 
 from retrieval.dssm.batches import Batch, ragged
 from retrieval.dssm.bodies import ARCHITECTURES
 from retrieval.dssm.encoders import HISTORIES
-from retrieval.params import Positive, Section
+from retrieval.dssm.sizes import Towers
 
 import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor, nn
 
 ITEMS = ("features", "id", "both")
 
 
-class Towers(Section):
-    """Sizes of the towers.
-
-    width: of the vectors and of every layer. dropout: of the bodies and the history encoders. id_dropout: how often an
-    item's id is left out in training, so that an item that is new gets a vector from its features. length: items of a
-    history that are read, the last ones. layers, heads: of a sequence encoder. half_life: in items, of what a bag
-    remembers; 0 for a plain mean. tied: the history is read in the item tower's own vectors, else in vectors of its
-    own. bias: items have one. temperature: scores are divided by it; learned from there on if `learn_temperature`.
-    """
-
-    width: Annotated[int, Field(ge=2, multiple_of=2)]
-    dropout: Annotated[float, Field(ge=0, lt=1)]
-    id_dropout: Annotated[float, Field(ge=0, lt=1)]
-    length: Positive
-    layers: Positive
-    heads: Positive
-    half_life: Annotated[float, Field(ge=0)]
-    tied: bool
-    bias: bool
-    temperature: Annotated[float, Field(gt=0)]
-    learn_temperature: bool
-
-
 class Entries(nn.Module):
-    """A sparse matrix [n, m] to multiply with; a row's entries are a bag of embeddings, never dense."""
+    """A sparse matrix [n, m] as a factor of a product: a row's entries are a bag of embeddings, never dense."""
 
     indptr: Tensor
     indices: Tensor
@@ -53,7 +29,7 @@ class Entries(nn.Module):
         self.register_buffer("data", torch.from_numpy(matrix.data).float(), persistent=False)
 
     def forward(self, table: Tensor, rows: Tensor | None = None) -> Tensor:
-        """matrix[rows] @ table [m, width], all rows of it where none are named."""
+        """matrix[rows] @ table [m, width]; all rows for rows=None."""
         if rows is None:
             return _bags(table, self.indices, self.indptr[:-1], self.data)
         first = self.indptr[rows]
@@ -68,7 +44,7 @@ def _bags(table: Tensor, indices: Tensor, offsets: Tensor, data: Tensor) -> Tens
 
 
 class _Product(torch.autograd.Function):
-    """matrix @ table. The gradient is a product, too: that of a bag of embeddings sorts all entries at each step."""
+    """matrix @ table, whose gradient is a product, too: an embedding bag's gradient sorts all entries at each step."""
 
     @staticmethod
     def forward(ctx: Any, table: Tensor, matrix: Entries, transposed: Entries) -> Tensor:
@@ -83,7 +59,7 @@ class _Product(torch.autograd.Function):
 class Sparse(nn.Module):
     """A linear layer over sparse rows: matrix[rows] W + b. For one-hot columns it adds an embedding of each category.
 
-    `whole`: it will be asked for all rows again and again, and keeps what it can use each time.
+    `whole`: all rows are asked for at every step, so the transposed matrix is made once.
     """
 
     def __init__(self, matrix: sp.csr_matrix, width: int, whole: bool = False) -> None:
@@ -95,7 +71,7 @@ class Sparse(nn.Module):
         self.read(matrix)
 
     def read(self, matrix: sp.csr_matrix) -> None:
-        """Rows are rows of this matrix from now on: another one with the same columns, as for users who are new."""
+        """Take rows from this matrix from now on: another one with the same columns, as for new users."""
         self.matrix = Entries(matrix)
         self.transposed = Entries(matrix.T.tocsr()) if self.whole else None
 
@@ -107,16 +83,16 @@ class Sparse(nn.Module):
 
 
 class ItemTower(nn.Module):
-    """vector = id embedding + last layer(body(first layer(features))), or the one or the other alone."""
+    """vector = id embedding + last layer(body(first layer(features))), or one of the two alone."""
 
-    def __init__(self, features: sp.csr_matrix, item: str, architecture: str, options: Towers) -> None:
+    def __init__(self, features: sp.csr_matrix, item: str, architecture: str, sizes: Towers) -> None:
         super().__init__()
-        self.count, width = features.shape[0], options.width
-        self.id_dropout = options.id_dropout if item == "both" else 0.0
+        self.count, width = features.shape[0], sizes.width
+        self.id_dropout = sizes.id_dropout if item == "both" else 0.0
         self.id = embedding(self.count, width) if item != "features" else None
         if item != "id":
             self.first, self.last = Sparse(features, width, whole=True), nn.Linear(width, width)
-            self.body, _ = ARCHITECTURES[architecture](width, options.dropout)
+            self.body, _ = ARCHITECTURES[architecture](sizes)
         self.reads_features = item != "id"
 
     def forward(self, items: Tensor) -> Tensor:
@@ -126,34 +102,33 @@ class ItemTower(nn.Module):
         vector = self.last(self.body(self.first(rows))) if self.reads_features else torch.zeros(())
         if self.id is None:
             return vector
-        known = self.id.weight if every else self.id(items)
+        own = self.id.weight if every else self.id(items)
         if self.training and self.id_dropout:
-            known = known * (torch.rand(len(items), 1, device=items.device) >= self.id_dropout)
-        return known + vector
+            own = own * (torch.rand(len(items), 1, device=items.device) >= self.id_dropout)
+        return own + vector
 
 
 class UserTower(nn.Module):
-    """vector = last layer([body(first layer(features)), head(history)]), plus the history where it is a sequence.
+    """vector = last layer([body(first layer(features)), head(history)]), plus the history's state if it is a sequence.
 
-    The notebook's tower with history=bag. A sequence encoder's state is a good user vector by itself: the last layer
-    has only to add what the features say.
+    With history=bag it is the notebook's tower. A sequence encoder's state is a good user vector by itself: the last
+    layer only adds what the features say.
     """
 
-    def __init__(self, features: sp.csr_matrix, history: str, architecture: str, options: Towers) -> None:
+    def __init__(self, features: sp.csr_matrix, history: str, architecture: str, sizes: Towers) -> None:
         super().__init__()
-        width = options.width
-        self.history = HISTORIES[history](
-            width, options.length, options.layers, options.heads, options.dropout, options.half_life
-        )
+        width = sizes.width
+        self.history = HISTORIES[history](sizes)
         self.first = Sparse(features, width)
-        self.body, self.head = ARCHITECTURES[architecture](width, options.dropout)
+        self.body, self.head = ARCHITECTURES[architecture](sizes)
         self.last = nn.Linear(2 * width, width)
         self.residual = history != "bag"
 
     def forward(self, batch: Batch, table: Tensor) -> Tensor:
-        """Vectors [targets, width] of the users of each target, from the tokens before it, which read `table`."""
-        state = self.history(table, batch)
-        features = self.body(self.first(batch.user)).index_select(0, batch.row)
+        """Vectors [targets, width] of each target's user, from the tokens before it; `table` [items, width] as in
+        `encoders`."""
+        state = self.history(table, batch)  # [targets, width]
+        features = self.body(self.first(batch.user)).index_select(0, batch.row)  # [rows, width] to [targets, width]
         vector = self.last(torch.cat([features, self.head(state)], 1))
         return vector + state if self.residual else vector
 

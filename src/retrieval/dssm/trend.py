@@ -3,7 +3,7 @@
 from functools import lru_cache
 from typing import Annotated
 
-from retrieval.histories import Features
+from retrieval.histories import DAY, Features
 from retrieval.params import AUTO, Positive, Section, Share
 
 import numpy as np
@@ -11,45 +11,39 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-DAY = 24 * 60 * 60
-
 
 class Trend(Section):
     """A popularity of the moment that every score contains, so that the towers learn what it does not say.
 
-    enabled: auto is true where the last days are the test; for leave-last the targets of different users lie at
-    different moments. prior(item, moment) = slope x log(1 + sum over windows of mix x a week's count), where a week's
-    count is the interactions in the `windows` days before the moment, times 7 / days. With a trend there is no bias.
+    prior(item, moment) = slope x log(1 + sum over windows of mix x weekly count), where a weekly count is the number of
+    interactions in the `windows` days before the moment, times 7 / days.
 
-    personal, common: what the towers' part counts beside the prior once they are trained: personal how a user differs
-    from the mean of all users, common that mean. What the towers say of all users alike is part what an item deserves
-    whenever it is watched, part what was popular in the past, and what is popular now the prior knows better.
+    user_weight, mean_weight: what the towers' part counts beside the prior once they are trained. user_weight is for
+    how a user differs from the mean of all users, mean_weight for that mean. What the towers say of all users alike is
+    partly what an item deserves at any time and partly what was popular in the past; of what is popular now the prior
+    knows more.
     """
 
     enabled: Annotated[bool, AUTO]
     windows: list[Positive]
     mix: list[Share]
     slope: Annotated[float, Field(gt=0)]
-    personal: Share
-    common: Share
+    user_weight: Share
+    mean_weight: Share
 
     @model_validator(mode="after")
-    def _one_share_a_window(self) -> "Trend":
+    def _one_share_per_window(self) -> "Trend":
         if len(self.windows) != len(self.mix) or not self.windows:
             raise ValueError(f"mix has {len(self.mix)} shares for {len(self.windows)} windows: expected one for each")
         return self
 
-    def served(self, users: Tensor, mean: Tensor) -> Tensor:
-        """The towers' part of left [users, e], as it is served beside the prior; `mean` [e] is that of all users."""
-        return self.personal * (users - mean) + self.common * mean
-
-    def applies(self, features: Features) -> bool:
-        """Whether there is a trend for this split."""
-        return features.spec["split"] == "days" if self.enabled == "auto" else self.enabled
+    def blend(self, left: Tensor, mean: Tensor) -> Tensor:
+        """The towers' part of left [users, e] beside the prior; `mean` [e] is that of all users."""
+        return self.user_weight * (left - mean) + self.mean_weight * mean
 
 
 class Prior:
-    """The prior of every item on every day. A day is 24 hours, counted back from the moment of serving."""
+    """The prior of every item on every day. A day is 24 hours, counted back from the moment that the test begins."""
 
     def __init__(self, features: Features, options: Trend) -> None:
         time = features.histories.time
@@ -59,15 +53,15 @@ class Prior:
         self.on = lru_cache(maxsize=1024)(self._on)
 
     def at(self, time: Tensor, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
-        """For moments [n]: the day's place [n] in a table, and the table [days, items] of what was known that morning.
+        """For moments [n]: each moment's row [n] of a table, and the table [days, items] of priors.
 
-        Nothing of the day itself is counted, so no target counts itself.
+        A day's prior counts nothing of the day itself, so that no target counts itself.
         """
         days, place = torch.unique(torch.from_numpy(self._days(time.numpy())), return_inverse=True)
         return place.to(device), torch.stack([self.on(day) for day in days.tolist()]).to(device)
 
     def serving(self) -> Tensor:
-        """[items], at the moment of serving: everything in train counts."""
+        """The prior [items] after all of train."""
         return self.on(-1)
 
     def _days(self, time: np.ndarray) -> np.ndarray:

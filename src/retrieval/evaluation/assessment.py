@@ -93,9 +93,9 @@ def assess(model: Model, exam: Exam, params: Evaluation) -> Assessment:
     data, k = exam.data, params.k
     if not (np.array_equal(model.users, data.user_ids) and np.array_equal(model.items, data.item_ids)):
         raise Problem(f"model {model.name}: its users and items are not those of the features; train it again")
-    left, right = model.left, model.right
-    new = rank(left, right, exam.users, max(k, params.longest), data.seen, f"{model.name}, new items").items
-    known = rank(left, right, np.arange(len(model.users)), k, title=f"{model.name}, all items").items
+    left, right, constant, everyone = model.left, model.right, model.kind == "constant", np.arange(len(model.users))
+    new = rank(left, right, exam.users, max(k, params.longest), data.seen, title=f"{model.name}, new items").items
+    known = rank(left, right, everyone, k, constant=constant, title=f"{model.name}, all items").items
     lists = judge(new, exam.truth[exam.users], exam.catalogue)
     debiased = judge(new[:, :k], exam.debiased[exam.users], exam.catalogue)
     settings = {

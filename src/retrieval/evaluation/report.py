@@ -85,7 +85,7 @@ def _distributions(models: Mapping[str, Model], exam: Exam, params: Evaluation, 
     return {
         name: densities({kind: scores(model, each) for kind, each in pairs.items()})
         for name, model in models.items()
-        if not sp.issparse(model.left) and not sp.issparse(model.right) and model.left.shape[1] > 1
+        if model.kind == "vectors"
     }
 
 

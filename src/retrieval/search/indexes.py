@@ -14,7 +14,6 @@ from retrieval.matrices import Model
 from retrieval.params import NotNegative, Positive, Section
 
 import numpy as np
-import scipy.sparse as sp
 
 
 class HNSW(Section):
@@ -50,8 +49,8 @@ class Index(Protocol):
 
 
 def has_index(model: Model) -> bool:
-    """Whether an index of nearest neighbours can serve the model: both of its matrices are dense, and are vectors."""
-    return not sp.issparse(model.left) and not sp.issparse(model.right) and model.right.shape[1] > 1
+    """Whether an index of nearest neighbours can serve the model."""
+    return model.kind == "vectors"
 
 
 class Faiss:

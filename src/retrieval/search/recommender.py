@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from retrieval.dssm.newcomer import Same, Watched, newcomer
+from retrieval.dssm.newcomer import Constant, Watched, newcomer
 from retrieval.matrices import Matrix, Model
 from retrieval.ranking import CHUNK, score, top, transposed
 from retrieval.search.catalogue import Catalogue
@@ -33,14 +33,14 @@ class Recommender:
     def __init__(self, path: Path, model: Model, catalogue: Catalogue, nearest: tuple[Space, Index] | None) -> None:
         self.model, self.nearest = model, nearest
         self._items = transposed(model.right, dense=not sp.issparse(model.left))
-        self._is_history = _is_history(model, catalogue)
+        self._is_history = model.kind == "history"
         self.row_of = History(len(model.items)) if self._is_history else newcomer(path, model)
         self._likeness = None if self._is_history else _likeness(model)
 
     @property
     def is_personal(self) -> bool:
         """Whether users are given different lists, beside what they have seen."""
-        return not isinstance(self.row_of, Same)
+        return not isinstance(self.row_of, Constant)
 
     @property
     def compares_items(self) -> bool:
@@ -84,18 +84,6 @@ class Recommender:
         out = np.empty((1, items.shape[1]), np.float32)
         score(left, items, out)
         return out[0]
-
-
-def _is_history(model: Model, catalogue: Catalogue) -> bool:
-    """Whether the model's left is who watched what, as ones."""
-    left = model.left
-    if isinstance(left, np.ndarray) or left.shape != (len(catalogue.users), len(catalogue.items)):
-        return False
-    if not np.array_equal(left.indptr, catalogue.indptr) or not (left.data == 1).all():
-        return False
-    ones = np.ones(left.nnz, np.float32)
-    seen = sp.csr_matrix((ones, np.asarray(catalogue.item), np.asarray(catalogue.indptr)), shape=left.shape)
-    return bool((left != seen).nnz == 0)
 
 
 def _first(scores: np.ndarray, k: int) -> Found:

@@ -1,1 +1,1 @@
-"""How the towers are trained."""
+"""How the towers are trained: resolve the parameters, then `loop.fit`: batch, negatives, scores, loss, step."""

@@ -1,8 +1,8 @@
-"""Checkpoints: an interrupted training goes on after its last finished epoch and ends in the same bytes.
+"""Checkpoints: an interrupted training continues after its last finished epoch and ends in the same bytes.
 
 A checkpoint is one safetensors file outside of DVC's outputs, which DVC deletes before a stage runs. Its name holds a
-hash of everything that decides the result: what the caller names, the code, the version of torch and the threads, on
-which sums depend in their last bits. So it is found by the run that it belongs to, and by no other.
+hash of everything that decides the result: what the caller names, the code, the version of torch and the number of
+threads, on which the last bits of sums depend. Only the run that it belongs to finds it.
 """
 
 import hashlib
@@ -25,18 +25,20 @@ SOURCES = Path(__file__).parents[2]
 
 
 class Checkpoint:
-    """The state of modules, optimiser and schedule after an epoch, with the training's history up to it.
+    """The state of modules, optimiser and schedule after an epoch, and the history of the training so far.
 
-    No random state is kept: each epoch draws from generators that are made of the seed and its number.
+    There is no random state to save: each epoch's generators are seeded with the seed and the epoch's number.
     """
 
     def __init__(
-        self, path: Path, modules: Mapping[str, nn.Module], optimizer: Optimizer, schedule: LRScheduler
+        self, path: Path | None, modules: Mapping[str, nn.Module], optimizer: Optimizer, schedule: LRScheduler
     ) -> None:
         self.path, self.modules, self.optimizer, self.schedule = path, modules, optimizer, schedule
 
     def save(self, history: list[dict[str, float]]) -> None:
-        """Write the file, whole or not at all."""
+        """Write the file, whole or not at all; nothing without a path."""
+        if self.path is None:
+            return
         tensors = {f"{name}/{key}": value for name, module in self.modules.items() for key, value in _state(module)}
         optimizer = self.optimizer.state_dict()
         for index, values in optimizer["state"].items():
@@ -48,10 +50,12 @@ class Checkpoint:
         os.replace(aside, self.path)
 
     def resume(self) -> list[dict[str, float]]:
-        """Load the file into the modules, the optimiser and the schedule; its history, empty if there is no file."""
+        """Load the file into the modules, the optimiser and the schedule. Returns its history, empty without a file."""
+        if self.path is None:
+            return []
         for other in sorted(self.path.parent.glob(f"*{self.path.suffix}")):
             if other != self.path:
-                print(f"{other}: ignored, it is of other parameters, data or code")
+                print(f"{other}: ignored, it belongs to other parameters, data or code")
         try:
             with safe_open(self.path, "pt") as file:
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (it is no mapping)
@@ -69,14 +73,14 @@ class Checkpoint:
             state.setdefault(int(index), {})[name] = value
         self.optimizer.load_state_dict({"state": state, "param_groups": rest["groups"]})
         self.schedule.load_state_dict(rest["schedule"])
-        print(f"{self.path}: going on after epoch {len(rest['history'])}")
+        print(f"{self.path}: continuing after epoch {len(rest['history'])}")
         return rest["history"]
 
 
-def place(name: str, **decisive: Any) -> Path:
-    """Where the checkpoint of a training is kept whose result is decided by `decisive` (JSON) and the code."""
+def checkpoint_path(name: str, **inputs: Any) -> Path:
+    """Where the checkpoint of a training is whose result depends on `inputs` (JSON) and the code."""
     threads = torch.get_num_threads()
-    digest = hashlib.sha256(json.dumps([decisive, torch.__version__, threads], sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps([inputs, torch.__version__, threads], sort_keys=True).encode())
     files = {Path(path) for module in list(sys.modules.values()) if (path := getattr(module, "__file__", None))}
     for file in sorted(file.resolve() for file in files if SOURCES in file.resolve().parents):
         digest.update(file.read_bytes())

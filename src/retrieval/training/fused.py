@@ -1,48 +1,47 @@
-"""The softmax over the whole catalogue, fused: loss and gradients of a chunk of scores at a time, in one buffer.
+"""The softmax over the whole catalogue, fused: loss and gradients of one chunk of scores at a time, in one buffer.
 
 The same value and gradients as `losses.softmax` on the scores of `negatives.AllItems`, in less than half of the time:
-a chunk is gone through seldom and in place, factors are left to the small matrices, no mask is made, and on a CPU each
-thread works on targets of its own.
+few passes over a chunk, all in place; factors are applied to the small matrices; there is no mask; and on a CPU each
+thread works on its own targets.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from retrieval.threads import side_by_side
-from retrieval.training import losses
 from retrieval.training.negatives import AllItems
 
 import torch
 from torch import Tensor
 
 CHUNK = 2**20  # scores at once
-ROWS = 128  # targets at once, at least: all items and their gradient are gone through once for so many
-SMALLEST = torch.finfo(torch.float32).tiny  # share of a target that is told from none: a loss of 87 is the highest
+ROWS = 128  # fewest targets at once: every chunk of targets reads all items and their gradient
+SMALLEST = torch.finfo(torch.float32).tiny  # the smallest share of a target that is not 0: the highest loss is 87
 LANES = 16  # numbers that a processor multiplies at once: rows of 65 may take a third longer than rows of 64
 
 
-def softmax(left: Tensor, right: Tensor, compared: AllItems) -> Tensor:
-    """Mean of -log(e^s+ / sum of e^s over the items that count), for left [targets, e] and right [items, e].
+def softmax(left: Tensor, right: Tensor, candidates: AllItems) -> Tensor:
+    """Mean of -log(e^s+ / sum of e^s over the candidates), for left [targets, e] and right [items, e].
 
-    A target adds at most 87 to the value, where its share is no longer told from 0; its gradient is what it is.
+    A target adds at most 87 to the value, where its share rounds to 0; the gradient has no such bound.
     """
-    return _Softmax.apply(left, right, compared)
+    return _Softmax.apply(left, right, candidates)
 
 
 class _Softmax(torch.autograd.Function):
-    """Gradients are made on the way forward, for the scores are gone afterwards.
+    """Gradients are computed in forward, as the scores are overwritten afterwards.
 
-    The items' is summed in columns [e, items], where one more, such as that of a bias, takes no longer than its share.
+    The gradient of the items is summed as columns [e, items], where an extra column such as a bias costs little.
     """
 
     @staticmethod
-    def forward(ctx: Any, left: Tensor, right: Tensor, compared: AllItems) -> Tensor:
+    def forward(ctx: Any, left: Tensor, right: Tensor, candidates: AllItems) -> Tensor:
         others = _split(right)
         gradients = [left.new_empty(len(left), columns.shape[1]) for columns in others]
 
         def sums(targets: slice) -> tuple[Tensor, Tensor]:
             total, items = left.new_zeros(()), left.new_zeros(right.shape[::-1])
-            for part, loss, share in _chunks(left, right, compared, targets):
+            for part, loss, share in _chunks(left, right, candidates, targets):
                 total += loss
                 for columns, gradient in zip(others, gradients, strict=True):
                     torch.mm(share, columns, out=gradient[part])
@@ -61,31 +60,29 @@ class _Softmax(torch.autograd.Function):
         return above[0] * gradient, above[0] * items, None
 
 
-def _chunks(left: Tensor, right: Tensor, compared: AllItems, targets: slice) -> Iterator[tuple[slice, Tensor, Tensor]]:
-    """Some of the targets, the sum of their losses, and its gradient by the scores [B, items], in the one buffer."""
+def _chunks(
+    left: Tensor, right: Tensor, candidates: AllItems, targets: slice
+) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """Some of the targets, the sum of their losses, and its gradient with respect to the scores [B, items]."""
     rows = max(ROWS, CHUNK // len(right))
     buffer = left.new_empty(min(rows, targets.stop - targets.start), len(right))
     for first in range(targets.start, targets.stop, rows):
         part = slice(first, min(first + rows, targets.stop))
-        scores, target = buffer[: part.stop - first], compared.batch.target[part, None]
-        compared.masked(left, right, part, scores)
-        share = torch.softmax(scores, 1, out=scores)
-        own = share.gather(1, target)
+        scores, target = buffer[: part.stop - first], candidates.batch.target[part, None]
+        candidates.masked(left, right, part, scores)
+        share = torch.softmax(scores, 1, out=scores)  # [B, items], in the buffer
+        own = share.gather(1, target)  # [B, 1]
         share.scatter_(1, target, own - 1)
         yield part, -own.clamp(min=SMALLEST).log().sum(), share
 
 
 def _shares(left: Tensor) -> list[slice]:
-    """The targets, as a part for each thread."""
+    """The targets, one part per thread."""
     targets, parts = len(left), torch.get_num_threads() if left.device.type == "cpu" else 1
     return [slice(targets * part // parts, targets * (part + 1) // parts) for part in range(parts)]
 
 
 def _split(columns: Tensor) -> list[Tensor]:
-    """The columns [n, e] in two matrices: as many of them as fill whole lanes, and the rest, such as that of a bias."""
+    """The columns [n, e] as two matrices: those that fill whole lanes, and the rest, such as a bias."""
     whole = columns.shape[1] // LANES * LANES
     return [part.contiguous() for part in (columns[:, :whole], columns[:, whole:]) if part.shape[1]]
-
-
-# Loss functions that have a fused form for a comparison with the whole catalogue.
-FUSED: dict[Callable[..., Tensor], Callable[[Tensor, Tensor, AllItems], Tensor]] = {losses.softmax: softmax}

@@ -1,9 +1,9 @@
-"""Losses over scores: how far each positive stands above its negatives.
+"""Losses over scores: each is a function of how far a positive is above its negatives.
 
 One signature: loss(positive [B], negatives [B, N], mask [B, N]) -> scalar, the mean over the samples. A negative counts
-where the mask is true. Scores come as they are ranked by; temperature, logQ correction and accidental hits are settled
-before (`scoring.py`, `negatives.py`). What a loss has to set are its keyword-only arguments, which params.yaml names
-in `losses`.
+where the mask is true. Scores come as they are ranked by, after temperature, logQ correction and the masking of
+accidental hits (`dssm.scoring`, `negatives`). Options of a loss are keyword-only arguments without a default: keys of
+`losses` in params.yaml, or `items`, the size of the catalogue.
 """
 
 import inspect
@@ -13,6 +13,7 @@ from functools import partial
 from typing import Annotated, Any
 
 from retrieval.params import Section, Share
+from retrieval.training import fused
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +22,7 @@ from torch import Tensor
 
 
 class Losses(Section):
-    """What the losses have to set, each read by those losses that have an argument of that name."""
+    """Options of the losses. A loss gets those that it has an argument for."""
 
     margin: Annotated[float, Field(ge=0)]
     ccl_margin: Annotated[float, Field(ge=-1, le=1)]
@@ -29,7 +30,7 @@ class Losses(Section):
     gbce_t: Share
 
 
-def triplet(positive: Tensor, negatives: Tensor, mask: Tensor, *, margin: float = 0.4) -> Tensor:
+def triplet(positive: Tensor, negatives: Tensor, mask: Tensor, *, margin: float) -> Tensor:
     """mean over negatives of max(0, margin - s+ + s-); with s = -|u - v|^2 the notebook's loss.
 
     Schroff, Kalenichenko and Philbin 2015, "FaceNet", equation 2.
@@ -37,8 +38,8 @@ def triplet(positive: Tensor, negatives: Tensor, mask: Tensor, *, margin: float 
     return _mean(F.relu(margin - positive[:, None] + negatives), mask)
 
 
-def triplet_semihard(positive: Tensor, negatives: Tensor, mask: Tensor, *, margin: float = 0.4) -> Tensor:
-    """max(0, margin - s+ + s*), s* the highest negative score below s+; where there is none, the lowest of all.
+def triplet_semihard(positive: Tensor, negatives: Tensor, mask: Tensor, *, margin: float) -> Tensor:
+    """max(0, margin - s+ + s*), s* the highest negative score below s+, or the lowest of all if none is below.
 
     Schroff, Kalenichenko and Philbin 2015, "FaceNet", equation 4.
     """
@@ -58,17 +59,15 @@ def bpr(positive: Tensor, negatives: Tensor, mask: Tensor) -> Tensor:
 
 
 def softmax(positive: Tensor, negatives: Tensor, mask: Tensor) -> Tensor:
-    """-log(e^s+ / (e^s+ + sum over negatives of e^s-)): cross-entropy of the positive among all that are scored.
+    """-log(e^s+ / (e^s+ + sum over negatives of e^s-)): cross-entropy of the positive among all scored items.
 
-    Over the whole catalogue as in Covington, Adams and Sargin 2016, or over a sample of it whose scores are corrected
-    by -log q: Yi et al. 2019, "Sampling-bias-corrected neural modeling for large corpus item recommendations".
+    Over the whole catalogue as in Covington, Adams and Sargin 2016, or over a sample whose scores are corrected by
+    -log q: Yi et al. 2019, "Sampling-bias-corrected neural modeling for large corpus item recommendations".
     """
     return F.softplus(_LogSumExp.apply(negatives, mask) - positive).mean()
 
 
-def ccl(
-    positive: Tensor, negatives: Tensor, mask: Tensor, *, ccl_margin: float = 0.9, ccl_weight: float = 150.0
-) -> Tensor:
+def ccl(positive: Tensor, negatives: Tensor, mask: Tensor, *, ccl_margin: float, ccl_weight: float) -> Tensor:
     """(1 - s+) + weight x mean over negatives of max(0, s- - margin), for scores that are cosines.
 
     Mao et al. 2021, "SimpleX: A Simple and Strong Baseline for Collaborative Filtering", equation 1.
@@ -76,20 +75,21 @@ def ccl(
     return (1 - positive).mean() + ccl_weight * _mean(F.relu(negatives - ccl_margin), mask)
 
 
-def gbce(positive: Tensor, negatives: Tensor, mask: Tensor, *, beta: float = 1.0) -> Tensor:
+def gbce(positive: Tensor, negatives: Tensor, mask: Tensor, *, gbce_t: float, items: int) -> Tensor:
     """-(beta log sigmoid(s+) + sum over negatives of log(1 - sigmoid(s-))) / (1 + number of negatives).
 
-    `beta` undoes the over-confidence that sampling brings (`gbce_beta`). Petrov and Macdonald 2023, "gSASRec:
-    Reducing Overconfidence in Sequential Recommendation Trained with Negative Sampling", equation 9.
+    `gbce_beta` undoes the overconfidence that sampling brings. Petrov and Macdonald 2023, "gSASRec: Reducing
+    Overconfidence in Sequential Recommendation Trained with Negative Sampling", equation 9.
     """
+    beta = gbce_beta(gbce_t, negatives.shape[1], items)
     others = F.softplus(negatives).where(mask, 0).sum(1)
     return ((beta * F.softplus(-positive) + others) / (1 + mask.sum(1))).mean()
 
 
 def gbce_beta(t: float, negatives: int, items: int) -> float:
-    """beta = a (t (1 - 1/a) + 1/a) with a = negatives / (items - 1), the share of negatives that is sampled.
+    """beta = a (t (1 - 1/a) + 1/a) with a = negatives / (items - 1), the sampled share of the catalogue, at most 1.
 
-    t = 0 leaves the cross-entropy as it is (beta 1), t = 1 calibrates the scores in full (beta a).
+    t = 0 leaves the cross-entropy as it is (beta 1), t = 1 calibrates the scores fully (beta a).
     """
     a = min(1.0, negatives / max(1, items - 1))
     return a * (t * (1 - 1 / a) + 1 / a)
@@ -97,18 +97,20 @@ def gbce_beta(t: float, negatives: int, items: int) -> float:
 
 @dataclass(frozen=True)
 class Loss:
-    """A loss function and what it wants of the scores.
+    """A loss function and what it expects of the scores.
 
-    score: the score function that is meant by score=auto. margin: it compares scores with a fixed margin, so that they
-    must keep their scale: no temperature and no bias is applied. catalogue: its negatives are all other items, not a
-    sample. corrected: it estimates a sum over the catalogue, so that a sampled score is lowered by log(N q).
+    score: the score function for score=auto. margin: the loss compares scores with a fixed margin, so they must keep
+    their scale: no temperature, bias or trend. all_items: the negatives are all other items, not a sample. corrected:
+    the loss estimates a sum over the catalogue, so that sampled scores are lowered by log(N q). fused: the same loss
+    as a function (left, right, candidates) with the options of `function`, for all_items.
     """
 
     function: Callable[..., Tensor]
     score: str = "dot"
     margin: bool = False
-    catalogue: bool = False
+    all_items: bool = False
     corrected: bool = False
+    fused: Callable[..., Tensor] | None = None
 
     def __call__(self, positive: Tensor, negatives: Tensor, mask: Tensor) -> Tensor:
         return self.function(positive, negatives, mask)
@@ -118,39 +120,38 @@ LOSSES: dict[str, Loss] = {
     "triplet": Loss(triplet, score="euclid", margin=True),
     "triplet_semihard": Loss(triplet_semihard, score="euclid", margin=True),
     "bpr": Loss(bpr),
-    "softmax": Loss(softmax, catalogue=True),
+    "softmax": Loss(softmax, all_items=True, fused=fused.softmax),
     "sampled_softmax": Loss(softmax, corrected=True),
     "ccl": Loss(ccl, score="cosine", margin=True),
     "gbce": Loss(gbce),
 }
 
 
-def make(name: str, options: Losses, negatives: int, items: int) -> Loss:
-    """The loss of that name with its options bound, for `negatives` a sample out of a catalogue of `items`."""
+def make(name: str, options: Losses, items: int) -> Loss:
+    """The loss of that name with its options bound, for a catalogue of `items`."""
     loss = LOSSES[name]
-    known = {**options.model_dump(), "beta": gbce_beta(options.gbce_t, negatives, items)}
-    wanted = inspect.signature(loss.function).parameters
-    options_of_it = {key: value for key, value in known.items() if key in wanted}
-    return replace(loss, function=partial(loss.function, **options_of_it)) if options_of_it else loss
+    arguments = inspect.signature(loss.function).parameters
+    bound = {key: value for key, value in {**options.model_dump(), "items": items}.items() if key in arguments}
+    fast = loss.fused and partial(loss.fused, **bound)
+    return replace(loss, function=partial(loss.function, **bound), fused=fast)
 
 
 def _mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the samples of each sample's mean over the negatives that count; 0 for a sample that has none."""
+    """Mean over the samples of each sample's mean where the mask is true; 0 for a sample without negatives."""
     return (values.where(mask, 0).sum(1) / mask.sum(1).clamp(min=1)).mean()
 
 
 class _LogSumExp(torch.autograd.Function):
-    """log of the sum of e^s over the scores that count, [B, N] to [B]; -inf where none does.
+    """log of the sum of e^s over the scores where the mask is true, [B, N] to [B]; -inf where it is nowhere true.
 
-    As masked_fill and logsumexp, in a third of the passes over the scores, which is what a step over a whole catalogue
-    spends its time on.
+    The same as masked_fill and logsumexp, in a third of the passes over the scores.
     """
 
     @staticmethod
     def forward(ctx: Any, scores: Tensor, mask: Tensor) -> Tensor:
         scores = scores.masked_fill(~mask, -float("inf"))
         highest = scores.amax(1)
-        scores[highest.isinf()] = 0  # nothing counts: the result is -inf, its gradient 0
+        scores[highest.isinf()] = 0  # the mask is nowhere true: the result is -inf, its gradient 0
         share = torch.softmax(scores, 1)
         ctx.save_for_backward(share)
         return highest - share.amax(1).log()

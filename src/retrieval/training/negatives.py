@@ -1,4 +1,4 @@
-"""Negatives: the items that a positive is compared with, drawn from the catalogue or all of it."""
+"""Negatives: the items that a positive is compared with, a sample of the catalogue or all of it."""
 
 from collections.abc import Callable
 from typing import Annotated
@@ -6,30 +6,31 @@ from typing import Annotated
 from retrieval.dssm.batches import Batch
 from retrieval.dssm.trend import Prior
 from retrieval.params import Positive, Section, one_of
-from retrieval.training.losses import Loss
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-# Up to so many items a drawn one, a product with all items that occur, of which the drawn are picked, is quicker than
-# gathering the vectors of the drawn.
+# With up to this many items per drawn one, multiplying by all items that occur is faster than gathering the vectors of
+# the drawn ones.
 DENSE = 64
+CHUNK = 2**21  # scores in memory at once
 
 # A sampler takes the targets [B], the items' frequency among targets [items], how many to draw, and a generator. It
-# gives items [B, N], or [N] that all targets share, and log(N q) of each: q is its probability in one draw, N q the
-# number of times it is expected.
+# gives items [B, N], or [N] that all targets share, and log(N q) of each: q is its probability in one draw, N q its
+# expected count.
 Sampler = Callable[[Tensor, Tensor, int, Generator], tuple[Tensor, Tensor]]
 
 
 def uniform(targets: Tensor, frequency: Tensor, count: int, generator: Generator) -> tuple[Tensor, Tensor]:
-    """Every item alike, anew for each target, with replacement."""
+    """All items equally likely, drawn anew for each target, with replacement."""
     items = torch.randint(len(frequency), (len(targets), count), generator=generator)
     return items, torch.log(torch.full(items.shape, count / len(frequency)))
 
 
 def popularity(targets: Tensor, frequency: Tensor, count: int, generator: Generator) -> tuple[Tensor, Tensor]:
-    """By frequency^0.75, anew for each target, with replacement: Mikolov et al. 2013, "Distributed representations"."""
+    """By frequency^0.75, drawn anew for each target, with replacement: Mikolov et al. 2013, "Distributed
+    representations of words and phrases and their compositionality"."""
     weight = frequency.double() ** 0.75
     cumulative = (weight / weight.sum()).cumsum(0)
     draw = torch.rand((len(targets), count), generator=generator, dtype=torch.float64)
@@ -38,12 +39,12 @@ def popularity(targets: Tensor, frequency: Tensor, count: int, generator: Genera
 
 
 def in_batch(targets: Tensor, frequency: Tensor, count: int, generator: Generator) -> tuple[Tensor, Tensor]:
-    """The other targets of the batch, shared: by frequency, and for nothing. `count` does not matter."""
+    """The other targets of the batch, shared by all: by frequency, at no cost. `count` is ignored."""
     return targets, (len(targets) * frequency).log()[targets]
 
 
 def mixed(targets: Tensor, frequency: Tensor, count: int, generator: Generator) -> tuple[Tensor, Tensor]:
-    """The targets of the batch and `count` items drawn uniformly, shared.
+    """The targets of the batch and `count` items drawn uniformly, shared by all.
 
     Yang et al. 2020, "Mixed negative sampling for learning two-tower neural networks in recommendations".
     """
@@ -56,10 +57,10 @@ SAMPLERS: dict[str, Sampler] = {"uniform": uniform, "popularity": popularity, "i
 
 
 class Negatives(Section):
-    """The negatives of losses that are given a sample: which sampler, and how many it draws.
+    """The sampler for losses that compare with a sample of the items, and how many it draws.
 
-    logq: lower a sampled score by log(N q) where the loss estimates a sum over the catalogue. exclude_seen: what the
-    user has watched before is no negative, for any loss.
+    logq: lower a sampled score by log(N q) if the loss estimates a sum over the catalogue. exclude_seen: items that the
+    user has watched before are no negatives, for any loss.
     """
 
     kind: Annotated[str, one_of(SAMPLERS)]
@@ -68,24 +69,47 @@ class Negatives(Section):
     exclude_seen: bool
 
 
-class AllItems:
-    """A batch's targets against every other item.
+class Candidates:
+    """What the targets of a batch are compared with: their vectors are those of `items` [n].
 
-    prior: what each score contains besides left . right, as each target's place [B] in a table [days, items].
+    prior: what each score contains besides left . right, as each target's row [B] of a table [days, n].
     """
 
-    def __init__(self, batch: Batch, catalogue: int, prior: tuple[Tensor, Tensor] | None) -> None:
-        self.batch, self.items, self.prior = batch, torch.arange(catalogue, device=batch.target.device), prior
+    def __init__(self, batch: Batch, items: Tensor, prior: tuple[Tensor, Tensor] | None) -> None:
+        self.batch, self.items, self.prior = batch, items, prior
 
-    def __len__(self) -> int:
-        """How many negatives a target has."""
+    @property
+    def width(self) -> int:
+        """Number of scores per target."""
         return len(self.items)
+
+    def parts(self) -> list[slice]:
+        """Slices of the targets with at most CHUNK scores each."""
+        targets, rows = len(self.batch.target), max(1, CHUNK // self.width)
+        return [slice(first, min(first + rows, targets)) for first in range(0, targets, rows)]
 
     def scores(self, left: Tensor, right: Tensor, part: slice) -> tuple[Tensor, Tensor, Tensor]:
         """positive [B], negatives [B, N] and mask [B, N] of the targets in `part`.
 
-        left [targets, e], right [items, e], of this comparison's `items`.
+        left [targets, e], right [n, e] of `items`.
         """
+        raise NotImplementedError
+
+    def seen(self, part: slice) -> tuple[Tensor, Tensor]:
+        """Target in `part` and item of each seen pair, [pairs] each."""
+        rows = self.batch.seen_row
+        first, last = torch.searchsorted(rows, rows.new_tensor([part.start, part.stop])).tolist()
+        return rows[first:last] - part.start, self.batch.seen_item[first:last]
+
+
+class AllItems(Candidates):
+    """A batch's targets against every other item."""
+
+    def __init__(self, batch: Batch, count: int, prior: tuple[Tensor, Tensor] | None) -> None:
+        super().__init__(batch, torch.arange(count, device=batch.target.device), prior)
+
+    def scores(self, left: Tensor, right: Tensor, part: slice) -> tuple[Tensor, Tensor, Tensor]:
+        """As `Candidates.scores`; N is the number of items."""
         target = self.batch.target[part]
         scores = left[part] @ right.T
         own = torch.arange(len(target), device=target.device)
@@ -100,9 +124,8 @@ class AllItems:
         return positive, scores, mask
 
     def masked(self, left: Tensor, right: Tensor, part: slice, out: Tensor) -> Tensor:
-        """Write scores of the targets in `part` into `out` [B, items], no gradient; returns the targets' own [B, 1].
-
-        What a user has watched has -inf; the target itself never has.
+        """Write the scores of the targets in `part` into `out` [B, items], without a gradient; an item that the user
+        has watched gets -inf, the target never. Returns the targets' own scores [B, 1].
         """
         if self.prior is None:
             torch.mm(left[part], right.T, out=out)
@@ -115,42 +138,44 @@ class AllItems:
         out.scatter_(1, target, positive)
         return positive
 
-    def seen(self, part: slice) -> tuple[Tensor, Tensor]:
-        """Row in `part` and item of what the users of its targets have watched."""
-        return _seen(self.batch, part)
 
+class SampledItems(Candidates):
+    """A batch's targets against sampled negatives; only the items that occur need vectors.
 
-class SampledItems:
-    """A batch's targets against negatives that were drawn; only the items that occur need vectors."""
+    drawn [B, N] or [N] that all targets share; expected: log(N q) of them, by which their scores are lowered, or None.
+    `tied`: the batch's tokens need vectors, too.
+    """
 
     def __init__(
         self,
         batch: Batch,
-        catalogue: int,
+        count: int,
         drawn: Tensor,
         expected: Tensor | None,
         tied: bool,
         prior: tuple[Tensor, Tensor] | None,
     ) -> None:
-        self.items = torch.cat([batch.target, drawn.flatten(), *([batch.item] if tied else [])]).unique()
-        place = torch.full((catalogue,), -1, device=drawn.device)
-        place[self.items] = torch.arange(len(self.items), device=drawn.device)
-        self.drawn, self.expected = place[drawn], expected
-        self.dense = drawn.ndim == 1 or len(self.items) <= DENSE * drawn.shape[1]
-        self.prior = None if prior is None else (prior[0], prior[1][:, self.items])
+        items = torch.cat([batch.target, drawn.flatten(), *([batch.item] if tied else [])]).unique()  # [n]
+        place = torch.full((count,), -1, device=drawn.device)
+        place[items] = torch.arange(len(items), device=drawn.device)
         occurs = place[batch.seen_item] >= 0
-        self.batch = batch._replace(
+        batch = batch._replace(
             target=place[batch.target],
             item=place[batch.item] if tied else batch.item,
             seen_row=batch.seen_row[occurs],
             seen_item=place[batch.seen_item[occurs]],
         )
+        super().__init__(batch, items, None if prior is None else (prior[0], prior[1][:, items]))
+        self.drawn, self.expected = place[drawn], expected
+        self.dense = drawn.ndim == 1 or len(items) <= DENSE * drawn.shape[1]
 
-    def __len__(self) -> int:
+    @property
+    def width(self) -> int:
+        """Number of scores per target."""
         return len(self.items) if self.dense else self.drawn.shape[1]
 
     def scores(self, left: Tensor, right: Tensor, part: slice) -> tuple[Tensor, Tensor, Tensor]:
-        """As `AllItems.scores`; where the loss asks for it, negatives are lowered by log(N q)."""
+        """As `Candidates.scores`; negatives are lowered by log(N q) if there is `expected`."""
         target, drawn = self.batch.target[part], self.drawn if self.drawn.ndim == 1 else self.drawn[part]
         positive = (left[part] * right[target]).sum(1)
         if self.dense:
@@ -166,7 +191,7 @@ class SampledItems:
         return positive, negatives, self._mask(target, drawn, part)
 
     def _mask(self, target: Tensor, drawn: Tensor, part: slice) -> Tensor:
-        row, item = _seen(self.batch, part)
+        row, item = self.seen(part)
         own = torch.arange(len(target), device=target.device)
         if self.dense:
             mask = torch.ones((len(target), len(self.items)), dtype=torch.bool, device=target.device)
@@ -177,36 +202,33 @@ class SampledItems:
 
 
 def _columns(values: Tensor, columns: Tensor) -> Tensor:
-    """Of values [B, n] those in the columns [N], the same for every row, or [B, N]."""
+    """The values [B, n] in the columns [N], the same for every row, or [B, N]."""
     return values[:, columns] if columns.ndim == 1 else values.gather(1, columns)
 
 
-def _seen(batch: Batch, part: slice) -> tuple[Tensor, Tensor]:
-    """Row in `part` and item of what the users of its targets have watched."""
-    first, last = torch.searchsorted(batch.seen_row, batch.seen_row.new_tensor([part.start, part.stop])).tolist()
-    return batch.seen_row[first:last] - part.start, batch.seen_item[first:last]
+class CandidateSampler:
+    """Draws what a loss compares a batch's targets with. `frequency` [items] is each item's share of the interactions.
 
+    Draws on the CPU, so that a seed means the same on every device; the candidates are on the device of `frequency`.
+    all_items, corrected: what the loss expects. `tied`: tokens need the item tower's vectors.
+    """
 
-def comparison(
-    batch: Batch,
-    loss: Loss,
-    options: Negatives,
-    frequency: Tensor,
-    tied: bool,
-    prior: Prior | None,
-    generator: Generator,
-    rows: Tensor | None = None,
-) -> AllItems | SampledItems:
-    """What the loss compares the batch's targets with, on the device of `frequency`. Drawn on the CPU, so that a seed
-    means the same on every device. `tied`: the tokens' vectors are needed, too. `rows`: only these rows of the batch,
-    ascending, against the negatives that are drawn for all of it."""
-    device, count = frequency.device, len(frequency)
-    part, targets = (batch, slice(None)) if rows is None else batch.rows(rows)
-    known = None if prior is None else prior.at(part.time, device)
-    if loss.catalogue:
-        return AllItems(part.to(device), count, known)
-    drawn, expected = SAMPLERS[options.kind](batch.target, frequency.cpu(), options.count, generator)
-    if drawn.ndim == 2:
-        drawn, expected = drawn[targets], expected[targets]
-    correction = expected.to(device) if loss.corrected and options.logq else None
-    return SampledItems(part.to(device), count, drawn.to(device), correction, tied, known)
+    def __init__(
+        self, options: Negatives, frequency: Tensor, all_items: bool, corrected: bool, tied: bool, prior: Prior | None
+    ) -> None:
+        self.options, self.frequency, self.all_items, self.tied, self.prior = options, frequency, all_items, tied, prior
+        self.corrected = corrected and options.logq
+
+    def __call__(self, batch: Batch, generator: Generator, rows: Tensor | None = None) -> Candidates:
+        """Candidates of the batch, or of some of its rows, ascending, with the negatives drawn for the whole batch."""
+        device, count = self.frequency.device, len(self.frequency)
+        part, targets = (batch, slice(None)) if rows is None else batch.rows(rows)
+        prior = None if self.prior is None else self.prior.at(part.time, device)
+        if self.all_items:
+            return AllItems(part.to(device), count, prior)
+        sample = SAMPLERS[self.options.kind]
+        drawn, expected = sample(batch.target, self.frequency.cpu(), self.options.count, generator)
+        if drawn.ndim == 2:
+            drawn, expected = drawn[targets], expected[targets]
+        correction = expected.to(device) if self.corrected else None
+        return SampledItems(part.to(device), count, drawn.to(device), correction, self.tied, prior)

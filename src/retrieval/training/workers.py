@@ -1,6 +1,6 @@
 """Training by several processes, as torchrun starts them: each works on its share of the rows of every batch.
 
-All draw the same batches and the same negatives, so that the loss is that of one process but for dropout, and for the
+All draw the same batches and the same negatives, so the loss is that of one process, except for dropout and for the
 statistics of BatchNorm, which are of a share of the batch.
 """
 
@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 
 class Workers:
-    """The processes that train together, and which of them this one is; without torchrun it is alone."""
+    """The processes that train together, and this one's rank among them; without torchrun there is only one."""
 
     def __init__(self) -> None:
         self.rank, self.count = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
@@ -32,38 +32,38 @@ class Workers:
         return self.rank == 0
 
     def together(self, model: nn.Module) -> nn.Module:
-        """The model, whose gradients are the mean over the processes."""
+        """The model with gradients averaged over the processes."""
         if self.count == 1:
             return model
         return DistributedDataParallel(model, broadcast_buffers=False, find_unused_parameters=True)
 
     def share(self, rows: int) -> Tensor | None:
-        """Which of a batch's rows are this process's; None for all. Never none, for the others wait: `weight`."""
+        """This process's rows of a batch, None for all. At least one, as the other processes wait: see `weight`."""
         if self.count == 1:
             return None
         return torch.arange(min(self.rank, rows - 1), rows, self.count)
 
     def weight(self, share: float, rows: int) -> float:
-        """What this process's share counts: nothing where it was given a row only to have one."""
+        """The weight of this process's share: 0 if it got a row only to have one."""
         return share if self.rank < rows else 0.0
 
     def total(self, value: float) -> float:
         """Sum over the processes."""
-        return self._exchanged(value, dist.all_reduce)
+        return self._exchange(value, dist.all_reduce)
 
-    def agreed(self, value: float) -> float:
-        """The value of the first process."""
-        return self._exchanged(value, lambda tensor: dist.broadcast(tensor, 0))
+    def broadcast(self, value: float) -> float:
+        """The first process's value."""
+        return self._exchange(value, lambda tensor: dist.broadcast(tensor, 0))
 
-    def agree(self, model: nn.Module) -> None:
-        """Give all processes the first one's statistics of BatchNorm; the weights are equal already."""
+    def synchronize(self, model: nn.Module) -> None:
+        """Give all processes the first one's statistics of BatchNorm; the weights are already equal."""
         if self.count > 1:
             weights = dict(model.named_parameters())
             for name, tensor in model.state_dict().items():
                 if name not in weights:
                     dist.broadcast(tensor, 0)
 
-    def _exchanged(self, value: float, exchange: Callable[[Tensor], Any]) -> float:
+    def _exchange(self, value: float, exchange: Callable[[Tensor], Any]) -> float:
         if self.count == 1:
             return value
         tensor = torch.tensor(value, dtype=torch.float64, device=self.device)

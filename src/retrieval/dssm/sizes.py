@@ -1,0 +1,36 @@
+"""The sizes of the towers: the section `towers` of params.yaml, which bodies, encoders and towers are built from."""
+
+from typing import Annotated
+
+from retrieval.params import AUTO, Positive, Section
+
+from pydantic import Field, model_validator
+
+
+class Towers(Section):
+    """Sizes of the towers, and what their score contains.
+
+    width: of the vectors and of every layer. dropout: of the bodies and the history encoders. id_dropout: how often an
+    item's id is left out in training, so that a new item gets a vector from its features. length: how many items of a
+    history are read, the last ones. layers, heads: of attention. half_life: in items, of what a bag remembers; 0 for a
+    plain mean. tied: histories are read with the item tower's vectors, else with vectors of their own. bias: every item
+    has one. temperature: divides the scores; with learn_temperature it is where learning starts.
+    """
+
+    width: Annotated[int, Field(ge=2, multiple_of=2)]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    id_dropout: Annotated[float, Field(ge=0, lt=1)]
+    length: Positive
+    layers: Positive
+    heads: Positive
+    half_life: Annotated[float, Field(ge=0)]
+    tied: bool
+    bias: Annotated[bool, AUTO]
+    temperature: Annotated[float, Field(gt=0)]
+    learn_temperature: bool
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> "Towers":
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
+        return self

@@ -1,0 +1,139 @@
+"""The parameters of a training, and `resolve`: every `auto` and every rule about combinations, before training."""
+
+import math
+from typing import Annotated, Any, Literal
+
+from retrieval.dssm.model import Options
+from retrieval.histories import Features
+from retrieval.params import AUTO, NotNegative, Positive, Section, Share, one_of, validate
+from retrieval.training.losses import LOSSES, Losses
+from retrieval.training.negatives import Negatives
+
+import numpy as np
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+BATCHES = (4096, 2048, 1024, 512, 256)  # targets per step
+STEPS_PER_EPOCH = 24  # fewest, for batch=auto
+STEPS = 6_000  # for epochs=auto, where there is validation
+EPOCHS = 24  # for epochs=auto, where there is none
+FEWEST_EPOCHS, MOST_EPOCHS = 4, 100  # for epochs=auto, where there is validation
+VALIDATION_USERS = 500  # fewest that tell epochs apart
+PATIENCE_EPOCHS, PATIENCE_STEPS = 6, 500  # fewest without a better validation, for patience=auto
+HALF_LIFE = 60.0  # days, for recency=auto
+RECENT_SHARE = 0.1  # of the interactions are targets of an epoch, at least, for recency=auto
+SHORTEST = 3  # items of a user whose last one may be held out
+
+
+class Train(Section):
+    """How the towers are trained.
+
+    targets: sequence (every item from those before it) or one (one item per user and epoch from the rest of the
+    history, as in the notebook). batch: targets per step. learning_rate, weight_decay: of AdamW. warmup: share of the
+    steps over which the learning rate rises; schedule: whether it falls after that. clip: largest norm of the gradient.
+    average: largest decay of the moving average of the weights, which is the result; 0 for none. recency: days after
+    which an interaction's chance to be a target has halved; 0 for none. holdout: share of the users whose last item is
+    held out for validation. patience: epochs without a better validation after which training stops and goes back to
+    the best; 0 for never, and then no item is held out. epochs: at most.
+
+    precision: of the towers' products; scores and weights are float32. compile: the towers by torch.compile, which
+    takes minutes before the first step. Both are for GPUs: on two cores they are slower.
+
+    `auto` is resolved as follows.
+    batch: 4,096, halved down to 256 until an epoch has 24 steps, as small data need no fewer steps.
+    weight_decay: 0.3 where the last days are the test, else 0.01: the longer the training, the less what it learned of
+    past weeks holds. recency: 60 where the last days are the test, doubled until a tenth of the interactions are
+    expected to be targets; else 0. patience: 6 epochs and at least 500 steps, if the holdout has 500 users, else 0.
+    epochs: with patience as many as have 6,000 steps (4 to 100), else 24.
+    """
+
+    targets: Literal["sequence", "one"]
+    epochs: Annotated[Positive, AUTO]
+    batch: Annotated[Positive, AUTO]
+    learning_rate: Annotated[float, Field(gt=0)]
+    weight_decay: Annotated[float, Field(ge=0), AUTO]
+    warmup: Share
+    schedule: Literal["constant", "cosine"]
+    clip: Annotated[float, Field(gt=0)]
+    average: Annotated[float, Field(ge=0, lt=1)]
+    recency: Annotated[float, Field(ge=0), AUTO]
+    holdout: Annotated[float, Field(gt=0, lt=1)]
+    patience: Annotated[NotNegative, AUTO]
+    precision: Literal["float32", "bfloat16"]
+    compile: bool
+
+
+class TrainDSSMParams(Options):
+    """What `train_dssm` reads of params.yaml."""
+
+    loss: Annotated[str, one_of(LOSSES)]
+    losses: Losses
+    negatives: Negatives
+    train: Train
+    seed: NotNegative
+
+    @model_validator(mode="after")
+    def _combination(self) -> "TrainDSSMParams":
+        loss, towers = LOSSES[self.loss], self.towers
+        if loss.margin and self.score not in ("auto", loss.score) and not self.normalize:
+            raise ValueError(
+                f"loss={self.loss} with score={self.score} has no fixed scale for its margin: "
+                f"expected score={loss.score}, or normalize=true"
+            )
+        if loss.margin and (
+            self.trend.enabled is True or towers.bias is True or towers.temperature != 1 or towers.learn_temperature
+        ):
+            raise ValueError(
+                f"loss={self.loss} has a margin, and its scores can have no trend, bias or temperature: expected "
+                "trend.enabled and towers.bias auto or false, towers.temperature=1.0, towers.learn_temperature=false"
+            )
+        if self.trend.enabled is True and towers.bias is True:
+            raise ValueError("a trend takes the place of the items' bias: expected towers.bias auto or false")
+        return self
+
+
+def resolve(params: TrainDSSMParams, features: Features) -> TrainDSSMParams:
+    """The parameters with a value for every `auto`, by the loss, the split and the size of the data. Prints them.
+
+    Raises `Problem` where the data lead to a combination that is not possible.
+    """
+    loss, values, resolved = LOSSES[params.loss], params.model_dump(), dict[str, Any]()
+
+    def settle(key: str, value: Any) -> Any:
+        *sections, name = key.split(".")
+        section = values[sections[0]] if sections else values
+        if section[name] == "auto":
+            section[name] = resolved[key] = value
+        return section[name]
+
+    settle("score", loss.score)
+    settle("history", "bag" if features.by_days else "transformer")
+    trend = settle("trend.enabled", features.by_days and not loss.margin)
+    settle("towers.bias", not trend and not loss.margin)
+    settle("train.weight_decay", 0.3 if features.by_days else 0.01)
+    recency = settle("train.recency", _recency(features) if features.by_days else 0.0)
+    targets = chance(features, recency).sum().item()
+    enough = (size for size in BATCHES if math.ceil(targets / size) >= STEPS_PER_EPOCH)
+    steps = targets / settle("train.batch", next(enough, BATCHES[-1]))
+    holdout = params.train.holdout * int((np.diff(features.histories.indptr) >= SHORTEST).sum())
+    patience = max(PATIENCE_EPOCHS, math.ceil(PATIENCE_STEPS / steps)) if holdout >= VALIDATION_USERS else 0
+    values["train"]["patience"] = settle("train.patience", patience) if holdout else 0
+    epochs = min(MOST_EPOCHS, max(FEWEST_EPOCHS, math.ceil(STEPS / steps)))
+    settle("train.epochs", epochs if values["train"]["patience"] else EPOCHS)
+    print("auto:", ", ".join(f"{key}={value}" for key, value in resolved.items()) or "none")
+    return validate(TrainDSSMParams, values)
+
+
+def chance(features: Features, recency: float) -> Tensor:
+    """Each interaction's chance [n] to be a target: 1 for the newest, half of it for every `recency` days before."""
+    age = torch.from_numpy(features.age)
+    return torch.exp2(-age / recency) if recency else torch.ones(len(age))
+
+
+def _recency(features: Features) -> float:
+    """HALF_LIFE, doubled until RECENT_SHARE of the interactions are expected to be targets."""
+    days = HALF_LIFE
+    while chance(features, days).mean() < RECENT_SHARE:
+        days *= 2
+    return days
