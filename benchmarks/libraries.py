@@ -1,10 +1,10 @@
-"""An epoch of our DSSM against RecTools' own, and our ranking against RecTools' rankers and the notebook's loop.
+"""Time an epoch of our DSSM and of RecTools' DSSM, and our ranking, RecTools' rankers and the notebook's loop.
 
-The same world as in `training.py`: 10,240 users, 12,029 items, the notebook's columns, width 128. RecTools' DSSM draws
-one negative and has its triplet loss, as ours here; its towers have neither norms nor dropout, so ours are `mlp`, which
-are one layer deeper. It is measured with its own batches of 128 and with ours of 1,024. All rankers look for the ten
-best items of each user, without those in the history; that they find the same is checked. RecTools' DSSM needs PyTorch
-Lightning, which benchmarks/requirements.txt adds.
+The data are those of `training.py`: 10,240 users, 12,029 items, the notebook's columns, width 128. Both DSSMs draw one
+negative for a triplet loss. RecTools' towers have neither norms nor dropout, so ours are `mlp`, which are one layer
+deeper. RecTools is timed with its default batch size of 128 and with our 1,024. Every ranker finds the ten best items
+per user outside the history; that all find the same is checked. RecTools' DSSM needs PyTorch Lightning, see
+benchmarks/requirements.txt.
 """
 
 import contextlib
@@ -27,11 +27,11 @@ from rectools.models.rank import Distance, ImplicitRanker, TorchRanker
 from results import record
 from training import BATCH, ITEMS, MODEL, ROUNDS, USERS, WIDTH, ours, world
 
-K, SHARE = 10, 10  # of the users, one in so many is ranked by the notebook's loop
+K, SHARE = 10, 10  # the notebook's loop ranks one in SHARE users
 
 
 def rectools_epoch(data: Dataset, batch: int) -> float:
-    """Seconds of an epoch of RecTools' DSSM: two epochs less one."""
+    """Seconds per epoch of RecTools' DSSM: the time of two epochs minus that of one."""
     seconds = []
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):  # it writes checkpoints
         for epochs in (1, 2):
@@ -45,7 +45,7 @@ def rectools_epoch(data: Dataset, batch: int) -> float:
 
 
 def dataset(features: Features) -> Dataset:
-    """The world as RecTools wants it."""
+    """The data as a RecTools dataset."""
     rows = features.seen.tocoo()
     interactions = pd.DataFrame({"user_id": rows.row, "item_id": rows.col, "weight": 1.0, "datetime": "2021-01-01"})
     return Dataset.construct(
@@ -58,21 +58,21 @@ def dataset(features: Features) -> Dataset:
 
 
 def flat(matrix: sp.csr_matrix) -> pd.DataFrame:
-    """RecTools' table of features: a row for each column that is set, and one so that nobody has none."""
+    """RecTools' feature table: one row per column that is set, and one more so that everyone has a feature."""
     rows = matrix.tocoo()
     every = pd.DataFrame({"id": np.arange(matrix.shape[0]), "feature": "column", "value": -1})
     return pd.concat([every, pd.DataFrame({"id": rows.row, "feature": "column", "value": rows.col})])
 
 
 def timed(work: Callable[[], np.ndarray]) -> tuple[float, np.ndarray]:
-    """Seconds, and what came out."""
+    """Seconds, and the result."""
     start = time.perf_counter()
     result = work()
     return time.perf_counter() - start, result
 
 
 def ranking(features: Features) -> dict[str, float]:
-    """Users a second of each ranker."""
+    """Users per second of each ranker."""
     rng = np.random.default_rng(0)
     users, items = (rng.standard_normal((count, WIDTH), dtype=np.float32) for count in (USERS, ITEMS))
     everyone, seen = np.arange(USERS), features.seen
@@ -97,12 +97,12 @@ def ranking(features: Features) -> dict[str, float]:
         for name, (seconds, found) in results.items():
             speed[name].append(len(found) / seconds)
             agree = (found == results["ours"][1][: len(found)]).mean()
-            assert agree > 0.999, f"{name} gives other items: {agree}"
+            assert agree > 0.999, f"{name}: only {agree:.1%} of the items are the same"
     return {name: float(np.median(values)) for name, values in speed.items()}
 
 
 def lists(items: object, users: int) -> np.ndarray:
-    """[users, K] of items one after another."""
+    """A flat array of items as [users, K]."""
     return np.asarray(items).reshape(users, K)
 
 

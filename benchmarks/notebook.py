@@ -1,7 +1,7 @@
-"""The notebook's way of making a batch, training on it and recommending, written anew: what ours is compared with.
+"""The notebook's batches, training step and recommendation loop, rewritten so that ours can be compared with them.
 
-Same towers (LayerNorm and dropout), same loss (triplet, the first of ten negatives), same shapes and the same work a
-sample: a draw over the whole catalogue for the positive, another for the negatives, dense rows of features and history.
+It has the notebook's towers (LayerNorm and dropout), loss (triplet, the first of ten negatives), shapes and work per
+sample: one draw over the whole catalogue for the positive, one for the negatives, dense rows of features and history.
 """
 
 import numpy as np
@@ -45,7 +45,7 @@ class User(nn.Module):
 
 
 class Samples(torch.utils.data.Dataset):
-    """A sample a user: features, history, a positive of the history and ten negatives of all items."""
+    """One sample per user: features, history, a positive from the history, ten negatives from all items."""
 
     def __init__(self, users: pd.DataFrame, items: pd.DataFrame, histories: np.ndarray) -> None:
         self.users, self.items, self.histories = users, items, histories
@@ -64,7 +64,7 @@ class Samples(torch.utils.data.Dataset):
 
 
 def step(user: User, item: Item, optimizer: torch.optim.Optimizer, batch: list[Tensor], margin: float = 0.4) -> float:
-    """Forward, backward, Adam; the loss."""
+    """Forward, backward, one step of Adam; returns the loss."""
     features, history, positive, negatives = batch
     optimizer.zero_grad()
     anchor, near = user(features, history), item(positive)
@@ -79,7 +79,7 @@ def step(user: User, item: Item, optimizer: torch.optim.Optimizer, batch: list[T
 def recommend(
     users: np.ndarray, items: np.ndarray, seen: list[set[int]], user_ids: np.ndarray, item_ids: np.ndarray, k: int
 ) -> pd.DataFrame:
-    """Distances of blocks of users, each row sorted whole, and a Python loop over users and their lists."""
+    """Distances per block of users, a full sort of each row, and a Python loop over users and their lists."""
     rows = []
     vectors = torch.from_numpy(items)
     for start in range(0, len(users), 1024):

@@ -1,4 +1,4 @@
-"""benchmarks/results.json: each benchmark writes its own keys and leaves the others' alone."""
+"""benchmarks/results.json: each benchmark writes its own keys and keeps the others."""
 
 import json
 import os
@@ -14,7 +14,7 @@ PATH = Path(__file__).with_name("results.json")
 
 
 def record(**values: Any) -> None:
-    """Set these keys, and say on what machine they were measured."""
+    """Write these keys, and the machine they were measured on."""
     known = json.loads(PATH.read_text(encoding="utf-8")) if PATH.exists() else {}
     write_json(PATH, {**known, "machine": machine(), **values})
     for name, value in values.items():

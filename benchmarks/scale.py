@@ -1,11 +1,11 @@
-"""Every stage on `kion-synthetic` at several sizes: seconds and peak memory, and how they grow with the rows.
+"""Run every stage on `kion-synthetic` at several sizes: seconds, peak memory, and how both grow with the rows.
 
-Run as `PYTHONPATH=src python benchmarks/scale.py [scale ...]`; scale 1 has KION's 5.5 million interactions. Each stage
-is its script in a process of its own, in a temporary folder. LightFM is trained for one epoch, the DSSM for one in six
-ways: the notebook's (triplet, a sample a user, width 128, batches of 1,024), the full softmax in its place, the same in
-params.yaml's width and batches, params.yaml's defaults, and at last the first two on the notebook's filter. Where a
-sample a user is trained on, an epoch's own seconds are measured, too: those of two epochs less those of one. `evaluate`
-runs on all models, and on those that are two dense matrices.
+Run `PYTHONPATH=src python benchmarks/scale.py [scale ...]`; scale 1 has KION's 5.5 million interactions. Each stage
+script runs in its own process, in a temporary folder. LightFM is trained for one epoch, the DSSM for one epoch in six
+ways: the notebook's (triplet loss, one sample per user, width 128, batches of 1,024); the same with the full
+softmax; that with the width and batch size of params.yaml; the defaults of params.yaml; and the first two with the
+notebook's filter. With one sample per user the seconds of an epoch alone are measured, too: two epochs minus one.
+`evaluate` runs on all models, and then on those that are two dense matrices.
 """
 
 import re
@@ -62,12 +62,13 @@ DRAWN = [
     *("fetch", "prepare", "features", "train_baselines", "train_lightfm"),
     *("train_dssm (triplet)", "train_dssm (softmax)", "train_dssm (softmax, narrow)", "train_dssm", "evaluate"),
 ]
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000")  # Okabe and Ito
 VECTORS = "evaluate (vectors)"
 STAGES = [*DRAWN, VECTORS, *(stage for stage in OPTIONS if stage.endswith("filtered)"))]
 
 
 def peak(pid: int) -> int:
-    """Megabytes that the process held at most until now, as Linux counts them; 0 when it is gone."""
+    """Peak memory of the process so far in megabytes, from Linux; 0 if it has ended."""
     try:
         held = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(encoding="utf-8"))
     except (FileNotFoundError, ProcessLookupError):
@@ -76,7 +77,7 @@ def peak(pid: int) -> int:
 
 
 def run(stage: str, folder: Path, params: dict[str, Any]) -> dict[str, float]:
-    """Seconds, and the most memory that the process held, in megabytes; we ask every 50 ms."""
+    """Seconds and peak memory in megabytes, sampled every 50 ms."""
     (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     script = stage.split()[0]
     command = [sys.executable, str(ROOT / "src" / f"{script}.py"), *PATHS[script].split()]
@@ -91,7 +92,7 @@ def run(stage: str, folder: Path, params: dict[str, Any]) -> dict[str, float]:
 
 
 def measure(scale: float) -> Iterator[tuple[str, dict[str, float]]]:
-    """Each stage's name and cost, in order, and after `evaluate` the rows of train."""
+    """Name and cost of each stage, in order; the number of train rows comes after `evaluate`."""
     defaults = load(ROOT / "params.yaml")
     defaults |= {"data": "kion-synthetic", "synthetic": {"scale": scale}}
     with tempfile.TemporaryDirectory() as name:
@@ -109,7 +110,7 @@ def measure(scale: float) -> Iterator[tuple[str, dict[str, float]]]:
 
 
 def _with(defaults: dict[str, Any], options: dict[str, Any], epochs: int) -> dict[str, Any]:
-    """The parameters with those options and so many epochs of the DSSM."""
+    """`defaults` with `options` and that many epochs of the DSSM."""
     changed = {**options, "train": {"epochs": epochs, "patience": 0, **options.get("train", {})}}
     return {
         key: {**value, **changed.get(key, {})} if isinstance(value, dict) else changed.get(key, value)
@@ -118,26 +119,28 @@ def _with(defaults: dict[str, Any], options: dict[str, Any], epochs: int) -> dic
 
 
 def slope(rows: list[float], cost: list[float]) -> float:
-    """b of cost = a rows^b, by least squares of the logarithms: 1 is in proportion, 2 by the square."""
+    """b in cost = a rows^b, by least squares on the logarithms: 1 is linear, 2 quadratic."""
     return round(float(np.polyfit(np.log(rows), np.log(cost), 1)[0]), 2)
 
 
 def draw(scales: list[dict[str, Any]], path: Path) -> None:
-    """Seconds and memory of every stage over the rows, both axes logarithmic."""
+    """Plot seconds and peak memory of every stage over the rows of train, on logarithmic axes."""
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
     from matplotlib.ticker import LogLocator
 
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
     rows = [one["rows"]["train"] for one in scales]
-    for axis, unit in zip(axes, ("seconds", "megabytes"), strict=True):
-        for stage in DRAWN:
-            axis.loglog(rows, [one[stage][unit] for one in scales], marker="o", label=stage)
+    titles = {"seconds": "Time per stage, one epoch", "megabytes": "Peak memory per stage"}
+    for axis, (unit, title) in zip(axes, titles.items(), strict=True):
+        for number, stage in enumerate(DRAWN):
+            style = {"color": COLOURS[number % len(COLOURS)], "linestyle": "-" if number < len(COLOURS) else "--"}
+            axis.loglog(rows, [one[stage][unit] for one in scales], marker="o", label=stage, **style)
         axis.set_xticks(rows, [f"{count / 1e6:.1f}" for count in rows])
         axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.yaxis.set_major_formatter("{x:g}")
         axis.minorticks_off()
-        axis.set(xlabel="million rows of train", ylabel=unit)
+        axis.set(xlabel="million rows of train", ylabel=unit, title=title)
         axis.spines[["top", "right"]].set_visible(False)
     axes[1].legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     figure.savefig(path, dpi=110, metadata={"Software": None})

@@ -1,9 +1,9 @@
-"""The service under load, and the indexes of nearest neighbours at up to a million items.
+"""Load-test the service, and time the nearest-neighbour indexes at up to a million items.
 
-Load: the service in a process of its own with the models of `dvc repro`, asked over loopback for the recommendations of
-users drawn at random. Latency is counted from the moment at which a request was due (open loop), so that a queue shows.
-Curve: synthetic vectors in clusters, with a popularity in the last column, as a trained model's are; each query alone,
-one thread: what the service does. Recall against exact search.
+`load`: the service runs in its own process with the models of `dvc repro` and gets requests over loopback for random
+users. Latency counts from the time a request was scheduled (open loop), so it includes time spent in a queue.
+`curve`: recall against exact search and queries per second of each index, on synthetic vectors in clusters with a
+popularity in the last column, as a trained model has. Queries come one at a time on one thread, as in the service.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ SIZES = [10_000, 100_000, 1_000_000]
 
 
 def main() -> None:
-    """Measure what the arguments name, `load`, `curve` or sizes of the curve; without arguments, all of it."""
+    """Measure what the arguments name: `load`, `curve`, or sizes of the curve. Without arguments, everything."""
     given = sys.argv[1:]
     sizes = [int(size) for size in given if size.isdigit()]
     if not given or "load" in given:
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 async def measure(workers: int) -> dict[str, float]:
-    """Seconds to start, latency at a fixed rate, and requests a second when every connection asks at once."""
+    """Seconds to start, latency at a fixed rate, and requests per second when all connections are busy."""
     users = np.load(ROOT / "models" / "dssm" / "users.npy")
     draw = np.random.default_rng(0).choice(users, 100_000)
     with served(workers) as (port, started):
@@ -65,14 +65,14 @@ async def measure(workers: int) -> dict[str, float]:
 
 
 async def timed(idle: asyncio.Queue, user: int, due: float) -> float:
-    """Seconds from when the request was due to its answer."""
+    """Seconds from the scheduled time of the request to its answer."""
     await asyncio.sleep(due - time.perf_counter())
     await ask(idle, user)
     return time.perf_counter() - due
 
 
 async def ask(idle: asyncio.Queue, user: int) -> None:
-    """One request over a connection that is free."""
+    """Send one request over an idle connection."""
     reader, writer = await idle.get()
     writer.write(f"GET /reco/dssm/{user} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
     head = await reader.readuntil(b"\r\n\r\n")
@@ -96,7 +96,7 @@ async def connections(port: int, count: int) -> AsyncIterator[asyncio.Queue]:
 
 @contextmanager
 def served(workers: int) -> Iterator[tuple[int, float]]:
-    """The service on a free port, and the seconds that it took to answer."""
+    """Start the service on a free port; yields the port and the seconds it took to start."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -120,7 +120,7 @@ def served(workers: int) -> Iterator[tuple[int, float]]:
 
 
 def curve(size: int) -> dict[str, Any]:
-    """For each index: seconds to build, megabytes, and [knob, recall@10, queries a second] as the knob is turned."""
+    """Per index: seconds to build, megabytes, and [setting, recall@10, queries per second] for each search setting."""
     left, right = vectors(size)
     best = np.concatenate([np.argpartition(-(left[i : i + 10] @ right.T), K)[:, :K] for i in range(0, QUERIES, 10)])
     begin = time.perf_counter()
@@ -143,7 +143,7 @@ def curve(size: int) -> dict[str, Any]:
 
 
 def turn(index: Any, kind: str, queries: np.ndarray, best: np.ndarray) -> list[list[float]]:
-    """[knob, recall@10, queries a second] for each value of the knob of `SEARCHES`."""
+    """[setting, recall@10, queries per second] for each search setting in `SEARCHES`."""
     points = []
     for value in SEARCHES[kind]:
         if kind == "hnsw":
@@ -159,7 +159,7 @@ def turn(index: Any, kind: str, queries: np.ndarray, best: np.ndarray) -> list[l
 
 
 def vectors(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """left [QUERIES, WIDTH + 1] and right [size, WIDTH + 1] of users and items in clusters, and items' popularity."""
+    """left [QUERIES, WIDTH + 1] and right [size, WIDTH + 1] in clusters; the last column is popularity."""
     rng = np.random.default_rng(0)
     centres = rng.normal(size=(CLUSTERS, WIDTH)).astype(np.float32)
     items = centres[rng.integers(0, CLUSTERS, size)] + rng.normal(size=(size, WIDTH)).astype(np.float32)

@@ -1,12 +1,12 @@
-"""Our training step against the notebook's: same shapes, towers and loss, measured in one run, as a ratio.
+"""Time our training step and the notebook's, with the same shapes, towers and loss, and record the ratio.
 
-1,024 users, 12,029 items, 835 item and 16 user features, width 128: the notebook's on KION. It draws ten negatives and
-sends them through the item tower, but its triplet loss reads the first alone: one negative a user is the same loss with
-the same gradient, and what `notebook_step_ratio` is about. With all ten in the loss our step does more than the
-notebook's. Histories are random, with the mean length of the notebook's; no result depends on what they say.
+The shapes are the notebook's on KION: 1,024 users, 12,029 items, 835 item features, 16 user features, width 128. The
+notebook sends ten negatives per user through the item tower, but its triplet loss reads only the first. One negative
+per user therefore gives the same loss and gradient; `notebook_step_ratio` compares that. A second ratio has all ten
+negatives in our loss, which is more work than the notebook does. Histories are random with the notebook's mean length.
 
-Beside it the softmax over the whole catalogue, loss and gradients of a batch of the defaults at KION's size, and how
-far both are from the speed of a plain product of two matrices.
+It also times the softmax over the whole catalogue (loss and gradients of a default batch at KION's size), and compares
+both with the speed of a plain matrix product.
 """
 
 import time
@@ -30,9 +30,9 @@ from notebook import step as notebook_step
 from results import record
 
 USERS, ITEMS, BATCH, WIDTH = 10_240, 12_029, 1024, 128
-ROUNDS = 5  # in which all are measured in turn; the median counts
+ROUNDS = 5  # everything is measured once per round; the median counts
 USER_COLUMNS, ITEM_COLUMNS, GENRES, HISTORY = 16, 835, 100, 18
-TARGETS, CATALOGUE, DIMENSIONS = 4096, 15_480, 64  # of the softmax: a batch, the items that train knows, params.yaml's
+TARGETS, CATALOGUE, DIMENSIONS = 4096, 15_480, 64  # of the softmax: batch size, items in train, width in params.yaml
 
 MODEL = Options(
     architecture="layernorm",
@@ -75,7 +75,7 @@ TRAIN = Train(
 
 
 def world(seed: int = 0) -> Features:
-    """Random users and items in the notebook's shapes; popularity is Zipf-like, no user has an item twice."""
+    """Random users and items in the notebook's shapes. Popularity is Zipf-like; no user has an item twice."""
     rng = np.random.default_rng(seed)
     popularity = 1 / np.arange(1, ITEMS + 1)
     size = rng.geometric(1 / HISTORY, USERS)
@@ -94,7 +94,7 @@ def world(seed: int = 0) -> Features:
 
 
 def ours(features: Features, count: int, model: Options = MODEL, epochs: int = 10) -> float:
-    """Seconds a step: whole epochs, batches and all, over their steps. A first epoch, which warms up, is taken off."""
+    """Seconds per step: the time of whole epochs over their steps, without a first epoch to warm up."""
     torch.manual_seed(0)
     loss = make("triplet", Losses(margin=0.4, ccl_margin=0.4, ccl_weight=10.0, gbce_t=0.75), count, ITEMS)
     negatives = Negatives(kind="uniform", count=count, logq=False, exclude_seen=False)
@@ -107,9 +107,9 @@ def ours(features: Features, count: int, model: Options = MODEL, epochs: int = 1
 
 
 def theirs(features: Features, steps: int = 2) -> float:
-    """Seconds a step of the notebook's loader, towers and loss.
+    """Seconds per step of the notebook's loader, towers and loss.
 
-    Its one-hot columns are of pandas' types: uint8 from get_dummies, int64 from str.get_dummies for the genres.
+    One-hot columns have the types pandas gives them: uint8 from get_dummies, int64 from str.get_dummies for genres.
     """
     dense = features.seen.toarray().astype(np.float64)
     dense /= dense.sum(1, keepdims=True)
@@ -125,9 +125,9 @@ def theirs(features: Features, steps: int = 2) -> float:
 
 
 def work(count: int) -> float:
-    """Multiplications and additions of one of our steps that are matrix products: forward, and twice that backward.
+    """Multiplications and additions in the matrix products of one of our steps: forward, and twice that backward.
 
-    The first layers are bags of embeddings. Of the items only those that occur pass the tower, three layers deep.
+    The first layers are embedding bags. Only items that occur in the batch pass the item tower, three layers deep.
     """
     occurring = ITEMS * (1 - (1 - 1 / ITEMS) ** (BATCH * (count + 1)))
     item, user = 3 * WIDTH**2, 2 * WIDTH**2 + WIDTH**2 + 2 * WIDTH**2
@@ -136,7 +136,7 @@ def work(count: int) -> float:
 
 
 def softmax() -> float:
-    """Seconds of the loss and the gradients of a batch, the best of ten: three products of TARGETS x CATALOGUE."""
+    """Seconds for loss and gradients of a batch, best of ten: three products of TARGETS x CATALOGUE."""
     left, right = (torch.randn(rows, DIMENSIONS, requires_grad=True) for rows in (TARGETS, CATALOGUE))
     batch = Batch(*[torch.empty(0, dtype=torch.long)] * len(Batch._fields))
     compared = AllItems(batch._replace(target=torch.randint(CATALOGUE, (TARGETS,))), CATALOGUE, None)
@@ -149,7 +149,7 @@ def softmax() -> float:
 
 
 def product_speed(size: int = 2048) -> float:
-    """Multiplications and additions a second of a plain product of two matrices, the best of ten."""
+    """Multiplications and additions per second of a plain matrix product, best of ten."""
     a, b = torch.randn(size, size), torch.randn(size, size)
     seconds = []
     for _ in range(11):

@@ -1,7 +1,8 @@
-"""Why the notebook's BPR failed: its training as it was, and with any of four causes mended.
+"""Why the notebook's BPR failed: train it unchanged, and with every combination of four possible causes fixed.
 
-Run after `dvc repro`: `PYTHONPATH=src python benchmarks/bpr.py`. It reads data/features and data/prepared, trains the
-notebook's LayerNorm towers for as many steps as the notebook did, and writes benchmarks/bpr.json and docs/bpr.png.
+Run after `dvc repro`: `PYTHONPATH=src:benchmarks python studies/bpr.py`. It reads data/features and data/prepared,
+trains the notebook's LayerNorm towers for as many steps as the notebook did, and writes studies/bpr.json and
+docs/bpr.png.
 """
 
 import json
@@ -31,7 +32,7 @@ CAUSES = ("1 - sigmoid", "no temperature", "target in the input", "ranked by dis
 
 
 def draw(sampler: Batches, leak: bool, generator: Generator) -> Batch:
-    """A target for each user; with `leak` it stays among the items that its user's vector is made of."""
+    """One target per user; with `leak` it stays in the history that the user vector is computed from."""
     if not leak:
         return next(sampler.one_each(generator))
     batch = next(sampler.whole())
@@ -65,19 +66,19 @@ def train(features: Features, saturates: bool, temperature: float, leak: bool) -
 
 
 def matrices(users: Tensor, items: Tensor, distance: bool) -> tuple[np.ndarray, np.ndarray]:
-    """The two matrices to rank by: Euclidean distance, as the notebook does, or the cosine that was trained."""
+    """The two matrices to rank by: Euclidean distance, as in the notebook, or the cosine, as in its training."""
     left, right = (euclid if distance else cosine)(users, items)
     return left.numpy(), right.numpy()
 
 
 def judge(left: np.ndarray, right: np.ndarray, features: Features, exam: Exam, options: Evaluation) -> float:
-    """MAP@10 of the test users, items new to them."""
+    """MAP@10 of the test users on items that are new to them."""
     model = Model("bpr", left, right, features.user_ids, features.item_ids, {})
     return float(assess(model, exam, options).values["map@10"].mean())
 
 
 def draw_scores(pairs: dict[str, tuple[np.ndarray, np.ndarray]], features: Features, exam: Exam, path: Path) -> None:
-    """Cosine of test users with what they watched and with other items."""
+    """Histograms of the cosine of test users with items they watched and with other items."""
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
@@ -112,7 +113,7 @@ def main() -> None:
             print(json.dumps(results[-1]), flush=True)
         if saturates == cold == leak:
             pictures["as it was" if leak else "mended"] = matrices(users, items, False)
-    write_json(Path("benchmarks/bpr.json"), results)
+    write_json(Path("studies/bpr.json"), results)
     draw_scores(pictures, features, exam, Path("docs/bpr.png"))
 
 

@@ -1,8 +1,8 @@
-"""The DSSM beside popular_7d on several folds and seeds: is it better every week, or was it one week's luck?
+"""Compare the DSSM with popular_7d on several folds and seeds: is it better every week, or was one week lucky?
 
-Run as `PYTHONPATH=src python benchmarks/folds.py [fold ...]` after `dvc repro`. It reads params.yaml and data/raw,
-splits them anew for each fold (0 to 3 unless told) and trains three seeds of each, a training a core: half an hour for
-MovieTweetings on two.
+Run after `dvc repro`: `PYTHONPATH=src:benchmarks python studies/folds.py [fold ...]`. It reads params.yaml, splits
+data/raw again for each fold (default: 0 to 3) and trains three seeds per fold, one training per core. On two
+cores MovieTweetings takes half an hour. It prints a table and writes nothing.
 """
 
 import os
@@ -27,11 +27,11 @@ import torch
 from tabulate import tabulate
 
 RAW, FOLDS, SEEDS, METRIC, OTHER = Path("data/raw"), [0, 1, 2, 3], 3, "map@10", "popular_7d"
-Values = dict[str, np.ndarray]  # METRIC -> a value a test user
+Values = dict[str, np.ndarray]  # METRIC -> one value per test user
 
 
 def split(fold: int, folder: Path) -> Values:
-    """Prepare the fold in `folder` and judge OTHER on it."""
+    """Prepare the fold in `folder` and evaluate OTHER on it."""
     params = load(Path("params.yaml"))
     params["split"]["fold"] = fold
     prepare.main(validate(prepare.PrepareParams, params), RAW, folder / "prepared")
@@ -43,7 +43,7 @@ def split(fold: int, folder: Path) -> Values:
 
 
 def train(folder: Path, seed: int) -> Values:
-    """Train the DSSM on the fold in `folder` and judge it."""
+    """Train the DSSM on the fold in `folder` and evaluate it."""
     params = load(Path("params.yaml")) | {"seed": seed}
     name = f"dssm-{folder.name}-{seed}"
     train_dssm.main(validate(train_dssm.TrainDSSMParams, params), folder / "features", folder / name)
@@ -51,7 +51,7 @@ def train(folder: Path, seed: int) -> Values:
 
 
 def judge(folder: Path, name: str) -> Values:
-    """Items new to the test users."""
+    """METRIC of the test users on items that are new to them."""
     options = validate(evaluate.EvaluateParams, load(Path("params.yaml")))
     exam = prepare_exam(folder / "prepared", histories.load(folder / "features"), options.evaluate, options.seed)
     return {METRIC: assess(matrices.load(folder / name), exam, options.evaluate).values[METRIC]}
@@ -81,7 +81,7 @@ def main() -> None:
     print(tabulate(lines, ["fold", "users", OTHER, "dssm", "deviation", "each seed"], floatfmt=".4f"))
     print(f"mean of the folds: {OTHER} {means[0]:.4f}, dssm {means[1]:.4f}, {means[1] / means[0] - 1:+.1%}")
     print(
-        f"dssm less {OTHER}, all users of the folds: {pooled['difference']:+.4f}, "
+        f"dssm minus {OTHER}, all users of the folds: {pooled['difference']:+.4f}, "
         f"95 % {pooled['low']:+.4f} to {pooled['high']:+.4f}"
     )
 

@@ -1,8 +1,8 @@
-"""The whole of `dvc exp run -S data=kion-synthetic`, as it is typed: seconds and peak memory of every stage, and MAP.
+"""Run the whole pipeline on `kion-synthetic`: seconds and peak memory of every stage, and MAP of every model.
 
-Run as `PYTHONPATH=src python benchmarks/pipeline.py [scale] [KEY=VALUE ...]` on a machine that does nothing else: an
-hour on two cores at scale 1, the default; `train.epochs=3 lightfm.epochs=5` takes a third of it and as much
-memory. It runs in a clone of what is committed and writes the key `pipeline_<scale>` of results.json.
+Run `PYTHONPATH=src:benchmarks python studies/pipeline.py [scale] [KEY=VALUE ...]` on an otherwise idle machine. Scale
+1, the default, takes an hour on two cores; with `train.epochs=3 lightfm.epochs=5` it takes a third of that and the same
+memory. It runs the last commit in a clone and writes the key `pipeline_<scale>` of studies/pipeline.json.
 """
 
 import json
@@ -12,13 +12,17 @@ import tempfile
 import time
 from pathlib import Path
 
+from retrieval.stage import write_json
+
 import psutil
-from results import record
+from results import machine
 from scale import ROOT, peak
+
+PATH = Path(__file__).with_name("pipeline.json")
 
 
 def stages(process: psutil.Process) -> dict[int, str]:
-    """The stage scripts that run now, by the id of their process."""
+    """Process id -> stage, of the stage scripts that run at the moment."""
     found = {}
     for child in process.children(recursive=True):
         try:
@@ -51,7 +55,9 @@ def main() -> None:
         costs["all"] = {"seconds": round(time.perf_counter() - start, 1)}
         models = json.loads(Path(folder, "metrics", "metrics.json").read_text(encoding="utf-8"))
     quality = {name: values["map@10"] for name, values in models.items()}
-    record(**{f"pipeline_{scale:g}": {"settings": settings, "stages": costs, "map@10": quality}})
+    others = json.loads(PATH.read_text(encoding="utf-8")) if PATH.exists() else {}
+    result = {"machine": machine(), "settings": settings, "stages": costs, "map@10": quality}
+    write_json(PATH, {**others, f"pipeline_{scale:g}": result})
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""SASRec from RecTools on the data of `dvc repro`, judged as every other model: a row for docs/leaderboard.md.
+"""Train RecTools' SASRec on the data of `dvc repro` and evaluate it as every other model, for docs/results.md.
 
-Run as `PYTHONPATH=src python benchmarks/sasrec.py [epochs]` after `dvc repro`; it needs benchmarks/requirements.txt.
-64 dimensions, two blocks, item ids and features, softmax over the catalogue: what it does best on these data.
+Run after `dvc repro`: `PYTHONPATH=src:benchmarks python studies/sasrec.py [epochs]`; it needs
+benchmarks/requirements.txt. 64 dimensions, two blocks, item ids and features, and the softmax over the catalogue are
+its best settings on these data. It prints the metrics and writes nothing.
 """
 
 import contextlib
