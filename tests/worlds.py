@@ -1,19 +1,22 @@
 """Small planted worlds that the tests of training share."""
 
+from pathlib import Path
+from typing import Any
+
 from retrieval.dssm.batches import Batch, Batches
-from retrieval.dssm.model import DSSM, Options
-from retrieval.dssm.towers import Towers
-from retrieval.dssm.trend import Trend
-from retrieval.histories import Features, Histories
-from retrieval.training.loop import Train
-from retrieval.training.losses import Losses
-from retrieval.training.negatives import Negatives
+from retrieval.dssm.model import DSSM
+from retrieval.histories import DAY, Features, Histories
+from retrieval.params import load, validate
+from retrieval.training.loop import History, fit
+from retrieval.training.losses import LOSSES
+from retrieval.training.negatives import CandidateSampler, Negatives
+from retrieval.training.resolve import TrainDSSMParams, resolve
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 
-DAY = 24 * 60 * 60
+ROOT = Path(__file__).parents[1]
 
 
 def features_of(sequences: list[list[int]], items: int, days: list[list[float]] | None = None) -> Features:
@@ -67,30 +70,49 @@ def seen(batch, i):
 
 
 FEATURES = features_of([[0, 1, 2, 3], [4, 2], [5, 0, 1], [3, 4, 5, 0, 2]], 6)
-TOWERS = Towers(
-    width=8, dropout=0.0, id_dropout=0.0, length=5, layers=1, heads=2, half_life=0.0, tied=True, bias=True,
-    temperature=1.0, learn_temperature=False,
-)  # fmt: skip
+
+# What differs from params.yaml: plain and quick to train. `trend` is the key `enabled` of its section.
+SMALL = {
+    "architecture": "mlp", "history": "bag", "width": 8, "dropout": 0.0, "id_dropout": 0.0, "length": 5, "layers": 1,
+    "windows": [1, 7], "mix": [0.5, 0.25], "slope": 2.0, "user_weight": 0.5, "mean_weight": 0.25,
+    "count": 8, "exclude_seen": False,
+    "epochs": 10, "batch": 128, "learning_rate": 0.01, "weight_decay": 0.0, "warmup": 0.0, "clip": 5.0, "average": 0.0,
+    "recency": 0.0, "patience": 0,
+}  # fmt: skip
+SECTIONS = ("towers", "trend", "losses", "negatives", "train")
 
 
-def model(seed: int = 0, features=FEATURES, **settings) -> DSSM:
-    towers = TOWERS.model_copy(update={k: settings.pop(k) for k in list(settings) if k in Towers.model_fields})
-    keys = {"architecture": "mlp", "history": "bag", "item": "both", "normalize": False, "score": "auto"}
+def training_params(features: Features = FEATURES, **changes: Any) -> TrainDSSMParams:
+    """params.yaml with SMALL and the changes, each by its last name: width=16 is towers.width; resolved."""
+    values = load(ROOT / "params.yaml")
+    for name, value in (SMALL | changes).items():
+        if name == "trend":
+            values["trend"]["enabled"] = value
+        elif name in values:
+            values[name] = value
+        else:
+            next(values[section] for section in SECTIONS if name in values[section])[name] = value
+    return resolve(validate(TrainDSSMParams, values), features)
+
+
+def model(seed: int = 0, features: Features = FEATURES, **changes: Any) -> DSSM:
+    """An untrained model."""
     torch.manual_seed(seed)
-    trend = Trend(
-        enabled=settings.pop("trend", "auto"), windows=[1, 7], mix=[0.5, 0.25], slope=2.0, personal=0.5, common=0.25
-    )
-    return DSSM(features, Options(**{**keys, "loss": "softmax", **settings}, towers=towers, trend=trend))
+    return DSSM(features, training_params(features, **changes))
+
+
+def trained(features: Features, seed: int = 1, **changes: Any) -> tuple[DSSM, History]:
+    """A model and the history of its training."""
+    return fit(training_params(features, seed=seed, **changes), features)
+
+
+def sampler_of(net: DSSM, kind: str = "uniform", loss: str = "softmax", **options: Any) -> CandidateSampler:
+    """What draws the candidates of a batch, all items alike."""
+    even, chosen = torch.full((net.count,), 1 / net.count), LOSSES[loss]
+    settings = Negatives(kind=kind, count=options.pop("count", 8), logq=options.pop("logq", True), exclude_seen=True)
+    flags = {"all_items": chosen.all_items, "corrected": chosen.corrected, "tied": net.tied, "prior": net.prior}
+    return CandidateSampler(settings, even, **flags | options)
 
 
 def batch(mode: str = "sequence", features=FEATURES) -> Batch:
     return next(Batches(features.histories, 5).epoch(mode, torch.Generator().manual_seed(0)))
-
-
-OPTIONS = Losses(margin=0.4, ccl_margin=0.4, ccl_weight=10.0, gbce_t=0.75)
-NEGATIVES = Negatives(kind="uniform", count=8, logq=True, exclude_seen=False)
-TRAIN = Train(
-    targets="sequence", epochs=10, batch=128, learning_rate=0.01, weight_decay=0.0, warmup=0.0, schedule="constant",
-    clip=5.0, average=0.0, recency=0, holdout=0.1, patience=0,
-    precision="float32", compile=False,
-)  # fmt: skip

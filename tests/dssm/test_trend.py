@@ -5,14 +5,14 @@ import math
 from retrieval.dssm.batches import Batches
 from retrieval.dssm.trend import Prior, Trend
 from retrieval.training.losses import LOSSES
-from retrieval.training.negatives import SAMPLERS, Negatives, comparison
+from retrieval.training.negatives import SAMPLERS
 
 import numpy as np
 import pytest
 import torch
-from worlds import DAY, batch, features_of, model
+from worlds import DAY, batch, features_of, model, sampler_of
 
-OPTIONS = Trend(enabled=True, windows=[1, 7], mix=[0.5, 0.25], slope=2.0, personal=0.5, common=0.25)
+OPTIONS = Trend(enabled=True, windows=[1, 7], mix=[0.5, 0.25], slope=2.0, user_weight=0.5, mean_weight=0.25)
 # Items 0, 1, 2 by day; serving is at the end of day 9.
 FEATURES = features_of([[0, 1], [0, 2], [2, 0]], 3, [[1, 9], [8, 9], [2, 4]])
 
@@ -65,13 +65,13 @@ def test_several_moments_share_a_table():
 @pytest.mark.parametrize("kind", SAMPLERS)
 def test_training_scores_contain_the_prior_of_each_targets_day(loss, kind):
     known, given = Prior(FEATURES, OPTIONS), next(Batches(FEATURES.histories, 5).sequences(torch.Generator()))
-    options = Negatives(kind=kind, count=4, logq=False, exclude_seen=False)
-    even, part = torch.full((3,), 1 / 3), slice(1, 5)
+    part = slice(1, 5)
     left, right = torch.randn(len(given.target), 4), torch.randn(3, 4)
     place, table = known.at(given.time)
+    net = model(features=FEATURES)
     plain, trended = (
-        comparison(given, LOSSES[loss], options, even, True, with_prior, torch.Generator().manual_seed(0))
-        for with_prior in (None, known)
+        sampler_of(net, kind, loss, logq=False, prior=prior)(given, torch.Generator().manual_seed(0))
+        for prior in (None, known)
     )
     for i, (without, positive) in enumerate(
         zip(
@@ -81,17 +81,17 @@ def test_training_scores_contain_the_prior_of_each_targets_day(loss, kind):
         )
     ):
         assert (positive - without).item() == pytest.approx(table[place[i + 1], given.target[i + 1]].item(), abs=1e-5)
-    drawn = torch.arange(3) if LOSSES[loss].catalogue else plain.items[plain.drawn]
+    drawn = torch.arange(3) if LOSSES[loss].all_items else plain.items[plain.drawn]
     drawn = drawn.expand(len(given.target), drawn.shape[-1])[part]
     difference = trended.scores(left, right[plain.items], part)[1] - plain.scores(left, right[plain.items], part)[1]
     assert torch.allclose(difference, table[place[part]].gather(1, drawn), atol=1e-5)
 
 
-def test_serving_scores_are_the_prior_and_shares_of_what_is_personal_and_what_is_common():
-    """Half, as `personal` says, of what the towers say of a user beyond what they say of the mean user, and a quarter,
-    as `common` says, of that."""
+def test_exported_scores_are_the_prior_and_weighted_parts_of_the_towers_score():
+    """user_weight is 1/2: half of how a user's score differs from the mean user's. mean_weight is 1/4: a quarter of the
+    mean user's score."""
     with_trend, without = (model(features=FEATURES, trend=enabled, bias=False) for enabled in (True, False))
-    without.load_state_dict({k: v for k, v in with_trend.state_dict().items() if k != "mean"})
+    without.load_state_dict({k: v for k, v in with_trend.state_dict().items() if k != "scorer.mean"})
     (left, right), (plain_left, plain_right) = (net.matrices(FEATURES.histories) for net in (with_trend, without))
     common = plain_left.mean(0) @ plain_right.T
     personal = plain_left @ plain_right.T - common
@@ -105,15 +105,13 @@ def test_auto_follows_the_split_and_a_trend_replaces_the_bias(monkeypatch):
         monkeypatch.setitem(FEATURES.spec, "split", split)
         net = model(features=FEATURES)
         assert (net.prior is not None) == expected
-        assert (net.bias is None) == expected
+        assert (net.scorer.bias is None) == expected
     assert model(features=FEATURES, loss="triplet").prior is None
-    with pytest.raises(ValueError, match="loss=triplet has a margin, and no trend is added"):
-        model(features=FEATURES, loss="triplet", trend=True)
 
 
 def test_windows_and_mix_go_together():
     with pytest.raises(ValueError, match="mix has 1 shares for 2 windows"):
-        Trend(enabled=True, windows=[1, 7], mix=[1.0], slope=1.0, personal=1.0, common=1.0)
+        Trend(enabled=True, windows=[1, 7], mix=[1.0], slope=1.0, user_weight=1.0, mean_weight=1.0)
 
 
 def test_the_shared_batch_has_a_target_for_each_interaction():

@@ -1,22 +1,28 @@
 """Checkpoints: an interrupted training ends in the bytes of an uninterrupted one, and finds no other one's state."""
 
-from retrieval.training import checkpoints
-from retrieval.training.checkpoints import Checkpoint, place
+from retrieval.dssm.model import DSSM
+from retrieval.training import checkpoints, loop
+from retrieval.training.checkpoints import Checkpoint, checkpoint_path
 from retrieval.training.loop import fit
-from retrieval.training.losses import make
 
 import pytest
 import torch
-from worlds import NEGATIVES, OPTIONS, TRAIN, chain, model
+from worlds import chain, training_params
 
 WORLD = chain(users=60, items=12, length=6, seed=0)
 PATIENT = {"epochs": 6, "average": 0.9, "patience": 2, "holdout": 0.5, "schedule": "cosine"}
 
 
-def train(path, options, loss="bpr", seed=1):
-    net = model(seed, features=WORLD, loss=loss, length=6, width=8, dropout=0.3)
-    bound = make(loss, OPTIONS, NEGATIVES.count, net.count)
-    return fit(net, WORLD, bound, NEGATIVES, TRAIN.model_copy(update=options), 7, path)
+def train(path, options):
+    return fit(training_params(WORLD, loss="bpr", length=6, dropout=0.3, seed=7, **options), WORLD, path)
+
+
+class OtherWeights(DSSM):
+    """The model, from weights of another seed."""
+
+    def __init__(self, features, options):
+        torch.manual_seed(2)
+        super().__init__(features, options)
 
 
 @pytest.mark.parametrize("options", [{"epochs": 5, "average": 0.9}, PATIENT])
@@ -34,7 +40,8 @@ def test_an_interrupted_training_ends_in_the_same_bytes(tmp_path, monkeypatch, o
     with pytest.raises(KeyboardInterrupt):
         train(path, options)
     monkeypatch.setattr(Checkpoint, "save", save)
-    resumed, again = train(path, options, seed=2)  # other first weights: they do not matter any more
+    monkeypatch.setattr(loop, "DSSM", OtherWeights)  # the first weights do not matter any more
+    resumed, again = train(path, options)
     assert again == history
     for name, value in whole.state_dict().items():
         assert value.numpy().tobytes() == resumed.state_dict()[name].numpy().tobytes(), name
@@ -54,19 +61,26 @@ def test_what_is_of_another_run_or_broken_is_ignored_with_a_line(tmp_path, capsy
     path = tmp_path / "dssm-1.safetensors"
     train(tmp_path / "dssm-2.safetensors", {"epochs": 1})
     path.write_bytes(b"no checkpoint")
+    capsys.readouterr()
     _, history = train(path, {"epochs": 1})
     lines = capsys.readouterr().out.splitlines()
     assert len(history) == 1
-    assert lines[0] == f"{tmp_path}/dssm-2.safetensors: ignored, it is of other parameters, data or code"
-    assert lines[1].startswith(f"{path}: ignored, it cannot be read")
+    assert lines[1] == f"{tmp_path}/dssm-2.safetensors: ignored, it belongs to other parameters, data or code"
+    assert lines[2].startswith(f"{path}: ignored, it cannot be read")
 
 
-def test_the_place_follows_parameters_data_and_code(tmp_path, monkeypatch):
-    first = place("dssm", data="a", params={"loss": "bpr"})
-    assert first == place("dssm", params={"loss": "bpr"}, data="a")
+def test_the_path_follows_parameters_data_and_code(tmp_path, monkeypatch):
+    first = checkpoint_path("dssm", data="a", params={"loss": "bpr"})
+    assert first == checkpoint_path("dssm", params={"loss": "bpr"}, data="a")
     assert (
-        len({first, place("dssm", data="b", params={"loss": "bpr"}), place("dssm", data="a", params={"loss": "ccl"})})
+        len(
+            {
+                first,
+                checkpoint_path("dssm", data="b", params={"loss": "bpr"}),
+                checkpoint_path("dssm", data="a", params={"loss": "ccl"}),
+            }
+        )
         == 3
     )
     monkeypatch.setattr(checkpoints, "SOURCES", tmp_path)  # as if no file were of ours
-    assert first != place("dssm", data="a", params={"loss": "bpr"})
+    assert first != checkpoint_path("dssm", data="a", params={"loss": "bpr"})

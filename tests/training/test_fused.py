@@ -25,17 +25,19 @@ def test_value_and_gradients_are_those_of_the_plain_softmax(
     batch = next(
         Batches(FEATURES.histories, 5, exclude_seen=exclude_seen).epoch(mode, torch.Generator().manual_seed(0))
     )
-    prior = Prior(FEATURES, Trend(enabled=True, windows=[1, 7], mix=[0.5, 0.25], slope=2.0, personal=0.5, common=0.25))
-    compared = AllItems(batch, 6, prior.at(batch.time) if with_prior else None)
+    prior = Prior(
+        FEATURES, Trend(enabled=True, windows=[1, 7], mix=[0.5, 0.25], slope=2.0, user_weight=0.5, mean_weight=0.25)
+    )
+    candidates = AllItems(batch, 6, prior.at(batch.time) if with_prior else None)
     torch.manual_seed(0)
     left, right = torch.randn(len(batch.target), width), torch.randn(6, width)
     values, gradients = [], []
     for form in ("plain", "fused"):
         a, b = left.clone().requires_grad_(), right.clone().requires_grad_()
         if form == "fused":
-            value = fused.FUSED[LOSSES["softmax"].function](a, b, compared)
+            value = LOSSES["softmax"].fused(a, b, candidates)
         else:
-            value = LOSSES["softmax"](*compared.scores(a, b, slice(0, len(a))))
+            value = LOSSES["softmax"](*candidates.scores(a, b, slice(0, len(a))))
         (3 * value).backward()
         values.append(value.item())
         gradients.append((a.grad, b.grad))

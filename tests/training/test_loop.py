@@ -1,28 +1,25 @@
 """Training: it learns what was planted, the same way each time, in bounded memory, and never from held-out items."""
 
 import json
-import math
 
 from retrieval.dssm.batches import Batches
 from retrieval.dssm.bodies import ARCHITECTURES
 from retrieval.dssm.encoders import HISTORIES
-from retrieval.training import loop as training
-from retrieval.training.loop import backward, fit
-from retrieval.training.losses import LOSSES, Loss, make
-from retrieval.training.negatives import Negatives, comparison
+from retrieval.errors import Problem
+from retrieval.training import negatives
+from retrieval.training.loop import make_batches, validate
+from retrieval.training.losses import LOSSES, Loss
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
-from worlds import FEATURES, NEGATIVES, OPTIONS, TRAIN, batch, chain, features_of, model
+from worlds import FEATURES, batch, chain, features_of, model, trained, training_params
 
 
-def train(features, loss="softmax", seed=1, options=None, **settings):
-    net = model(seed, features=features, loss=loss, length=12, width=16, **settings)
-    bound = make(loss, OPTIONS, NEGATIVES.count, net.count)
-    return fit(net, features, bound, NEGATIVES, TRAIN.model_copy(update=options or {}), seed)
+def train(features, **changes):
+    return trained(features, **{"length": 12, "width": 16} | changes)
 
 
 def hit_rate(net, features) -> float:
@@ -46,16 +43,16 @@ def _hinge(positive, negatives, mask):
     return torch.relu(1 - positive[:, None] + negatives).where(mask, 0).sum(1).mean()
 
 
-def _wide(width, dropout):
-    return nn.Sequential(nn.Linear(width, width), nn.Tanh()), nn.Tanh()
+def _wide(sizes):
+    return nn.Sequential(nn.Linear(sizes.width, sizes.width), nn.Tanh()), nn.Tanh()
 
 
 class _Last(nn.Module):
     """The last item's vector alone."""
 
-    def __init__(self, width, length, layers, heads, dropout, half_life):
+    def __init__(self, sizes):
         super().__init__()
-        self.empty = nn.Parameter(torch.zeros(width))
+        self.empty = nn.Parameter(torch.zeros(sizes.width))
 
     def forward(self, table, batch):
         last = batch.item[(batch.start[batch.row] + batch.column - 1).clamp(min=0)]
@@ -68,7 +65,7 @@ class _Last(nn.Module):
 )
 def test_a_new_loss_body_or_encoder_takes_one_registration(monkeypatch, table, entry, key):
     """Its name is a valid value of params.yaml and it trains, ranks and learns the ring like any other."""
-    with pytest.raises(ValueError, match="mine"):
+    with pytest.raises(Problem, match="mine"):
         train(RING, **{"history": "gru", "item": "id", key: "mine"})
     monkeypatch.setitem(table, "mine", entry)
     assert hit_rate(train(RING, **{"history": "gru", "item": "both", key: "mine"})[0], RING) > 0.9
@@ -84,8 +81,8 @@ def test_every_loss_learns(loss, targets):
     """Two groups that like five items each: the five that score highest are those of the user's group."""
     rng = np.random.default_rng(0)
     features = features_of([(5 * (u % 2) + rng.permutation(5)[:4]).tolist() for u in range(200)], 10)
-    options = {"targets": targets, "epochs": 30 if targets == "sequence" else 100, "batch": 64}
-    net, history = train(features, loss, options=options, item="id")
+    epochs = 30 if targets == "sequence" else 100
+    net, history = train(features, loss=loss, targets=targets, epochs=epochs, batch=64, item="id")
     left, right = net.matrices(features.histories)
     best = np.argsort(-(left @ right.T), axis=1)[:, :5]
     assert np.mean(best // 5 == np.arange(200)[:, None] % 2) > 0.9
@@ -95,8 +92,8 @@ def test_every_loss_learns(loss, targets):
 
 def test_equal_seeds_give_equal_bytes():
     settings = {"architecture": "layernorm", "dropout": 0.3, "id_dropout": 0.3, "history": "gru", "loss": "bpr"}
-    options = {"epochs": 2, "average": 0.9, "batch": 4096}  # enough for several threads to share a sum
-    runs = [train(RING, seed=seed, options=options, **settings) for seed in (1, 1, 2)]
+    settings |= {"epochs": 2, "average": 0.9, "batch": 4096}  # enough for several threads to share a sum
+    runs = [train(RING, seed=seed, **settings) for seed in (1, 1, 2)]
     states = [net.state_dict() for net, _ in runs]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
     assert any(not torch.equal(states[0][name], states[2][name]) for name in states[0])
@@ -104,7 +101,7 @@ def test_equal_seeds_give_equal_bytes():
 
 
 def test_in_bfloat16_it_learns_the_same_with_weights_of_float32():
-    net, history = train(RING, history="gru", item="id", options={"precision": "bfloat16"})
+    net, history = train(RING, history="gru", item="id", precision="bfloat16")
     exact = train(RING, history="gru", item="id")[1]
     assert history[0]["loss"] != exact[0]["loss"]
     assert history[0]["loss"] == pytest.approx(exact[0]["loss"], rel=0.01)
@@ -115,42 +112,24 @@ def test_in_bfloat16_it_learns_the_same_with_weights_of_float32():
 @pytest.mark.slow
 def test_compiled_towers_learn_the_same():
     """Fused kernels add in another order, no more; and the weights keep their names."""
-    options = {"epochs": 2}
-    compiled, history = train(RING, history="bag", options={**options, "compile": True})
-    plain, expected = train(RING, history="bag", options=options)
+    compiled, history = train(RING, history="bag", epochs=2, compile=True)
+    plain, expected = train(RING, history="bag", epochs=2)
     assert [line["loss"] for line in history] == pytest.approx([line["loss"] for line in expected], rel=1e-4)
     assert list(compiled.state_dict()) == list(plain.state_dict())
-
-
-@pytest.mark.parametrize("loss", ["softmax", "bpr", "sampled_softmax"])
-@pytest.mark.parametrize("kind", ["uniform", "mixed"])
-def test_chunks_change_nothing(loss, kind, monkeypatch):
-    gradients = []
-    for chunk in (2**21, 13):
-        monkeypatch.setattr(training, "CHUNK", chunk)
-        net = model(loss=loss, history="gru")
-        bound = make(loss, OPTIONS, 8, net.count)
-        options = Negatives(kind=kind, count=8, logq=True, exclude_seen=True)
-        even = torch.full((net.count,), 1 / net.count)
-        compared = comparison(batch(), bound, options, even, True, None, torch.Generator().manual_seed(0))
-        value = backward(net, compared, bound)
-        gradients.append([torch.tensor(value), *(p.grad for p in net.parameters() if p.grad is not None)])
-    for whole, parts in zip(*gradients, strict=True):
-        assert torch.allclose(whole, parts, atol=1e-6)
 
 
 def test_patience_stops_and_gives_back_the_best_epoch():
     """Random histories hold nothing to learn: the weights go back to the epoch whose validation was best."""
     rng = np.random.default_rng(0)
     features = features_of([rng.permutation(30)[:8].tolist() for _ in range(60)], 30)
-    options = {"epochs": 60, "patience": 3, "holdout": 0.5, "learning_rate": 0.03}
-    net, history = train(features, options=options, history="gru", item="id")
+    changes = {"epochs": 60, "patience": 3, "holdout": 0.5, "learning_rate": 0.03, "history": "gru", "item": "id"}
+    net, history = train(features, **changes)
     values = [line["validation"] for line in history]
     best = int(np.argmax(values))
     assert len(history) == best + 1 + 3 < 60
-    sampler = training._sampler(features, net.length, NEGATIVES.exclude_seen, TRAIN.model_copy(update=options), 1)
-    assert len(sampler.held) == 30
-    assert training.validate(net, sampler) == pytest.approx(values[best], rel=1e-6)
+    batches = make_batches(training_params(features, seed=1, length=12, **changes), features)
+    assert len(batches.validation_users) == 30
+    assert validate(net, batches) == pytest.approx(values[best], rel=1e-6)
 
 
 def test_validation_is_the_mean_reciprocal_rank_of_the_held_out_items():
@@ -164,17 +143,17 @@ def test_validation_is_the_mean_reciprocal_rank_of_the_held_out_items():
         scores = left[user] @ right.T
         watched = shorter.histories.item[shorter.histories.indptr[user] : shorter.histories.indptr[user + 1]]
         ranks.append(1 + sum(scores[i] > scores[target] for i in range(12) if i not in watched and i != target))
-    assert training.validate(net, sampler) == pytest.approx(np.mean([1 / rank for rank in ranks]))
+    assert validate(net, sampler) == pytest.approx(np.mean([1 / rank for rank in ranks]))
 
 
 def test_validation_allocates_no_second_block_of_scores(monkeypatch):
     """At KION's size 400 blocks of 2 and of 17 MB came and went, and malloc kept 5 GB of them: one buffer is reused."""
-    monkeypatch.setattr(training, "CHUNK", 4_000)  # ten targets at once, of 400 items
+    monkeypatch.setattr(negatives, "CHUNK", 4_000)  # ten targets at once, of 400 items
     features = chain(users=300, items=400, length=4, seed=0)
     net = model(features=features, width=4)
     sampler = Batches(features.histories, 4, 100, torch.ones(300, dtype=torch.bool), exclude_seen=True)
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
-        training.validate(net, sampler)
+        validate(net, sampler)
     blocks = [event.self_cpu_memory_usage for event in profiled.events() if event.self_cpu_memory_usage >= 4 * 4_000]
     assert len(blocks) == 1
 
@@ -187,86 +166,29 @@ def test_a_model_that_has_diverged_validates_worst():
     with torch.no_grad():
         for weight in net.parameters():
             weight.fill_(float("nan"))
-    assert training.validate(net, sampler) == pytest.approx(1 / 12)
-
-
-def test_auto_follows_the_data():
-    """RING has 300 users: a tenth of them is too few to validate on. 40 % of 1,300 users of three items are 520, and
-    their 3,900 targets make 30.5 steps of 128: 6,000 steps are 197 epochs, and 100 are enough; 500 steps are 17."""
-    auto = TRAIN.model_copy(update=dict.fromkeys(["epochs", "patience", "recency", "weight_decay"], "auto"))
-    small = auto.settled(RING)
-    assert (small.epochs, small.patience, small.recency, small.weight_decay) == (24, 0, 0, 0.01)
-    large = features_of([[0, 1, 2]] * 1300, 3)
-    settled = auto.model_copy(update={"holdout": 0.4}).settled(large)
-    assert (settled.epochs, settled.patience) == (100, 17)
-    long = auto.model_copy(update={"holdout": 0.4, "batch": 4}).settled(large)  # 975 steps an epoch
-    assert (long.epochs, long.patience) == (7, 6)
-    large.spec["split"] = "days"
-    assert (auto.settled(large).recency, auto.settled(large).weight_decay) == (60, 0.3)
-    # 20 of 21 items are 3,650 days older than the newest. For a tenth of them to be targets 2^(-3650 / d) has to be
-    # (2.1 - 1) / 20 = 0.055, and so d 872 days: 60 doubled four times is 960
-    old = features_of([list(range(21))] * 3, 21, [[0] * 20 + [3650]] * 3)
-    old.spec["split"] = "days"
-    assert auto.settled(old).recency == 960
-    assert TRAIN.settled(large) == TRAIN
-
-
-def test_an_epoch_has_24_steps_where_batch_is_auto():
-    """23 x 4,096 = 94,208 targets make 23 steps of 4,096 and 46 of 2,048; 900 make 4 of 256, the least."""
-    auto = TRAIN.model_copy(update={"batch": "auto"})
-    assert auto.settled(features_of([[0, 1]] * 47_104, 2)).batch == 2048
-    assert auto.settled(features_of([[0, 1]] * 47_105, 2)).batch == 4096
-    assert auto.settled(features_of([[0, 1, 2]] * 300, 3)).batch == 256
+    assert validate(net, sampler) == pytest.approx(1 / 12)
 
 
 def test_without_patience_nothing_is_held_out():
-    assert len(training._sampler(RING, 5, True, TRAIN, 1).held) == 0
+    assert len(make_batches(training_params(RING), RING).validation_users) == 0
 
 
 def test_an_epoch_without_a_target_is_harmless():
     """The one item that is not a thousand years old is the only user's who has three, and held out."""
     features = features_of([[0, 1, 2], [1], [2]], 3, [[0, 0, 365_000], [0], [0]])
-    options = {"epochs": 2, "recency": 1, "holdout": 0.9, "patience": 2}
-    history = train(features, options=options)[1]
+    history = train(features, epochs=2, recency=1.0, holdout=0.9, patience=2)[1]
     assert [line["loss"] for line in history] == [0, 0]
-
-
-def test_patience_is_for_data_that_have_something_to_validate_on():
-    assert TRAIN.model_copy(update={"patience": 3}).settled(features_of([[0, 1]] * 9, 2)).patience == 0
-    assert TRAIN.model_copy(update={"patience": 3}).settled(features_of([[0, 1, 2]] * 9, 3)).patience == 3
 
 
 def test_recency_halves_the_chance_with_the_days():
     features = features_of([[0, 1, 2]], 3, [[0, 10, 20]])
-    chance = training._sampler(features, 5, True, TRAIN.model_copy(update={"recency": 10}), 1).chance
-    assert chance.tolist() == [0.25, 0.5, 1.0]
-
-
-def test_the_schedule_by_hand():
-    share = training._schedule(TRAIN.model_copy(update={"warmup": 0.2, "schedule": "cosine"}), 20)
-    # four steps up; then half a cosine over sixteen steps: a quarter of the way down is (1 + cos(pi / 4)) / 2
-    assert [share(step) for step in (0, 1, 3, 4)] == pytest.approx([0.25, 0.5, 1.0, 1.0])
-    assert share(8) == pytest.approx((1 + math.sqrt(0.5)) / 2)
-    assert share(12) == pytest.approx(0.5)
-    assert share(20) == pytest.approx(0.0)
-    constant = training._schedule(TRAIN.model_copy(update={"warmup": 0.2}), 20)
-    assert constant(19) == 1.0
-
-
-def test_weights_that_are_vectors_are_not_decayed():
-    net = model()
-    matrices, vectors = training._optimizer(net, TRAIN.model_copy(update={"weight_decay": 0.1})).param_groups
-    assert matrices["weight_decay"] == 0.1
-    assert vectors["weight_decay"] == 0.0
-    assert all(p.ndim > 1 for p in matrices["params"])
-    assert any(p is net.bias for p in vectors["params"])
-    assert len(matrices["params"]) + len(vectors["params"]) == sum(p.requires_grad for p in net.parameters())
+    assert make_batches(training_params(features, recency=10.0), features).chance.tolist() == [0.25, 0.5, 1.0]
 
 
 def test_an_empty_history_still_has_a_vector():
     features = features_of([[], [1, 2], []], 3)
     for history in ("bag", "gru", "transformer"):
-        net, _ = train(features, history=history, options={"epochs": 1})
+        net, _ = train(features, history=history, epochs=1)
         left, right = net.matrices(features.histories)
         assert np.isfinite(left).all()
         assert np.isfinite(right).all()

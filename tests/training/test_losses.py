@@ -1,13 +1,15 @@
 """Losses: values worked out by hand, and what every loss in the table must do."""
 
+import inspect
 import math
 
-from retrieval.training.losses import LOSSES, Losses, gbce, gbce_beta, make
+from retrieval.training.losses import LOSSES, gbce, gbce_beta, make
 
 import pytest
 import torch
+from worlds import batch, features_of, model, sampler_of, training_params
 
-OPTIONS = Losses(margin=0.4, ccl_margin=0.4, ccl_weight=10.0, gbce_t=0.75)
+OPTIONS = training_params(margin=0.4, ccl_margin=0.4, ccl_weight=10.0, gbce_t=0.75).losses
 P = torch.tensor([1.0, 0.0])
 N = torch.tensor([[0.0, 0.8, 5.0], [2.0, -1.0, 0.5]])
 M = torch.tensor([[True, True, False], [True, True, True]])
@@ -35,7 +37,7 @@ EXPECTED["sampled_softmax"] = EXPECTED["softmax"]
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_value_by_hand(name):
-    assert make(name, OPTIONS, negatives=3, items=101)(P, N, M).item() == pytest.approx(EXPECTED[name], rel=1e-6)
+    assert make(name, OPTIONS, items=101)(P, N, M).item() == pytest.approx(EXPECTED[name], rel=1e-6)
 
 
 def test_gbce_by_hand():
@@ -45,13 +47,45 @@ def test_gbce_by_hand():
     assert gbce_beta(1.0, 3, 31) == pytest.approx(0.1)
     first = (0.325 * softplus(-1) + softplus(0) + softplus(0.8)) / 3
     second = (0.325 * softplus(0) + softplus(2) + softplus(-1) + softplus(0.5)) / 4
-    assert make("gbce", OPTIONS, negatives=3, items=31)(P, N, M).item() == pytest.approx((first + second) / 2)
-    assert gbce(P, N, M, beta=0.325).item() == pytest.approx((first + second) / 2)
+    assert make("gbce", OPTIONS, items=31)(P, N, M).item() == pytest.approx((first + second) / 2)
+    assert gbce(P, N, M, gbce_t=0.75, items=31).item() == pytest.approx((first + second) / 2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "count", "beta"),
+    [("uniform", 3, 0.325), ("in-batch", 3, 1.0), ("mixed", 3, 1.0)],
+)
+def test_gbce_is_calibrated_by_the_negatives_that_are_compared(kind, count, beta):
+    """3 of 31 - 1 items by `count`: beta = .325, as above. 64 targets of the batch are more than the 30 other items:
+    a = 1, so beta = 1, whatever `count` says."""
+    features = features_of([[i % 31, (i + 1) % 31] for i in range(32)], 31)
+    net, given = model(features=features), batch(features=features)
+    candidates = sampler_of(net, kind, "gbce", count=count)(given, torch.Generator().manual_seed(0))
+    left, right = torch.zeros(len(given.target), 4), torch.zeros(len(candidates.items), 4)
+    _, negatives, mask = candidates.scores(left, right, slice(0, 1))
+    value = make("gbce", OPTIONS, items=31)(torch.zeros(1), negatives, mask).item()
+    count = int(mask.sum())  # of all scores 0: (beta + count) ln 2 / (1 + count)
+    assert value == pytest.approx((beta + count) * math.log(2) / (1 + count))
+
+
+@pytest.mark.parametrize("name", [name for name, loss in LOSSES.items() if loss.fused])
+def test_a_fused_loss_takes_the_options_of_the_plain_one(name):
+    """An option of the one alone would make the fast path compute another loss."""
+    plain, fast = (
+        {key for key, each in inspect.signature(function).parameters.items() if each.kind is each.KEYWORD_ONLY}
+        for function in (LOSSES[name].function, LOSSES[name].fused)
+    )
+    assert plain == fast
+
+
+def test_a_bound_loss_keeps_its_fused_form():
+    assert make("softmax", OPTIONS, 10).fused is not None
+    assert make("sampled_softmax", OPTIONS, 10).fused is None
 
 
 def test_semihard_falls_back_to_the_easiest_where_every_negative_is_above():
     # all above the positive: the lowest of them, .5: .4 - 0 + .5
-    loss = make("triplet_semihard", OPTIONS, 2, 10)
+    loss = make("triplet_semihard", OPTIONS, 10)
     assert loss(P[1:], torch.tensor([[2.0, 0.5]]), torch.ones(1, 2, dtype=torch.bool)).item() == pytest.approx(0.9)
 
 
@@ -65,7 +99,7 @@ def test_extreme_scores_give_finite_losses_and_gradients(name, scale):
     for sign in (1, -1):
         positive = (sign * scale * torch.tensor([1.0, -1.0])).requires_grad_()
         negatives = (scale * torch.tensor([[1.0, -1.0, 0.5], [-1.0, 1.0, 0.0]])).requires_grad_()
-        value = make(name, OPTIONS, 3, 100)(positive, negatives, M)
+        value = make(name, OPTIONS, 100)(positive, negatives, M)
         value.backward()
         assert value.isfinite()
         assert positive.grad.isfinite().all()
@@ -74,7 +108,7 @@ def test_extreme_scores_give_finite_losses_and_gradients(name, scale):
 
 @losses()
 def test_falls_when_the_positive_rises_and_rises_with_the_negatives(name):
-    loss = make(name, OPTIONS, 3, 100)
+    loss = make(name, OPTIONS, 100)
     hard = torch.tensor([[0.9, 0.8, 0.7]])
     mask = torch.ones(1, 3, dtype=torch.bool)
     values = [loss(torch.tensor([s]), hard, mask).item() for s in (0.95, 1.0, 1.05)]
@@ -84,7 +118,7 @@ def test_falls_when_the_positive_rises_and_rises_with_the_negatives(name):
 
 @losses()
 def test_a_masked_negative_changes_nothing_and_has_no_gradient(name):
-    loss = make(name, OPTIONS, 3, 100)
+    loss = make(name, OPTIONS, 100)
     negatives = N.clone().requires_grad_()
     loss(P, negatives, M).backward()
     assert negatives.grad[0, 2] == 0
@@ -95,7 +129,7 @@ def test_a_masked_negative_changes_nothing_and_has_no_gradient(name):
 
 @losses()
 def test_the_order_of_negatives_does_not_matter(name):
-    loss = make(name, OPTIONS, 3, 100)
+    loss = make(name, OPTIONS, 100)
     order = torch.tensor([2, 0, 1])
     assert loss(P, N[:, order], M[:, order]).item() == pytest.approx(loss(P, N, M).item(), rel=1e-6)
 
@@ -103,7 +137,7 @@ def test_the_order_of_negatives_does_not_matter(name):
 @losses()
 def test_a_sample_without_negatives_is_harmless(name):
     negatives = N.clone().requires_grad_()
-    value = make(name, OPTIONS, 3, 100)(P, negatives, torch.zeros_like(M))
+    value = make(name, OPTIONS, 100)(P, negatives, torch.zeros_like(M))
     value.backward()
     assert value.isfinite()
     assert (negatives.grad == 0).all()

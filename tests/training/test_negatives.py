@@ -2,12 +2,11 @@
 
 from retrieval.dssm.batches import Batches
 from retrieval.training import negatives as negatives_module
-from retrieval.training.losses import LOSSES
-from retrieval.training.negatives import SAMPLERS, AllItems, Negatives, comparison
+from retrieval.training.negatives import SAMPLERS, AllItems
 
 import pytest
 import torch
-from worlds import features_of
+from worlds import features_of, model, sampler_of
 
 FREQUENCY = torch.tensor([0.5, 0.3, 0.2])
 FEATURES = features_of([[0, 1, 2], [3, 4, 5], [5, 0]], 6)
@@ -47,13 +46,13 @@ def test_the_correction_makes_a_sampled_sum_an_unbiased_one():
 def test_a_sample_scores_the_items_that_were_drawn(kind, tied, dense, monkeypatch):
     """Scores of the compact table equal those of the whole one, and own target and seen items are masked."""
     monkeypatch.setattr(negatives_module, "DENSE", dense)
-    given, generator = batch(), torch.Generator().manual_seed(3)
-    options = Negatives(kind=kind, count=7, logq=False, exclude_seen=True)
+    given, net = batch(), model(features=FEATURES)
     drawn, _ = SAMPLERS[kind](given.target, EVEN, 7, torch.Generator().manual_seed(3))
-    compared = comparison(given, LOSSES["bpr"], options, EVEN, tied, None, generator)
+    sampler = sampler_of(net, kind, "bpr", count=7, logq=False, tied=tied)
+    candidates = sampler(given, torch.Generator().manual_seed(3))
     left, right = torch.randn(len(given.target), 4), torch.randn(6, 4)
     part = slice(2, 7)
-    positive, negatives, mask = compared.scores(left, right[compared.items], part)
+    positive, negatives, mask = candidates.scores(left, right[candidates.items], part)
     every = left @ right.T
     drawn = drawn.expand(len(given.target), drawn.shape[-1])
     assert torch.allclose(positive, every.gather(1, given.target[:, None])[part, 0], atol=1e-5)
@@ -62,7 +61,7 @@ def test_a_sample_scores_the_items_that_were_drawn(kind, tied, dense, monkeypatc
         banned = {int(given.target[i]), *given.seen_item[given.seen_row == i].tolist()}
         assert mask[i - 2].tolist() == [item not in banned for item in drawn[i].tolist()]
     if tied:
-        assert torch.equal(compared.items[compared.batch.item], given.item)
+        assert torch.equal(candidates.items[candidates.batch.item], given.item)
 
 
 def test_the_catalogue_holds_all_but_target_and_seen():
@@ -78,9 +77,8 @@ def test_the_catalogue_holds_all_but_target_and_seen():
 
 
 def test_only_a_loss_that_estimates_a_sum_is_corrected():
-    options = Negatives(kind="uniform", count=4, logq=True, exclude_seen=True)
-    given, left, right = batch(), torch.zeros(8, 4), torch.zeros(6, 4)
+    net, given, left, right = model(features=FEATURES), batch(), torch.zeros(8, 4), torch.zeros(6, 4)
     for name, correction in (("sampled_softmax", 4 / 6), ("bpr", 1.0), ("gbce", 1.0)):
-        compared = comparison(given, LOSSES[name], options, EVEN, True, None, torch.Generator().manual_seed(0))
-        _, negatives, _ = compared.scores(left, right[compared.items], slice(0, 8))
+        candidates = sampler_of(net, "uniform", name, count=4)(given, torch.Generator().manual_seed(0))
+        _, negatives, _ = candidates.scores(left, right[candidates.items], slice(0, 8))
         assert torch.allclose(negatives.exp(), torch.tensor(1 / correction))

@@ -1,0 +1,74 @@
+"""History encoders: none sees its target, and each sees what it should of the items before it."""
+
+from retrieval.dssm.batches import Batches
+from retrieval.dssm.encoders import HISTORIES
+
+import numpy as np
+import pytest
+import torch
+from worlds import FEATURES, batch, features_of, model, training_params
+
+
+def vectors(net, given):
+    return net.users(given, net.items(torch.arange(net.count)))
+
+
+@pytest.mark.parametrize("history", HISTORIES)
+@pytest.mark.parametrize("mode", ["sequence", "one"])
+def test_the_target_and_what_follows_it_do_not_touch_the_user_vector(history, mode):
+    net = model(history=history).eval()
+    given = batch(mode)
+    before = vectors(net, given)
+    for i in range(len(given.target)):
+        inside = torch.zeros(len(given.item), dtype=torch.bool)
+        start = int(given.start[given.row[i]])
+        inside[start : start + int(given.column[i])] = True
+        changed = given._replace(item=torch.where(inside, given.item, 5 - given.item), target=5 - given.target)
+        assert torch.allclose(vectors(net, changed)[i], before[i], atol=1e-6)
+
+
+@pytest.mark.parametrize("history", HISTORIES)
+def test_what_stands_before_the_target_does_touch_it(history):
+    net = model(history=history).eval()
+    given = batch()
+    changed = vectors(net, given._replace(item=(given.item + 1) % 6))
+    same = (changed - vectors(net, given)).abs().sum(1) == 0
+    assert torch.equal(same, given.column == 0)
+
+
+@pytest.mark.parametrize("history", HISTORIES)
+def test_a_row_does_not_depend_on_its_neighbours(history):
+    net = model(history=history).eval()
+    together = net.matrices(FEATURES.histories)[0]
+    table = net.items(torch.arange(net.count))
+    for part in Batches(FEATURES.histories, 5, 1).whole():
+        alone = net.scorer.left(net.users(part, table))
+        assert np.allclose(together[part.user], alone.detach().numpy(), atol=1e-5)
+
+
+def test_order_matters_to_sequences_and_not_to_a_plain_bag():
+    forward, backwards = features_of([[0, 1, 2]], 6), features_of([[2, 1, 0]], 6)
+    for history in HISTORIES:
+        net = model(history=history, features=forward)
+        left = [net.matrices(features.histories)[0] for features in (forward, backwards)]
+        assert np.allclose(*left, atol=1e-6) == (history == "bag")
+    net = model(history="bag", half_life=1.0, features=forward)
+    assert not np.allclose(*(net.matrices(f.histories)[0] for f in (forward, backwards)), atol=1e-6)
+
+
+def test_gaps_matter_to_sequences():
+    near, far = features_of([[0, 1, 2]], 6), features_of([[0, 1, 2]], 6, [[0, 1, 90]])
+    for history in ("gru", "transformer"):
+        net = model(history=history, features=near)
+        assert not np.allclose(*(net.matrices(f.histories)[0] for f in (near, far)), atol=1e-6)
+
+
+def test_bag_by_hand():
+    """The last tokens weigh 1, 1/2, 1/4 with a half-life of one item: (1 a + 2 b + 4 c) / 7."""
+    from retrieval.dssm.encoders import Bag
+
+    table = torch.tensor([[7.0, 0.0], [0.0, 7.0], [14.0, 14.0]])
+    given = next(Batches(features_of([[0, 1, 2]], 3).histories, 3).whole())
+    for half_life, expected in ((1.0, [[1 + 8.0, 2 + 8.0]]), (0.0, [[7.0, 7.0]])):
+        bag = Bag(training_params(width=2, length=3, half_life=half_life).towers)
+        assert torch.allclose(bag(table, given), torch.tensor(expected))

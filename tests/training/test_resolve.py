@@ -1,0 +1,119 @@
+"""Resolve: what each `auto` becomes, and which combinations are refused."""
+
+from dataclasses import replace
+
+from retrieval.errors import Problem
+from retrieval.params import load, validate
+from retrieval.training.losses import LOSSES
+from retrieval.training.resolve import TrainDSSMParams, resolve
+
+import pytest
+from worlds import FEATURES, ROOT, chain, features_of, training_params
+
+AUTO = dict.fromkeys(["epochs", "patience", "recency", "weight_decay"], "auto")
+RING = chain(users=300, items=20, length=8, seed=0)
+
+
+def by_days(features):
+    return replace(features, spec={**features.spec, "split": "days"})
+
+
+def flat(values, above=""):
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{above}{name}.")
+        else:
+            yield above + name, value
+
+
+def test_nothing_is_auto_afterwards_and_the_line_names_what_was(capsys):
+    params = validate(TrainDSSMParams, load(ROOT / "params.yaml"))
+    autos = [key for key, value in flat(params.model_dump()) if value == "auto"]
+    resolved = dict(flat(resolve(params, FEATURES).model_dump()))
+    assert "auto" not in resolved.values()
+    line = capsys.readouterr().out
+    assert line.startswith("auto: ")
+    assert len(autos) > 5
+    assert all(f"{key}={resolved[key]}" in line for key in autos)
+
+
+def test_resolved_parameters_stay_as_they_are(capsys):
+    resolved = training_params(RING)
+    capsys.readouterr()
+    assert resolve(resolved, by_days(RING)) == resolved
+    assert capsys.readouterr().out == "auto: none\n"
+
+
+def test_epochs_patience_recency_and_decay_follow_the_data():
+    """RING has 300 users: a tenth of them is too few to validate on. 40 % of 1,300 users of three items are 520, and
+    their 3,900 targets make 30.5 steps of 128: 6,000 steps are 197 epochs, and 100 are enough; 500 steps are 17."""
+    small = training_params(RING, **AUTO).train
+    assert (small.epochs, small.patience, small.recency, small.weight_decay) == (24, 0, 0, 0.01)
+    large = features_of([[0, 1, 2]] * 1300, 3)
+    train = training_params(large, **AUTO, holdout=0.4).train
+    assert (train.epochs, train.patience) == (100, 17)
+    train = training_params(large, **AUTO, holdout=0.4, batch=4).train  # 975 steps per epoch
+    assert (train.epochs, train.patience) == (7, 6)
+    train = training_params(by_days(large), **AUTO).train
+    assert (train.recency, train.weight_decay) == (60, 0.3)
+    # 20 of 21 items are 3,650 days older than the newest. For a tenth of them to be targets 2^(-3650 / d) has to be
+    # (2.1 - 1) / 20 = 0.055, and so d 872 days: 60 doubled four times is 960
+    old = features_of([list(range(21))] * 3, 21, [[0] * 20 + [3650]] * 3)
+    assert training_params(by_days(old), **AUTO).train.recency == 960
+
+
+def test_an_epoch_has_24_steps_where_batch_is_auto():
+    """23 x 4,096 = 94,208 targets make 23 steps of 4,096 and 46 of 2,048; 900 make 4 of 256, the least."""
+    for users, length, batch in ((47_104, 2, 2048), (47_105, 2, 4096), (300, 3, 256)):
+        features = features_of([list(range(length))] * users, length)
+        assert training_params(features, batch="auto").train.batch == batch
+
+
+def test_patience_is_for_data_that_have_something_to_validate_on():
+    assert training_params(features_of([[0, 1]] * 9, 2), patience=3).train.patience == 0
+    assert training_params(features_of([[0, 1, 2]] * 9, 3), patience=3).train.patience == 3
+
+
+def test_history_trend_and_bias_follow_the_split_and_the_loss():
+    days, last = by_days(FEATURES), FEATURES
+    for features, loss, expected in (
+        (last, "softmax", ("transformer", False, True)),
+        (days, "softmax", ("bag", True, False)),
+        (last, "triplet", ("transformer", False, False)),
+        (days, "ccl", ("bag", False, False)),
+    ):
+        params = training_params(features, loss=loss, history="auto")
+        assert (params.history, params.trend.enabled, params.towers.bias) == expected
+    assert training_params(days, history="gru", bias=False, trend=False).history == "gru"
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_score_is_the_losss_own(loss):
+    assert training_params(loss=loss).score == LOSSES[loss].score
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"loss": "triplet", "score": "cosine"}, "expected score=euclid, or normalize=true"),
+        ({"loss": "ccl", "score": "dot"}, "expected score=cosine, or normalize=true"),
+        ({"heads": 3}, "width 8 is not a multiple of heads 3"),
+        ({"loss": "triplet", "trend": True}, "loss=triplet has a margin, and its scores can have no trend"),
+        ({"loss": "triplet", "bias": True}, "loss=triplet has a margin, and its scores can have no trend"),
+        ({"loss": "triplet_semihard", "temperature": 0.5}, r"towers.temperature=1.0"),
+        ({"loss": "ccl", "learn_temperature": True}, "towers.learn_temperature=false"),
+        ({"trend": True, "bias": True}, "a trend takes the place of the items' bias"),
+    ],
+)
+def test_combinations_that_are_not_possible_are_refused(changes, message):
+    with pytest.raises(Problem, match=message):
+        training_params(**changes)
+
+
+def test_a_bias_beside_the_trend_that_auto_becomes_is_refused():
+    with pytest.raises(Problem, match="a trend takes the place of the items' bias"):
+        training_params(by_days(FEATURES), bias=True)
+
+
+def test_a_margin_works_with_normalized_vectors_of_another_score():
+    assert training_params(loss="triplet", score="cosine", normalize=True).score == "cosine"
