@@ -1,14 +1,14 @@
 """The fused softmax is the plain one: same value, same gradients."""
 
 from retrieval.dssm.batches import Batches
-from retrieval.dssm.trend import Prior, Trend
+from retrieval.dssm.trend import Prior
 from retrieval.training import fused
 from retrieval.training.losses import LOSSES
 from retrieval.training.negatives import AllItems
 
 import pytest
 import torch
-from worlds import FEATURES, features_of
+from worlds import FEATURES, features_of, training_params
 
 
 @pytest.mark.parametrize("mode", ["sequence", "one"])
@@ -25,9 +25,7 @@ def test_value_and_gradients_are_those_of_the_plain_softmax(
     batch = next(
         Batches(FEATURES.histories, 5, exclude_seen=exclude_seen).epoch(mode, torch.Generator().manual_seed(0))
     )
-    prior = Prior(
-        FEATURES, Trend(enabled=True, windows=[1, 7], mix=[0.5, 0.25], slope=2.0, user_weight=0.5, mean_weight=0.25)
-    )
+    prior = Prior(FEATURES, training_params(trend=True).trend)
     candidates = AllItems(batch, 6, prior.at(batch.time) if with_prior else None)
     torch.manual_seed(0)
     left, right = torch.randn(len(batch.target), width), torch.randn(6, width)
