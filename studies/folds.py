@@ -37,7 +37,7 @@ def split(fold: int, folder: Path) -> Values:
     prepare.main(validate(prepare.PrepareParams, params), RAW, folder / "prepared")
     features.main(validate(features.FeaturesParams, params), folder / "prepared", folder / "features")
     data = histories.load(folder / "features")
-    left, right = BASELINES[OTHER](data, Baselines.model_validate(params["baselines"]), params["seed"])
+    left, right = BASELINES[OTHER].train(data, Baselines.model_validate(params["baselines"]), params["seed"])
     matrices.save(folder / OTHER, left, right, data.user_ids, data.item_ids)
     return judge(folder, OTHER)
 

@@ -62,7 +62,7 @@ def groups() -> Features:
 
 def scores(features: Features, name: str, **sections: dict[str, float]) -> np.ndarray:
     """What the two matrices of a baseline say, [users, items]."""
-    left, right = BASELINES[name](features, params(**sections), 1)
+    left, right = BASELINES[name].train(features, params(**sections), 1)
     product = left @ right.T
     return product.toarray() if sp.issparse(product) else product
 
@@ -177,7 +177,7 @@ def test_userknn_is_its_slow_twin(groups: Features):
 def test_userknn_pool_is_the_users_who_came_last():
     features = world([(0, 0, 1), (0, 1, 9), (1, 0, 2), (1, 2, 3), (2, 0, 4), (2, 3, 8), (3, 0, 2), (3, 4, 8)])
     # Last interactions at 9, 3, 8, 8: a pool of two holds user 0 and, of 2 and 3 that are equal, the first.
-    left, right = BASELINES["userknn"](features, params(userknn={"pool": 2}), 1)
+    left, right = BASELINES["userknn"].train(features, params(userknn={"pool": 2}), 1)
     assert right.toarray().T.tolist() == [[1, 1, 0, 0, 0], [1, 0, 0, 1, 0]]
     # Every two users share item 0 of their two items: 1/sqrt(2*2). Nobody is his own neighbour.
     assert left.toarray().tolist() == [[0, 0.5], [0.5, 0.5], [0.5, 0], [0.5, 0.5]]
@@ -217,13 +217,13 @@ def test_ials_scores_as_rectools(groups: Features):
 
 
 def test_ials_is_the_same_to_the_bit_on_any_number_of_threads(groups: Features):
-    left, right = BASELINES["ials"](groups, params(), 1)
+    left, right = BASELINES["ials"].train(groups, params(), 1)
     for threads in (1, 2, 3):
         model = AlternatingLeastSquares(**PARAMS["ials"], random_state=1, num_threads=threads)
         model.fit(groups.seen, show_progress=False)
         assert left.tobytes() == model.user_factors.tobytes()
         assert right.tobytes() == model.item_factors.tobytes()
-    assert BASELINES["ials"](groups, params(), 2)[0].tobytes() != left.tobytes()
+    assert BASELINES["ials"].train(groups, params(), 2)[0].tobytes() != left.tobytes()
 
 
 @pytest.mark.parametrize("name", ["itemknn", "userknn", "ease", "ials"])

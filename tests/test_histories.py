@@ -65,6 +65,17 @@ def test_a_saved_folder_reads_back_and_its_hash_follows_the_content(tmp_path):
     assert hashes[0] == hashes[1] != hashes[2]
 
 
+def test_facts_about_the_data():
+    """Item 30 was watched once, by user 7; the oldest of the five interactions is 3 s, 3 / 86,400 days, old."""
+    h = histories.from_rows(ROWS, USERS, ITEMS)
+    none = sp.csr_matrix((2, 0), dtype=np.float32)
+    for split in ("days", "leave-last"):
+        features = histories.Features(h, none, none, USERS, ITEMS, {"split": split})
+        assert features.counts.tolist() == [2, 2, 1]
+        assert (features.age * 86_400).tolist() == pytest.approx([2, 0, 3, 1, 1])
+        assert features.by_days == (split == "days")
+
+
 def test_a_folder_that_lacks_a_file_is_refused(tmp_path):
     with pytest.raises(Problem, match=r"histories\.npz is missing"):
         histories.load(tmp_path)

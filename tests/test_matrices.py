@@ -4,6 +4,7 @@ import json
 
 from retrieval import matrices
 from retrieval.errors import Problem
+from retrieval.matrices import KINDS
 
 import numpy as np
 import pytest
@@ -14,9 +15,10 @@ LEFT = np.array([[1.0, 2.0], [3.0, 4.0]])
 RIGHT = np.array([[0.0, 1.0], [1.0, 0.0], [0.5, 0.5]])
 
 
-@pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix])
-def test_a_saved_model_reads_back(tmp_path, kind):
-    matrices.save(tmp_path / "m", kind(LEFT), kind(RIGHT), USERS, ITEMS, note="hello")
+@pytest.mark.parametrize("made", [np.asarray, sp.csr_matrix])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_saved_model_reads_back(tmp_path, made, kind):
+    matrices.save(tmp_path / "m", made(LEFT), made(RIGHT), USERS, ITEMS, kind=kind, note="hello")
     model = matrices.load(tmp_path / "m", verify=True)
     left, right = (m.toarray() if sp.issparse(m) else m for m in (model.left, model.right))
     assert (left == LEFT).all()
@@ -26,60 +28,66 @@ def test_a_saved_model_reads_back(tmp_path, kind):
     assert model.items.tolist() == [10, 20, 30]
     assert model.card["note"] == "hello"
     assert (model.card["users"], model.card["items"], model.card["dimensions"]) == (2, 3, 2)
-    assert model.name == "m"
+    assert (model.name, model.kind) == ("m", kind)
 
 
 def test_dense_matrices_are_memory_mapped(tmp_path):
-    matrices.save(tmp_path / "m", LEFT, RIGHT, USERS, ITEMS)
+    matrices.save(tmp_path / "m", LEFT, RIGHT, USERS, ITEMS, kind="vectors")
     assert isinstance(matrices.load(tmp_path / "m").left, np.memmap)
 
 
 def test_equal_models_are_equal_bytes(tmp_path):
     for name in ("a", "b"):
-        matrices.save(tmp_path / name / "m", sp.csr_matrix(LEFT), RIGHT, USERS, ITEMS)
+        matrices.save(tmp_path / name / "m", sp.csr_matrix(LEFT), RIGHT, USERS, ITEMS, kind="vectors")
     for file in (tmp_path / "a" / "m").iterdir():
         assert file.read_bytes() == (tmp_path / "b" / "m" / file.name).read_bytes()
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_numbers_that_are_not_finite_are_refused_and_the_old_model_stays(tmp_path, bad):
-    matrices.save(tmp_path / "m", LEFT, RIGHT, USERS, ITEMS)
+    matrices.save(tmp_path / "m", LEFT, RIGHT, USERS, ITEMS, kind="vectors")
     broken = LEFT.copy()
     broken[0, 0] = bad
     with pytest.raises(Problem, match="model m: left holds numbers that are not finite"):
-        matrices.save(tmp_path / "m", broken, RIGHT, USERS, ITEMS)
+        matrices.save(tmp_path / "m", broken, RIGHT, USERS, ITEMS, kind="vectors")
     assert (matrices.load(tmp_path / "m", verify=True).left == LEFT).all()
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
 
 def test_shapes_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(Problem, match=r"left \(2, 2\) and right \(3, 1\) do not fit 2 users and 3 items"):
-        matrices.save(tmp_path / "m", LEFT, RIGHT[:, :1], USERS, ITEMS)
+        matrices.save(tmp_path / "m", LEFT, RIGHT[:, :1], USERS, ITEMS, kind="vectors")
     with pytest.raises(Problem, match="do not fit 2 users and 2 items"):
-        matrices.save(tmp_path / "m", LEFT, RIGHT, USERS, ITEMS[:2])
+        matrices.save(tmp_path / "m", LEFT, RIGHT, USERS, ITEMS[:2], kind="vectors")
 
 
 def test_a_changed_file_is_found(tmp_path):
-    matrices.save(tmp_path / "m", LEFT, RIGHT, USERS, ITEMS)
+    matrices.save(tmp_path / "m", LEFT, RIGHT, USERS, ITEMS, kind="vectors")
     np.save(tmp_path / "m" / "left.npy", (LEFT + 1).astype(np.float32))
     matrices.load(tmp_path / "m")
-    with pytest.raises(Problem, match=r"left\.npy: is not the file that card\.json was written for"):
+    with pytest.raises(Problem, match=r"left\.npy: not the file that card\.json was written for"):
         matrices.load(tmp_path / "m", verify=True)
 
 
 @pytest.mark.parametrize("name", ["card.json", "left.npy", "users.npy"])
 def test_a_missing_file_is_named(tmp_path, name):
-    matrices.save(tmp_path / "m", LEFT, RIGHT, USERS, ITEMS)
+    matrices.save(tmp_path / "m", LEFT, RIGHT, USERS, ITEMS, kind="vectors")
     (tmp_path / "m" / name).unlink()
-    with pytest.raises(Problem, match=f"is no model folder: {name} is missing"):
+    with pytest.raises(Problem, match=f"not a model folder: {name} is missing"):
         matrices.load(tmp_path / "m")
 
 
 def test_garbage_is_no_model(tmp_path):
-    matrices.save(tmp_path / "m", LEFT, RIGHT, USERS, ITEMS)
+    matrices.save(tmp_path / "m", LEFT, RIGHT, USERS, ITEMS, kind="vectors")
     (tmp_path / "m" / "left.npy").write_bytes(b"not an array")
-    with pytest.raises(Problem, match="is no model folder"):
+    with pytest.raises(Problem, match="not a model folder"):
         matrices.load(tmp_path / "m")
-    (tmp_path / "m" / "card.json").write_text(json.dumps({}))
-    with pytest.raises(Problem, match="is no model folder"):
+    matrices.save(tmp_path / "m", LEFT, RIGHT, USERS, ITEMS, kind="vectors")
+    (tmp_path / "m" / "card.json").write_text(json.dumps({"name": "m"}))
+    with pytest.raises(Problem, match=r"m: card\.json has no 'kind'; train the model again"):
         matrices.load(tmp_path / "m")
+
+
+def test_an_unknown_kind_is_refused(tmp_path):
+    with pytest.raises(Problem, match=r"model m: kind 'vector' is unknown; expected one of .* did you mean 'vectors'"):
+        matrices.save(tmp_path / "m", LEFT, RIGHT, USERS, ITEMS, kind="vector")

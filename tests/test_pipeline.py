@@ -44,17 +44,23 @@ def imports(file: Path) -> set[Path]:
     queue = [file]
     while queue:
         current = queue.pop()
-        if current in found:
+        if current not in found:
+            found.add(current)
+            queue += direct_imports(current)
+    return found
+
+
+def direct_imports(file: Path) -> list[Path]:
+    """Files of ours that `file` imports itself, and the packages above them."""
+    found: list[Path] = []
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
             continue
-        found.add(current)
-        for node in ast.walk(ast.parse(current.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-            else:
-                continue
-            queue += [f for name in names for f in module_files(name)]
+        found += [f for name in names for f in module_files(name)]
     return found
 
 
@@ -127,6 +133,43 @@ def test_importing_a_module_does_nothing_but_define():
             docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
             environment = file.name == "__init__.py" and "os.environ" in ast.unparse(node)
             assert isinstance(node, allowed) or docstring or environment, f"{file}:{node.lineno}"
+
+
+# What a package or a module of the ground floor may import: those of its own line, and of the lines above it.
+ORDER = (
+    {"errors", "params", "stage", "runs", "threads"},
+    {"preparation"},
+    {"sources"},
+    {"histories", "encode", "matrices", "ranking"},
+    {"baselines", "lightfm"},
+    {"dssm"},
+    {"training"},
+    {"evaluation"},
+    {"search"},
+    {"serving"},
+    {"experiments"},
+)
+APART = {"evaluation": {"training", "sources"}, "search": {"training", "evaluation", "sources"}}
+
+
+def test_arrows_between_packages_point_one_way():
+    """A loss or a sampler must not rerun `evaluate` or `index`: these packages do not import `training` at all."""
+    rank = {name: place for place, names in enumerate(ORDER) for name in names}
+    library = SRC / "retrieval"
+    assert {path.stem for path in library.iterdir()} - {"__init__", "__pycache__"} == set(rank)
+    for file in library.rglob("*.py"):
+        own = file.relative_to(library).parts[0].removesuffix(".py")
+        for other in {path.relative_to(library).parts[0].removesuffix(".py") for path in direct_imports(file)}:
+            if own != "__init__" != other:
+                assert rank[other] <= rank[own], f"{file}: {own} must not import {other}"
+                assert other not in APART.get(own, ()), f"{file}: {own} must not import {other}"
+
+
+def test_no_class_name_has_two_meanings():
+    defined = [
+        n.name for f in SRC.rglob("*.py") for n in ast.walk(ast.parse(f.read_text())) if isinstance(n, ast.ClassDef)
+    ]
+    assert len(defined) == len(set(defined)), sorted({name for name in defined if defined.count(name) > 1})
 
 
 def test_requirements_are_pinned():
