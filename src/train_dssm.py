@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 
 from retrieval import histories, matrices
-from retrieval.dssm import newcomer
 from retrieval.matrices import Model
 from retrieval.runs import recorded
 from retrieval.stage import folder, run, write_json
@@ -25,7 +24,7 @@ def main(params: TrainDSSMParams, features: Path, out: Path) -> None:
     left, right = model.matrices(data.histories)
     card = {"data": data.spec["data"], "params": params.model_dump(), "user_columns": data.spec["user_columns"]}
     with folder(out) as aside:
-        newcomer.save(aside, model)
+        model.save(aside)
         write_json(aside / "history.json", history)
         matrices.write_into(aside, Model(out.name, "vectors", left, right, data.user_ids, data.item_ids, card))
     checkpoint.unlink(missing_ok=True)

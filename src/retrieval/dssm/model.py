@@ -3,6 +3,7 @@
 Huang et al. 2013, "Learning deep structured semantic models for web search using clickthrough data".
 """
 
+from pathlib import Path
 from typing import Annotated
 
 from retrieval.dssm.batches import Batch, Batches
@@ -18,7 +19,10 @@ from retrieval.params import Section, one_of
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 from torch import Tensor, nn
+
+WEIGHTS = "towers.safetensors"
 
 
 class Options(Section):
@@ -88,6 +92,11 @@ class DSSM(nn.Module):
         if self.prior is not None:
             right = torch.cat([right, self.prior.serving()[:, None]], 1)
         return self.scorer.ranked(left).numpy(), right.numpy()
+
+    def save(self, out: Path) -> None:
+        """Write into an open folder what `newcomer` reads: all weights, and the vectors of the items."""
+        save_file(self.state_dict(), out / WEIGHTS)
+        np.save(out / "tokens.npy", self.vectors().cpu().numpy())
 
 
 def unit(vectors: Tensor, normalize: bool) -> Tensor:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from retrieval.dssm.batches import Batches
-from retrieval.dssm.model import DSSM, Options, unit
+from retrieval.dssm.model import WEIGHTS, Options, unit
 from retrieval.dssm.scoring import Scorer
 from retrieval.dssm.towers import UserTower
 from retrieval.errors import Problem
@@ -13,18 +13,11 @@ from retrieval.matrices import Model
 import numpy as np
 import scipy.sparse as sp
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 Watched = tuple[np.ndarray, np.ndarray]  # rows of items [n] and seconds since 1970 [n], in time order
-WEIGHTS = "towers.safetensors"
 NOTHING: Watched = np.zeros(0, np.int64), np.zeros(0, np.int64)
-
-
-def save(out: Path, model: DSSM) -> None:
-    """Write what `Tower` reads into an open folder: all weights, and the vectors of the items."""
-    save_file(model.state_dict(), out / WEIGHTS)
-    np.save(out / "tokens.npy", model.vectors().cpu().numpy())
 
 
 class Tower:
