@@ -56,7 +56,7 @@ help:                         ## list the targets
 .venv/ready: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is required: make PYTHON=python3.12")'
 	$(PYTHON) -m venv --clear .venv
-	.venv/bin/python -m pip install --quiet --requirement $<
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	.venv/bin/python -c 'import sysconfig; open(sysconfig.get_path("purelib") + "/own_programs_first.pth", "w").write(\
 	"import os, sys; os.environ[\"PATH\"] = os.path.join(sys.prefix, \"bin\") + os.pathsep + os.environ.get(\"PATH\", \"\")\n")'
 	touch $@
@@ -64,5 +64,5 @@ help:                         ## list the targets
 # What serve, test, lint and bench need on top. The last three include requirements/serve.txt.
 EXTRAS = serve test lint bench
 $(EXTRAS:%=.venv/ready-%): .venv/ready-%: requirements/%.txt requirements/serve.txt .venv/ready
-	.venv/bin/python -m pip install --quiet --requirement $<
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
