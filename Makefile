@@ -1,56 +1,68 @@
-# Every target makes the environment in .venv first, if it is not there or requirements.txt has changed.
+# Every target installs what it needs into .venv first, and installs again when a requirements file has changed.
 PYTHON ?= python3
+BASE ?= main
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: repro test test-slow test-kill serve bench lint leaderboard report verify seeds clean
-BASE ?= main
+.PHONY: repro test test-quick test-slow test-kill lint serve bench leaderboard report verify seeds clean help
+.NOTPARALLEL:  # two targets must not install into .venv at the same time
 
 repro: .venv/ready            ## run the pipeline on the data that params.yaml names
 	PYTHONPATH=src python -m retrieval.experiments.lock
 	dvc repro
 
-test: .venv/ready             ## run the tests
-	pytest -n 2
+test: .venv/ready-test        ## run the tests; some of them: make test ARGS=tests/dssm
+	pytest -n 2 $(ARGS)
 
-serve: .venv/ready            ## start the service on http://127.0.0.1:8000; FLAGS="--port 9000" and the like
-	PYTHONPATH=src python -m retrieval.serving $(FLAGS)
+test-quick: .venv/ready-test  ## run the tests that neither train many models nor start processes: under a minute
+	pytest -n 2 -m "not slow and not heavy" $(ARGS)
 
-bench: .venv/ready            ## measure training, ranking, scale and the service, into benchmarks/results.json: about 40 minutes
-	.venv/bin/python -m pip install --quiet --requirement benchmarks/requirements.txt
-	for one in training libraries service scale; do PYTHONPATH=src python benchmarks/$$one.py || exit 1; done
+test-slow: .venv/ready-test   ## run the tests that take minutes: queued experiments, runs from scratch
+	pytest -m slow $(ARGS)
 
-test-slow: .venv/ready        ## run the tests that take minutes: queued experiments, re-runs from nothing
-	pytest -m slow
-
-test-kill: .venv/ready        ## kill the pipeline 200 times and see that it still ends in the same bytes
+test-kill: .venv/ready        ## kill the pipeline 200 times and check that it still ends in the same bytes
 	python tests/kill.py
 
-lint: .venv/ready             ## check style, imports, complexity, types
+lint: .venv/ready-lint        ## check style, imports, complexity and types
 	ruff check .
 	ruff format --check .
 	mypy
 
-leaderboard: .venv/ready      ## experiments and models, best first: make leaderboard ARGS="--sort ndcg@10"
+serve: .venv/ready-serve      ## start the service on http://127.0.0.1:8000; options: make serve FLAGS="--port 9000"
+	PYTHONPATH=src python -m retrieval.serving $(FLAGS)
+
+bench: .venv/ready-bench      ## run the benchmarks, into benchmarks/results.json: about 40 minutes
+	for one in training libraries service scale; do PYTHONPATH=src python benchmarks/$$one.py || exit 1; done
+
+leaderboard: .venv/ready      ## list experiments and models, best first: make leaderboard ARGS="--sort ndcg@10"
 	PYTHONPATH=src python -m retrieval.experiments.leaderboard $(ARGS)
 
-report: .venv/ready           ## what changed since BASE, as report/report.html and report.md: make report BASE=main
+report: .venv/ready           ## write report/report.html and report.md, what changed since BASE: make report BASE=main
 	PYTHONPATH=src python -m retrieval.experiments.pull_request $(BASE) $(HEAD) $(if $(RAW),--raw $(RAW))
 
-verify: .venv/ready           ## run a commit again from nothing and compare: make verify ARGS=HEAD~1
+verify: .venv/ready           ## run a commit again from scratch and compare the results: make verify ARGS=HEAD~1
 	PYTHONPATH=src python -m retrieval.experiments.verify $(ARGS)
 
 seeds: .venv/ready            ## train with several seeds: make seeds ARGS="-S loss=bpr --against main"
 	PYTHONPATH=src python -m retrieval.experiments.seeds $(ARGS)
 
-# The .pth file puts the environment's own programs first on PATH for whatever runs in it, so that
-# `.venv/bin/dvc repro` finds the right `python` in an environment that is not activated.
+clean:                        ## remove the environment, checkpoints, the report and tool caches; data and models stay
+	rm -rf .venv .checkpoints .pytest_cache .ruff_cache .mypy_cache .hypothesis report
+
+help:                         ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
+
+# The environment of the pipeline. The .pth file puts .venv/bin first on PATH for every Python that runs in it, so that
+# `.venv/bin/dvc repro` finds the right `python` even if the environment is not activated.
 .venv/ready: requirements.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "make: Python 3.11 or newer is needed; name one: make PYTHON=python3.12")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is required: make PYTHON=python3.12")'
 	$(PYTHON) -m venv --clear .venv
-	.venv/bin/python -m pip install --quiet --requirement requirements.txt
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	.venv/bin/python -c 'import sysconfig; open(sysconfig.get_path("purelib") + "/own_programs_first.pth", "w").write(\
 	"import os, sys; os.environ[\"PATH\"] = os.path.join(sys.prefix, \"bin\") + os.pathsep + os.environ.get(\"PATH\", \"\")\n")'
 	touch $@
 
-clean:                        ## remove the environment, checkpoints, the report and caches of tools, never data
-	rm -rf .venv .checkpoints .pytest_cache .ruff_cache .mypy_cache .hypothesis report
+# What serve, test, lint and bench need on top. The last three include requirements/serve.txt.
+EXTRAS = serve test lint bench
+$(EXTRAS:%=.venv/ready-%): .venv/ready-%: requirements/%.txt requirements/serve.txt .venv/ready
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@

@@ -4,7 +4,7 @@ The data are those of `training.py`: 10,240 users, 12,029 items, the notebook's 
 negative for a triplet loss. RecTools' towers have neither norms nor dropout, so ours are `mlp`, which are one layer
 deeper. RecTools is timed with its default batch size of 128 and with our 1,024. Every ranker finds the ten best items
 per user outside the history; that all find the same is checked. RecTools' DSSM needs PyTorch Lightning, see
-benchmarks/requirements.txt.
+requirements/bench.txt.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """Train RecTools' SASRec on the data of `dvc repro` and evaluate it as every other model, for docs/results.md.
 
 Run after `dvc repro`: `PYTHONPATH=src:benchmarks python studies/sasrec.py [epochs]`; it needs
-benchmarks/requirements.txt. 64 dimensions, two blocks, item ids and features, and the softmax over the catalogue are
+requirements/bench.txt. 64 dimensions, two blocks, item ids and features, and the softmax over the catalogue are
 its best settings on these data. It prints the metrics and writes nothing.
 """
 
