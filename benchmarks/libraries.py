@@ -25,7 +25,7 @@ from rectools.dataset import Dataset
 from rectools.models import DSSMModel
 from rectools.models.rank import Distance, ImplicitRanker, TorchRanker
 from results import record
-from training import BATCH, ITEMS, MODEL, ROUNDS, USERS, WIDTH, ours, world
+from training import BATCH, ITEMS, PARAMS, ROUNDS, USERS, WIDTH, ours, world
 
 K, SHARE = 10, 10  # the notebook's loop ranks one in SHARE users
 
@@ -109,10 +109,10 @@ def lists(items: object, users: int) -> np.ndarray:
 def main() -> None:
     warnings.filterwarnings("ignore")
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    features, towers = world(), MODEL.model_copy(update={"architecture": "mlp"})
+    features, params = world(), PARAMS.model_copy(update={"architecture": "mlp"})
     data, batches = dataset(features), {"": 128, "_of_equal_batches": BATCH}
     rounds = [
-        [ours(features, 1, towers) * USERS / BATCH, *(rectools_epoch(data, b) for b in batches.values())]
+        [ours(features, 1, params) * USERS / BATCH, *(rectools_epoch(data, b) for b in batches.values())]
         for _ in range(ROUNDS)
     ]
     epoch, *theirs = np.median(rounds, axis=0).tolist()

@@ -12,14 +12,14 @@ both with the speed of a plain matrix product.
 import time
 
 from retrieval.dssm.batches import Batch
-from retrieval.dssm.model import DSSM, Options
-from retrieval.dssm.towers import Towers
+from retrieval.dssm.sizes import Towers
 from retrieval.dssm.trend import Trend
 from retrieval.histories import Features, Histories
 from retrieval.training import fused
-from retrieval.training.loop import Train, fit
-from retrieval.training.losses import Losses, make
+from retrieval.training.loop import fit
+from retrieval.training.losses import Losses
 from retrieval.training.negatives import AllItems, Negatives
+from retrieval.training.resolve import Train, TrainDSSMParams
 
 import numpy as np
 import pandas as pd
@@ -34,12 +34,12 @@ ROUNDS = 5  # everything is measured once per round; the median counts
 USER_COLUMNS, ITEM_COLUMNS, GENRES, HISTORY = 16, 835, 100, 18
 TARGETS, CATALOGUE, DIMENSIONS = 4096, 15_480, 64  # of the softmax: batch size, items in train, width in params.yaml
 
-MODEL = Options(
+PARAMS = TrainDSSMParams(
     architecture="layernorm",
     history="bag",
     item="features",
     normalize=False,
-    score="auto",
+    score="euclid",
     loss="triplet",
     towers=Towers(
         width=WIDTH,
@@ -54,23 +54,26 @@ MODEL = Options(
         temperature=1.0,
         learn_temperature=False,
     ),
-    trend=Trend(enabled=False, windows=[7], mix=[1.0], slope=1.0, personal=1.0, common=1.0),
-)
-TRAIN = Train(
-    targets="one",
-    epochs=1,
-    batch=BATCH,
-    learning_rate=0.001,
-    weight_decay=0.0,
-    warmup=0.0,
-    schedule="constant",
-    clip=1e9,
-    average=0.0,
-    recency=0,
-    holdout=0.1,
-    patience=0,
-    precision="float32",
-    compile=False,
+    trend=Trend(enabled=False, windows=[7], mix=[1.0], slope=1.0, user_weight=1.0, mean_weight=1.0),
+    losses=Losses(margin=0.4, ccl_margin=0.4, ccl_weight=10.0, gbce_t=0.75),
+    negatives=Negatives(kind="uniform", count=1, logq=False, exclude_seen=False),
+    train=Train(
+        targets="one",
+        epochs=1,
+        batch=BATCH,
+        learning_rate=0.001,
+        weight_decay=0.0,
+        warmup=0.0,
+        schedule="constant",
+        clip=1e9,
+        average=0.0,
+        recency=0.0,
+        holdout=0.1,
+        patience=0,
+        precision="float32",
+        compile=False,
+    ),
+    seed=0,
 )
 
 
@@ -93,15 +96,13 @@ def world(seed: int = 0) -> Features:
     )
 
 
-def ours(features: Features, count: int, model: Options = MODEL, epochs: int = 10) -> float:
+def ours(features: Features, count: int, params: TrainDSSMParams = PARAMS, epochs: int = 10) -> float:
     """Seconds per step: the time of whole epochs over their steps, without a first epoch to warm up."""
-    torch.manual_seed(0)
-    loss = make("triplet", Losses(margin=0.4, ccl_margin=0.4, ccl_weight=10.0, gbce_t=0.75), count, ITEMS)
-    negatives = Negatives(kind="uniform", count=count, logq=False, exclude_seen=False)
-    seconds = []
+    negatives, seconds = params.negatives.model_copy(update={"count": count}), []
     for several in (1, 1, epochs + 1):
-        towers, start = DSSM(features, model), time.perf_counter()
-        fit(towers, features, loss, negatives, TRAIN.model_copy(update={"epochs": several}), 0)
+        train = params.train.model_copy(update={"epochs": several})
+        start = time.perf_counter()
+        fit(params.model_copy(update={"negatives": negatives, "train": train}), features)
         seconds.append(time.perf_counter() - start)
     return (seconds[2] - seconds[1]) / (epochs * USERS / BATCH)
 
@@ -139,11 +140,11 @@ def softmax() -> float:
     """Seconds for loss and gradients of a batch, best of ten: three products of TARGETS x CATALOGUE."""
     left, right = (torch.randn(rows, DIMENSIONS, requires_grad=True) for rows in (TARGETS, CATALOGUE))
     batch = Batch(*[torch.empty(0, dtype=torch.long)] * len(Batch._fields))
-    compared = AllItems(batch._replace(target=torch.randint(CATALOGUE, (TARGETS,))), CATALOGUE, None)
+    candidates = AllItems(batch._replace(target=torch.randint(CATALOGUE, (TARGETS,))), CATALOGUE, None)
     seconds = []
     for _ in range(11):
         start = time.perf_counter()
-        fused.softmax(left, right, compared).backward()
+        fused.softmax(left, right, candidates).backward()
         seconds.append(time.perf_counter() - start)
     return min(seconds)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from retrieval import histories
 from retrieval.dssm.batches import Batch, Batches
 from retrieval.dssm.model import DSSM
-from retrieval.dssm.scoring import cosine, euclid
+from retrieval.dssm.scoring import SCORES
 from retrieval.evaluation.assessment import Evaluation, Exam, assess, prepare_exam
 from retrieval.histories import Features
 from retrieval.matrices import Model
@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 from tqdm import trange
-from training import MODEL
+from training import PARAMS
 
 STEPS, NEGATIVES, TEMPERATURE = 1135, 10, 0.07
 CAUSES = ("1 - sigmoid", "no temperature", "target in the input", "ranked by distance")
@@ -44,14 +44,15 @@ def train(features: Features, saturates: bool, temperature: float, leak: bool) -
     """User vectors [users, width] and item vectors [items, width] after STEPS steps of Adam."""
     torch.manual_seed(42)
     generator = Generator().manual_seed(42)
-    model, items = DSSM(features, MODEL), torch.arange(len(features.item_ids))
+    model, items = DSSM(features, PARAMS), torch.arange(len(features.item_ids))
     sampler = Batches(features.histories, model.length, len(features.user_ids), exclude_seen=False)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.001)
     for _ in trange(STEPS, disable=None):
         batch = draw(sampler, leak, generator)
         negatives = torch.randint(len(items), (len(batch.target), NEGATIVES), generator=generator)
         vectors = model.items(items)
-        users, directions = cosine(model.users(batch, vectors), vectors)
+        cosine = SCORES["cosine"]
+        users, directions = cosine.left(model.users(batch, vectors)), cosine.right(vectors)
         positive = (users * directions[batch.target]).sum(1, keepdim=True)
         difference = (positive - torch.einsum("be,bne->bn", users, directions[negatives])) / temperature
         loss = (1 - torch.sigmoid(difference) if saturates else F.softplus(-difference)).mean()
@@ -67,13 +68,13 @@ def train(features: Features, saturates: bool, temperature: float, leak: bool) -
 
 def matrices(users: Tensor, items: Tensor, distance: bool) -> tuple[np.ndarray, np.ndarray]:
     """The two matrices to rank by: Euclidean distance, as in the notebook, or the cosine, as in its training."""
-    left, right = (euclid if distance else cosine)(users, items)
-    return left.numpy(), right.numpy()
+    score = SCORES["euclid" if distance else "cosine"]
+    return score.left(users).numpy(), score.right(items).numpy()
 
 
 def judge(left: np.ndarray, right: np.ndarray, features: Features, exam: Exam, options: Evaluation) -> float:
     """MAP@10 of the test users on items that are new to them."""
-    model = Model("bpr", left, right, features.user_ids, features.item_ids, {})
+    model = Model("bpr", "vectors", left, right, features.user_ids, features.item_ids, {})
     return float(assess(model, exam, options).values["map@10"].mean())
 
 

@@ -38,7 +38,7 @@ def split(fold: int, folder: Path) -> Values:
     features.main(validate(features.FeaturesParams, params), folder / "prepared", folder / "features")
     data = histories.load(folder / "features")
     left, right = BASELINES[OTHER].train(data, Baselines.model_validate(params["baselines"]), params["seed"])
-    matrices.save(folder / OTHER, left, right, data.user_ids, data.item_ids)
+    matrices.save(folder / OTHER, left, right, data.user_ids, data.item_ids, kind=BASELINES[OTHER].kind)
     return judge(folder, OTHER)
 
 
