@@ -1,4 +1,4 @@
-"""Items and users as people see them: titles, histories, demographics; written by the stage `index`, read by the service.
+"""Titles of items, histories and demographics of users: written by the stage `index`, read by the service.
 
 A catalogue folder holds
     items.npy, users.npy      [items], [users]  int64 ids, in the row order of every model
