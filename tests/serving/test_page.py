@@ -14,7 +14,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
-from served import served
+from service_process import start
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 FLAGS = ["headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking"]
@@ -64,7 +64,7 @@ class Page:
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     world = build(tmp_path_factory.mktemp("world"))
-    with served(world, "--metrics", "metrics.json") as (_, url):
+    with start(world, "--metrics", "metrics.json") as (_, url):
         yield url
 
 
