@@ -1,7 +1,7 @@
-"""Train the towers with several seeds, on the same data: mean and deviation of the metrics, and a paired comparison.
+"""Train the towers with several seeds on the same data: mean and deviation of the metrics, and a paired comparison.
 
-The comparison is with another model or experiment, user by user: each user's metric is averaged over the seeds, and
-the mean difference gets a 95 % interval by bootstrap over users (Efron 1979), as intervals of the table do.
+The comparison with another model or experiment is paired by user: each user's metric is averaged over the seeds, and
+the mean difference gets a 95 % interval by bootstrap over users (Efron 1979).
 """
 
 import argparse
@@ -29,16 +29,18 @@ PREPARED, FEATURES, MODELS = Path("data/prepared"), Path("data/features"), Path(
 
 
 def main() -> None:
-    """Print a line a metric."""
+    """Print one line per metric."""
     parser = argparse.ArgumentParser(prog="seeds", description=(__doc__ or "").splitlines()[0])
     parser.add_argument(
-        "-n", "--seeds", type=int, default=5, help="how many: the one of params.yaml and those after it"
+        "-n", "--seeds", type=int, default=5, help="number of seeds: that of params.yaml and the following (default: 5)"
     )
-    parser.add_argument("-S", "--set-param", action="append", default=[], metavar="KEY=VALUE", help="as in dvc exp run")
     parser.add_argument(
-        "--against", metavar="NAME", help="a model of models/, or an experiment or revision with its DSSM"
+        "-S", "--set-param", action="append", default=[], metavar="KEY=VALUE", help="set a parameter, as in dvc exp run"
     )
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument(
+        "--against", metavar="NAME", help="a model of models/, or an experiment or revision, whose DSSM is compared"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
     if options.seeds < 1:
         raise Problem(f"--seeds: {options.seeds} is not valid: expected 1 or more")
@@ -59,45 +61,45 @@ def main() -> None:
 def summarise(
     runs: list[dict[str, np.ndarray]], other: dict[str, np.ndarray] | None, resamples: int, seed: int
 ) -> dict[str, dict[str, float]]:
-    """metric -> mean, deviation (of the sample) over the runs, and, against `other`, difference, low, high and
-    p_not_better, the share of the bootstrap samples in which the runs are no better. Values are arrays [users]."""
+    """metric -> mean and sample deviation over the runs; with `other`, also difference, low, high and p_not_better.
+
+    `runs` and `other` map metric -> value per user [users]. p_not_better is the share of the bootstrap samples in which
+    the runs are no better than `other`.
+    """
     report = {}
     for name in runs[0]:
         means = np.array([run[name].mean() for run in runs])
         line = {"mean": float(means.mean()), "deviation": float(means.std(ddof=1)) if len(runs) > 1 else 0.0}
         if other is not None and other[name].ndim:
             gaps = np.mean([run[name] for run in runs], axis=0) - other[name]
-            drawn = bootstrap(gaps[:, None], resamples, np.random.default_rng(seed))[:, 0]
-            low, high = np.quantile(drawn, [0.025, 0.975])
+            samples = bootstrap(gaps[:, None], resamples, np.random.default_rng(seed))[:, 0]
+            low, high = np.quantile(samples, [0.025, 0.975])
             line |= {"difference": float(gaps.mean()), "low": float(low), "high": float(high)}
-            line["p_not_better"] = float(np.mean(drawn <= 0))
+            line["p_not_better"] = float(np.mean(samples <= 0))
         report[name] = line
     return report
 
 
 def render(report: dict[str, dict[str, float]], against: str | None) -> str:
-    """As a table."""
+    """The report as a table."""
     lines = []
     for name, line in report.items():
         cells = [name, f"{line['mean']:.4f}", f"{line['deviation']:.4f}"]
         if "difference" in line:
-            cells += [
-                f"{line['difference']:+.4f}",
-                f"{line['low']:+.4f} to {line['high']:+.4f}",
-                f"{line['p_not_better']:.3f}",
-            ]
+            interval = f"{line['low']:+.4f} to {line['high']:+.4f}"
+            cells += [f"{line['difference']:+.4f}", interval, f"{line['p_not_better']:.3f}"]
         lines.append(cells)
-    headers = ["metric", "mean", "deviation", *([f"less {against}", "95 %", "p (no better)"] if against else [])]
+    headers = ["metric", "mean", "deviation", *([f"minus {against}", "95 %", "p (not better)"] if against else [])]
     return tabulate(lines, headers, "simple", disable_numparse=True)
 
 
 def _judge(path: Path, exam: Exam, settings: evaluate.EvaluateParams) -> dict[str, np.ndarray]:
-    """Metric -> a value a user."""
+    """Metric -> value per user [users]."""
     return assess(matrices.load(path), exam, settings.evaluate).values
 
 
 def _fetch(name: str, folder: Path) -> Path:
-    """The folder of a model: one of models/, or the DSSM of an experiment or revision, out of DVC's cache."""
+    """The folder of a model: one of models/, or the DSSM of an experiment or revision, from DVC's cache."""
     if (MODELS / name / "card.json").exists():
         return MODELS / name
     _same_data(name)
@@ -106,18 +108,17 @@ def _fetch(name: str, folder: Path) -> Path:
 
 
 def _same_data(revision: str) -> None:
-    """`Problem` if the data or the split are others there: that model may have been trained on what is our test."""
+    """Raise `Problem` if the revision has other data or another split: it may have been trained on this test set."""
     sections = {*fetch.FetchParams.model_fields, *prepare.PrepareParams.model_fields} - {"seed"}
     for key, (there, here) in changed_params(revision).items():
         if key.split(".")[0] in sections:
             raise Problem(
-                f"--against {revision}: {key} is {there} there and {here} here; "
-                "expected a model of the same data and split"
+                f"--against {revision}: {key} is {there} there and {here} here; expected the same data and split"
             )
 
 
 def _set(values: dict[str, Any], changes: list[str]) -> dict[str, Any]:
-    """The parameters with KEY=VALUE set; only of the towers, as the data and the other models stay as they are."""
+    """The parameters with KEY=VALUE set. Only parameters of the towers: the data and the other models do not change."""
     for change in changes:
         key, equals, value = change.partition("=")
         if not equals:
@@ -125,15 +126,15 @@ def _set(values: dict[str, Any], changes: list[str]) -> dict[str, Any]:
         *sections, name = key.split(".")
         if key.split(".")[0] not in train_dssm.TrainDSSMParams.model_fields:
             raise Problem(
-                f"-S {change}: is no parameter of train_dssm; {choices(key, train_dssm.TrainDSSMParams.model_fields)}"
+                f"-S {change}: not a parameter of train_dssm; {choices(key, train_dssm.TrainDSSMParams.model_fields)}"
             )
         section: Any = values
         for each in sections:
             section = section.get(each, {})
             if not isinstance(section, dict):
-                raise Problem(f"-S {change}: {each} is a value and no section")
+                raise Problem(f"-S {change}: {each} is a value, not a section")
         if name not in section:
-            raise Problem(f"-S {change}: there is no such key; {choices(name, section)}")
+            raise Problem(f"-S {change}: unknown key; {choices(name, section)}")
         section[name] = yaml.safe_load(value)
     return values
 
