@@ -54,7 +54,7 @@ def build(root: Path, seed: int = 0) -> Path:
 
 
 def train(root: Path, seed: int = 0, **trend: object) -> None:
-    """Train the models of a world, smaller than by default, and write its catalogue. `trend` changes the section trend."""
+    """Train the models of a world, smaller than by default, and write its catalogue. `trend` overrides that section."""
     values = load(ROOT / "params.yaml") | {"seed": seed}
     values["train"] |= {"epochs": 1}
     values["towers"] |= {"width": 8}
