@@ -1,10 +1,13 @@
-"""Write the service's catalogue and an index of nearest neighbours of each model; measure recall and size."""
+"""Write the catalogue of the service and nearest-neighbour indexes per model; measure their recall and size."""
 
 from pathlib import Path
 
 from retrieval import histories, matrices
 from retrieval.params import NotNegative, Section
-from retrieval.search import catalogue, space
+from retrieval.search import space
+from retrieval.search.catalogue import Catalogue
+from retrieval.search.catalogue import load as load_catalogue
+from retrieval.search.catalogue import write as write_catalogue
 from retrieval.search.indexes import INDEXES, Faiss, Indexes, has_index
 from retrieval.search.recommender import Recommender
 from retrieval.stage import folder, run, sha256, write_json
@@ -12,11 +15,11 @@ from retrieval.stage import folder, run, sha256, write_json
 import numpy as np
 import pyarrow.parquet as pq
 
-K = 10  # items a list, where recall is measured
+K = 10  # length of the lists whose recall is measured
 
 
 class IndexParams(Section):
-    """What `index` reads of params.yaml."""
+    """What `index` reads from params.yaml."""
 
     seed: NotNegative
     index: Indexes
@@ -26,44 +29,44 @@ def main(params: IndexParams, prepared: Path, features: Path, models: Path, out:
     """data/prepared, data/features, models -> models/catalogue, metrics/index.json."""
     import faiss
 
-    faiss.omp_set_num_threads(1)  # a graph that several threads build is another one each time
+    faiss.omp_set_num_threads(1)  # several threads build another graph each time
     data = histories.load(features)
     rng = np.random.default_rng(params.seed)
     users = np.sort(rng.permutation(len(data.user_ids))[: params.index.users])
     results = {}
     with folder(out) as aside:
-        catalogue.write(aside, data, pq.read_table(prepared / "items.parquet"))
-        known = catalogue.load(aside)
+        write_catalogue(aside, data, pq.read_table(prepared / "items.parquet"))
+        catalogue = load_catalogue(aside)
         for card in sorted(models.glob("[!.]*/card.json")):
             model = matrices.load(card.parent)
             if has_index(model):
                 path = aside / "indexes" / model.name
                 path.mkdir(parents=True)
-                results[model.name] = _build(path, card.parent, model, known, users, params.index)
+                results[model.name] = _build(path, card.parent, model, catalogue, users, params.index)
     write_json(metrics, results)
 
 
 def _build(
-    path: Path, source: Path, model: matrices.Model, known: catalogue.Catalogue, users: np.ndarray, options: Indexes
+    path: Path, source: Path, model: matrices.Model, catalogue: Catalogue, users: np.ndarray, options: Indexes
 ) -> dict[str, dict[str, float]]:
-    """Every index of a model and its card; recall of the lists that users are given, and the size of the file."""
+    """Write all indexes of a model and their card; return index -> recall of the users' lists, size of the file."""
     fitted = space.fit(model.left, np.asarray(model.right))
     space.save(path / "space.npz", fitted)
     points, results = fitted.items(np.asarray(model.right)), {}
-    exact = Recommender(source, model, known, None)
+    exact = Recommender(source, model, None)
     for kind, build in INDEXES.items():
         file = path / f"{kind}.faiss"
         build(points, options, file)
-        near = Recommender(source, model, known, (fitted, Faiss(file)))
-        shared = [len(np.intersect1d(_items(exact, user, known), _items(near, user, known))) for user in users]
-        results[kind] = {f"recall@{K}": float(np.mean(shared) / K), "megabytes": file.stat().st_size / 1e6}
+        near = Recommender(source, model, (fitted, Faiss(file)))
+        hits = [len(np.intersect1d(_items(exact, user, catalogue), _items(near, user, catalogue))) for user in users]
+        results[kind] = {f"recall@{K}": float(np.mean(hits) / K), "megabytes": file.stat().st_size / 1e6}
     files = {file.name: sha256(file) for file in sorted(path.iterdir())}
     write_json(path / "index.json", {"params": options.model_dump(), "model": model.card["files"], "files": files})
     return results
 
 
-def _items(recommender: Recommender, user: int, known: catalogue.Catalogue) -> np.ndarray:
-    return recommender.best(recommender.model.left[[user]], known.history(user)[0], K)[0]
+def _items(recommender: Recommender, user: int, catalogue: Catalogue) -> np.ndarray:
+    return recommender.best(recommender.model.left[[user]], catalogue.history(user)[0], K)[0]
 
 
 if __name__ == "__main__":

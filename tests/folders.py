@@ -1,4 +1,4 @@
-"""A small planted world as the stages leave it: prepared tables, features, and models made by the stages' own code."""
+"""A small planted world with everything the stages write: prepared tables, features, and models trained by them."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ USERS, ITEMS, GROUPS = 60, 150, 3
 
 
 def build(root: Path, seed: int = 0) -> Path:
-    """Users watch items of their own group. Ids are not rows: user u is 10 u + 5, item i is 7 i + 3."""
+    """Write a world in which users watch items of their own group. User u has id 10 u + 5, item i has id 7 i + 3."""
     rng = np.random.default_rng(seed)
     sizes = rng.integers(3, 20, USERS)
     item = [rng.choice(ITEMS // GROUPS, size, replace=False) * GROUPS + u % GROUPS for u, size in enumerate(sizes)]
@@ -54,7 +54,7 @@ def build(root: Path, seed: int = 0) -> Path:
 
 
 def train(root: Path, seed: int = 0, **trend: object) -> None:
-    """Make the models and the catalogue of a world by the stages' code, smaller than by default."""
+    """Train the models of a world, smaller than by default, and write its catalogue. `trend` overrides that section."""
     values = load(ROOT / "params.yaml") | {"seed": seed}
     values["train"] |= {"epochs": 1}
     values["towers"] |= {"width": 8}
@@ -70,14 +70,14 @@ def train(root: Path, seed: int = 0, **trend: object) -> None:
 
 
 def reindex(root: Path, seed: int = 0) -> None:
-    """Make the catalogue and the indexes again."""
+    """Write the catalogue and the indexes of the present models."""
     values = load(ROOT / "params.yaml") | {"seed": seed}
     params = index.IndexParams(**{name: values[name] for name in index.IndexParams.model_fields})
     folders = root / "prepared", root / "features", root / "models", root / "models" / "catalogue"
     index.main(params, *folders, root / "index.json")
 
 
-def resave(path: Path, model: matrices.Model, **changed: np.ndarray) -> None:
-    """Write a model folder again with some of its parts changed and the right hashes."""
-    parts = {name: changed.get(name, getattr(model, name)) for name in ("left", "right", "users", "items")}
-    matrices.save(path, **{name: part.copy() for name, part in parts.items()})
+def resave(path: Path, model: matrices.Model, **parts: np.ndarray) -> None:
+    """Rewrite a model folder with some of left, right, users and items replaced, and matching hashes."""
+    arrays = {name: parts.get(name, getattr(model, name)) for name in ("left", "right", "users", "items")}
+    matrices.save(path, **{name: array.copy() for name, array in arrays.items()})

@@ -1,4 +1,4 @@
-"""What the tests with the real DVC share: the project on a small planted world, in a repository of its own."""
+"""Repositories for tests with the real DVC: the project on a small planted world."""
 
 import json
 import os
@@ -14,7 +14,7 @@ import yaml
 ROOT = Path(__file__).parents[1]
 RESULTS = ("metrics", "plots")
 
-# Tastes are planted in the synthetic world; everything is sized so that a run takes seconds.
+# The synthetic world has planted tastes. Sizes are such that a run takes seconds.
 SMALL = {
     "data": "kion-synthetic",
     "history": "bag",
@@ -34,23 +34,23 @@ SMALL = {
 }
 
 
-def repository(root: Path, **changed: Any) -> Path:
-    """A git repository at `root` of the project as it stands in the work tree, without results, on the small world."""
-    listed = run(ROOT, "git", "ls-files", "--cached", "--others", "--exclude-standard").stdout.splitlines()
-    for name in listed:
+def repository(root: Path, **params: Any) -> Path:
+    """A git repository at `root` with the files of the work tree, without results, on the small world."""
+    names = run(ROOT, "git", "ls-files", "--cached", "--others", "--exclude-standard").stdout.splitlines()
+    for name in names:
         if (ROOT / name).is_file() and not name.startswith((*RESULTS, "dvc.lock")):
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, root / name)
-    set_params(root, SMALL | changed)
+    set_params(root, SMALL | params)
     run(root, "git", "init", "--quiet", "--initial-branch=main")
     commit(root, "Small world")
     return root
 
 
-def set_params(root: Path, changed: dict[str, Any]) -> None:
-    """Set keys of params.yaml, sections by dots."""
+def set_params(root: Path, changes: dict[str, Any]) -> None:
+    """Set keys of params.yaml, such as train.epochs."""
     params = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
-    for key, value in changed.items():
+    for key, value in changes.items():
         *sections, name = key.split(".")
         section = params
         for each in sections:
@@ -60,47 +60,49 @@ def set_params(root: Path, changed: dict[str, Any]) -> None:
 
 
 def commit(root: Path, message: str) -> None:
-    """Commit all of the work tree."""
+    """Commit the whole work tree."""
     run(root, "git", "add", "--all")
     run(root, "git", "commit", "--quiet", "--message", message)
 
 
 def run(root: Path, *command: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
-    """Run a command in `root` with this environment's programs; its exit code must be `code`, unless that is None."""
-    done = subprocess.run(command, cwd=root, env=environment(root), capture_output=True, text=True, check=False)
-    assert code in (None, done.returncode), f"{command}: exit code {done.returncode}\n{done.stdout}{done.stderr}"
-    return done
+    """Run a command in `root` and return the process. Its exit code must be `code`, unless that is None."""
+    process = subprocess.run(command, cwd=root, env=environment(root), capture_output=True, text=True, check=False)
+    output = process.stdout + process.stderr
+    assert code in (None, process.returncode), f"{command}: exit code {process.returncode}\n{output}"
+    return process
 
 
 def environment(root: Path) -> dict[str, str]:
-    """That of the programs which a test runs: one thread, an author for git, DVC's state out of the way."""
-    own = {f"GIT_{who}_{what}": "test@example.com" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-    own |= {"OMP_NUM_THREADS": "1", "DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(root.parent / "site")}
-    return os.environ | own | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    """The environment of the programs that tests run: one thread, an author for git, DVC's state beside `root`."""
+    author = [f"GIT_{who}_{what}" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")]
+    variables = dict.fromkeys(author, "test@example.com")
+    variables |= {"OMP_NUM_THREADS": "1", "DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(root.parent / "site")}
+    return os.environ | variables | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
 
 def dvc(root: Path, *arguments: str, code: int | None = 0) -> str:
-    """What DVC prints, both streams."""
-    done = run(root, "dvc", *arguments, code=code)
-    return done.stdout + done.stderr
+    """Run DVC and return its stdout and stderr."""
+    process = run(root, "dvc", *arguments, code=code)
+    return process.stdout + process.stderr
 
 
 def python(root: Path, *arguments: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
-    """Run a module of the repository's own library."""
+    """Run Python with the library of the repository."""
     return run(root, "env", f"PYTHONPATH={root / 'src'}", "python", *arguments, code=code)
 
 
 def stages_run(output: str) -> list[str]:
-    """The stages that DVC ran, in order; what came from the run cache is not among them."""
+    """The stages that DVC ran, in order, without those from the run cache."""
     return re.findall(r"Running stage '(\w+)'", output)
 
 
 def metrics(root: Path) -> dict[str, dict[str, float]]:
-    """metrics.json."""
+    """The content of metrics/metrics.json."""
     return json.loads((root / "metrics" / "metrics.json").read_text(encoding="utf-8"))
 
 
 def files(root: Path, *folders: str) -> dict[str, bytes]:
-    """The bytes of every file under these folders, by its path."""
-    found = (file for folder in folders for file in sorted((root / folder).rglob("*")) if file.is_file())
-    return {str(file.relative_to(root)): file.read_bytes() for file in found}
+    """Path -> bytes of all files under these folders."""
+    paths = (file for folder in folders for file in sorted((root / folder).rglob("*")) if file.is_file())
+    return {str(file.relative_to(root)): file.read_bytes() for file in paths}

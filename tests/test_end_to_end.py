@@ -1,4 +1,4 @@
-"""The whole pipeline with the real DVC, on a small world in which tastes are planted."""
+"""The whole pipeline with the real DVC, on a small world with planted tastes."""
 
 import math
 from pathlib import Path
@@ -8,11 +8,11 @@ from repositories import dvc, files, metrics, repository, run, set_params, stage
 
 MODELS = {"dssm", "lightfm", "ease", "ials", "itemknn", "userknn", "popular", "popular_7d"}
 RESULTS = ("models", "metrics", "plots")
-READ_THE_TOWERS = {"evaluate", "index"}
+STAGES_AFTER_THE_TOWERS = {"evaluate", "index"}
 
 
 def results(root: Path) -> dict[str, bytes]:
-    """Bytes of weights, metrics and plots; run cards tell the time and are no result."""
+    """Path -> bytes of weights, metrics and plots, without run cards: they contain the running time."""
     return {name: data for name, data in files(root, *RESULTS).items() if not name.endswith(".run.json")}
 
 
@@ -34,18 +34,18 @@ def test_a_clone_with_the_same_seed_ends_in_the_same_bytes(finished, tmp_path):
     dvc(twin, "repro")
     assert results(twin) == results(finished)
     lock = [(root / "dvc.lock").read_text(encoding="utf-8") for root in (twin, finished)]
-    assert lock[0] != lock[1], "run cards tell the time"
+    assert lock[0] != lock[1], "run cards contain the running time"
 
 
-def test_an_experiment_runs_what_its_parameters_change_and_going_back_comes_from_the_run_cache(project):
+def test_an_experiment_runs_only_what_its_parameters_change_and_the_way_back_is_in_the_run_cache(project):
     before = results(project)
     output = dvc(project, "exp", "run", "--set-param", "loss=bpr")
     assert stages_run(output)[:2] == ["check", "train_dssm"]
-    assert set(stages_run(output)[2:]) == READ_THE_TOWERS
-    changed = {name for name, data in results(project).items() if before[name] != data}
-    assert {"metrics/metrics.json", "models/dssm/towers.safetensors", "plots/loss.json"} <= changed
-    made_of_the_towers = ("models/dssm/", "models/catalogue/indexes/dssm/")
-    assert not [name for name in changed if name.startswith("models/") and not name.startswith(made_of_the_towers)]
+    assert set(stages_run(output)[2:]) == STAGES_AFTER_THE_TOWERS
+    changes = {name for name, data in results(project).items() if before[name] != data}
+    assert {"metrics/metrics.json", "models/dssm/towers.safetensors", "plots/loss.json"} <= changes
+    from_the_towers = ("models/dssm/", "models/catalogue/indexes/dssm/")
+    assert not [name for name in changes if name.startswith("models/") and not name.startswith(from_the_towers)]
     output = dvc(project, "exp", "run", "--set-param", "loss=softmax")
     assert stages_run(output) == ["check"]
     assert "Stage 'train_dssm' is cached" in output
@@ -83,7 +83,7 @@ def test_a_run_with_wrong_parameters_is_refused_before_anything_is_deleted(proje
 
 
 def refusals(output: str) -> list[str]:
-    """What the stage check, and no other one, said."""
+    """The error lines of the stage check, which is the only stage that ran."""
     assert stages_run(output) == ["check"]
     assert "Traceback" not in output
     return [line for line in output.splitlines() if line.startswith("check: ")]

@@ -1,4 +1,4 @@
-"""Kills: whatever was interrupted, the next run ends in the bytes of an uninterrupted one."""
+"""After a kill at any moment, the next run ends in the bytes of an uninterrupted one."""
 
 import os
 import random
@@ -13,10 +13,10 @@ from repositories import environment, files, run, set_params
 TRAIN = ("python", "src/train_dssm.py", "data/features", "models/dssm", "models/dssm.run.json")
 
 
-def test_a_killed_training_goes_on_and_ends_in_the_same_bytes(project):
+def test_training_resumes_after_a_kill_and_ends_in_the_same_bytes(project):
     set_params(project, {"train.epochs": 40})
     run(project, *TRAIN)
-    whole = files(project, "models/dssm")
+    expected = files(project, "models/dssm")
     before = files(project, "models", "metrics")
     training = subprocess.Popen(TRAIN, cwd=project, env=environment(project), stdout=subprocess.DEVNULL)
     while not list(project.glob(".checkpoints/*.safetensors")):
@@ -24,15 +24,15 @@ def test_a_killed_training_goes_on_and_ends_in_the_same_bytes(project):
         time.sleep(0.005)
     os.kill(training.pid, signal.SIGKILL)
     assert training.wait() == -signal.SIGKILL
-    assert files(project, "models", "metrics") == before, "nothing half-written"
+    assert files(project, "models", "metrics") == before, "no partial files"
     assert "going on after epoch" in run(project, *TRAIN).stdout
-    assert files(project, "models/dssm") == whole
-    assert not list(project.glob(".checkpoints/*")), "it is of no use any more"
+    assert files(project, "models/dssm") == expected
+    assert not list(project.glob(".checkpoints/*")), "finished runs delete their checkpoints"
 
 
 @pytest.mark.slow
 def test_kills_at_random_moments_end_in_the_reference(project):
     rng, reference = random.Random(1), results(project)
-    longest = measure(project)
-    for _ in range(len(longest)):
-        trial(project, reference, rng, longest)
+    durations = measure(project)
+    for _ in range(len(durations)):
+        trial(project, reference, rng, durations)

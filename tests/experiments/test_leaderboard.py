@@ -1,16 +1,16 @@
-"""The leaderboard: each result once, best first, told apart by the parameters that differ; failed runs hidden."""
+"""The leaderboard: each result once, best first, with the parameters that differ; no failed runs."""
 
 import json
 
 from retrieval.errors import Problem
-from retrieval.experiments.leaderboard import Row, ordered, render, rows
+from retrieval.experiments.leaderboard import Row, render, rows, select_models, sort_rows
 
 import pytest
 from repositories import python
 
 
 def state(name, metrics, error=None, **params):
-    """A revision as `dvc exp show --json` tells it."""
+    """A revision in the output of `dvc exp show --json`."""
     data = {
         "metrics": {"metrics/index.json": {"data": {"exact": 1.0}}, "metrics/metrics.json": {"data": metrics}},
         "params": {"params.yaml": {"data": params}},
@@ -22,8 +22,9 @@ def metrics(value, novelty=1.0):
     return {"map@10": value, "ndcg@10": value / 2, "novelty@10": novelty}
 
 
+COMMAND = ("-m", "retrieval.experiments.leaderboard")
 POPULAR = metrics(0.1)
-SHOWN = [
+REVISIONS = [
     state("workspace", {"dssm": metrics(0.2), "popular": POPULAR}, loss="softmax", train={"epochs": 3}),
     state("main", {"dssm": metrics(0.2), "popular": POPULAR}, loss="softmax", train={"epochs": 3})
     | {
@@ -42,14 +43,20 @@ TABLE = [
 ]
 
 
-def test_each_result_is_one_row_with_the_parameters_that_differ_and_failed_runs_are_none():
-    assert ordered(rows(SHOWN), None) == TABLE
+def test_each_result_is_one_row_with_the_parameters_that_differ_and_failed_runs_have_none():
+    assert sort_rows(rows(REVISIONS), None) == TABLE
 
 
 def test_any_metric_sorts_and_an_unknown_one_is_refused():
-    assert ordered(TABLE, "novelty@10") == TABLE, "equal values stay in order"
+    assert sort_rows(TABLE, "novelty@10") == TABLE, "equal values stay in order"
     with pytest.raises(Problem, match="did you mean 'ndcg@10'"):
-        ordered(TABLE, "ndgc@10")
+        sort_rows(TABLE, "ndgc@10")
+
+
+def test_models_are_selected_and_an_unknown_one_is_refused():
+    assert select_models(TABLE, ["popular"]) == TABLE[2:]
+    with pytest.raises(Problem, match=r"--model: unknown model 'dsm'; .* did you mean 'dssm'"):
+        select_models(TABLE, ["dsm"])
 
 
 def test_the_best_of_a_column_has_a_star_and_the_table_fits_into_100_columns():
@@ -64,14 +71,10 @@ def test_the_best_of_a_column_has_a_star_and_the_table_fits_into_100_columns():
 
 
 def test_the_command_shows_the_experiments_of_dvc(experimented):
-    text = python(experimented, "-m", "retrieval.experiments.leaderboard").stdout
+    text = python(experimented, *COMMAND).stdout
     assert "loss=bpr" in next(line for line in text.splitlines() if line.startswith("other "))
     assert max(map(len, text.splitlines())) <= 100
-    table = json.loads(
-        python(experimented, "-m", "retrieval.experiments.leaderboard", "--json", "--model", "dssm").stdout
-    )
+    table = json.loads(python(experimented, *COMMAND, "--json", "--model", "dssm").stdout)
     assert {row["experiment"]: row["params"] for row in table} == {"main": {}, "other": {"loss": "bpr"}}
-    unknown = python(experimented, "-m", "retrieval.experiments.leaderboard", "--model", "dsm", code=1)
-    assert "did you mean 'dssm'?" in unknown.stderr
-    refused = python(experimented, "-m", "retrieval.experiments.leaderboard", "--sort", "mapp@10", code=1)
-    assert refused.stderr.startswith("--sort: 'mapp@10' is no metric; expected one of")
+    refusal = python(experimented, *COMMAND, "--sort", "mapp@10", code=1)
+    assert refusal.stderr.startswith("--sort: unknown metric 'mapp@10'; expected one of")

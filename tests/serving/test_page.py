@@ -1,4 +1,4 @@
-"""The page in a real browser: Debian's Chromium by its driver. Skipped where there is none."""
+"""The page in a real browser: Debian's Chromium with its driver. Skipped if they are not installed."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
-from served import served
+from service_process import start
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 FLAGS = ["headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking"]
@@ -24,15 +24,15 @@ pytestmark = pytest.mark.skipif(not CHROMIUM or not DRIVER, reason="chromium and
 
 
 class Page:
-    """The open page and what a person does with it."""
+    """The open page, and what a person does with it."""
 
     def __init__(self, browser: webdriver.Chrome, url: str) -> None:
         self.browser, self.url = browser, url
         browser.get(url)
         self.until(lambda: all(self.titles(panel) for panel in (0, 1)))
 
-    def until(self, true) -> None:
-        WebDriverWait(self.browser, 20, 0.05).until(lambda _: true())
+    def until(self, condition) -> None:
+        WebDriverWait(self.browser, 20, 0.05).until(lambda _: condition())
 
     def all(self, selector: str) -> list[WebElement]:
         return self.browser.find_elements(By.CSS_SELECTOR, selector)
@@ -64,7 +64,7 @@ class Page:
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     world = build(tmp_path_factory.mktemp("world"))
-    with served(world, "--metrics", "metrics.json") as (_, url):
+    with start(world, "--metrics", "metrics.json") as (_, url):
         yield url
 
 
@@ -102,7 +102,7 @@ def test_two_models_answer_for_a_user_side_by_side(page):
     page.until(lambda: len(page.titles(1)) == 50 and page.texts("#lists .seen"))
 
 
-def test_random_draws_users(page):
+def test_the_random_button_picks_another_user(page):
     first = page.texts("#history-note")
 
     def another() -> bool:
@@ -112,7 +112,7 @@ def test_random_draws_users(page):
     page.until(another)
 
 
-def test_a_profile_changes_the_answers_with_every_film_and_word(page):
+def test_every_film_and_demographic_of_a_profile_changes_the_answers(page):
     page.all("#tab-profile")[0].click()
     page.until(lambda: "the same for everyone" in page.texts("#lists p") and len(page.titles(0)) == 10)
     scores = [page.texts("#lists section:first-child .score")]
@@ -135,11 +135,11 @@ def test_a_profile_changes_the_answers_with_every_film_and_word(page):
     Select(page.all("#lists select")[0]).select_by_visible_text("dssm")
 
 
-def test_a_click_shows_items_like_it_and_escape_closes(page):
+def test_a_click_shows_similar_films_and_escape_closes_them(page):
     title = page.titles(0)[0]
     page.all("#lists .film")[0].click()
     page.until(lambda: len(page.texts("#similar b")) == 10)
-    assert page.texts("#similar-title") == [f"Like {title}"]
+    assert page.texts("#similar-title") == [f"Films like {title}"]
     assert title not in page.texts("#similar b")
     before = page.texts("#similar b")
     Select(page.all("#similar-model")[0]).select_by_visible_text("ials")
@@ -148,8 +148,8 @@ def test_a_click_shows_items_like_it_and_escape_closes(page):
     page.until(lambda: not page.all("#similar")[0].is_displayed())
 
 
-def test_the_keyboard_is_enough(page):
-    """From the top: Tab to the tabs, an arrow to the profile, a title, Tab to the first that was found, Enter."""
+def test_a_profile_can_be_made_with_the_keyboard_alone(page):
+    """From the top: Tab to the tabs, an arrow to the profile, a title, Tab to the first match, Enter."""
     active = lambda: page.browser.switch_to.active_element  # noqa: E731
     for _ in range(20):
         active().send_keys(Keys.TAB)
@@ -166,13 +166,13 @@ def test_the_keyboard_is_enough(page):
     assert active().get_attribute("id") == "film-query"
 
 
-def test_the_models_metrics_are_shown(page):
+def test_the_page_shows_the_metrics_of_the_models(page):
     rows = [row.text.split() for row in page.all("#metrics tbody tr")]
     assert ["dssm", "0.2500", "9"] in rows
     assert ["popular", "0.1250", "1"] in rows
 
 
-def test_titles_are_text_and_not_markup(page):
+def test_input_is_text_and_not_markup(page):
     page.all("#tab-profile")[0].click()
     page.type("film-query", "<img src=x onerror=document.title='broken'>")
     page.until(lambda: page.texts("#films li") == ["Nothing found."])
@@ -194,7 +194,7 @@ def test_nothing_is_cut_off_at_any_width(browser, url, width, tmp_path):
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
-def test_the_page_asks_no_other_host(browser, url):
+def test_the_page_sends_no_request_to_another_host(browser, url):
     browser.get_log("performance")
     Page(browser, url)
     events = [json.loads(line["message"])["message"] for line in browser.get_log("performance")]

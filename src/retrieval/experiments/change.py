@@ -1,4 +1,4 @@
-"""What two revisions differ in: metrics, parameters, plots and pictures, as DVC tells it."""
+"""The difference between two revisions, as DVC reports it: metrics, parameters, plots and pictures."""
 
 import tempfile
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from retrieval.experiments.repository import METRICS, changed_params, dvc_json
 
 @dataclass(frozen=True)
 class Plot:
-    """A plot that DVC defines: `lines[field][revision]` are its points, x and y; a plot of one line has one field."""
+    """A plot of dvc.yaml; `x` and `y` are the labels. `lines[field][revision]` are the points (xs, ys) of a line."""
 
     name: str
     title: str
@@ -19,16 +19,17 @@ class Plot:
     lines: dict[str, dict[str, tuple[list[float], list[float]]]]
 
     @property
-    def changed(self) -> bool:
-        """Some line is not the same in all revisions."""
+    def differs(self) -> bool:
+        """Whether a line differs between the revisions."""
         return any(len({repr(points) for points in each.values()}) > 1 for each in self.lines.values())
 
 
 @dataclass(frozen=True)
 class Change:
-    """What differs between the revisions `base` and `head`.
+    """The difference between the revisions `base` and `head`.
 
-    metrics: model -> metric -> value in each; params: name -> value in each; pictures: file -> bytes in each.
+    metrics: model -> metric -> (base, head), also where they are equal; params: name -> (base, head), only where they
+    differ; pictures: file -> revision -> bytes.
     """
 
     base: str
@@ -40,7 +41,7 @@ class Change:
 
 
 def compare(base: str, head: str | None) -> Change:
-    """What DVC says of the two revisions; raises `Problem` if there is no such revision."""
+    """Ask DVC to compare two revisions, or one with the work tree. Raises `Problem` for an unknown revision."""
     revisions = [base, *([head] if head else [])]
     metrics: dict[str, dict[str, tuple[float | None, float | None]]] = {}
     for name, each in dvc_json("metrics", "diff", "--all", *revisions).get(METRICS, {}).items():
@@ -48,15 +49,15 @@ def compare(base: str, head: str | None) -> Change:
         metrics.setdefault(model, {})[metric] = (each.get("old"), each.get("new"))
     params = changed_params(*revisions)
     with tempfile.TemporaryDirectory() as folder:
-        drawn = dvc_json("plots", "diff", *revisions, "--split", "--out", folder)["data"]
+        plots = dvc_json("plots", "diff", *revisions, "--split", "--out", folder)["data"]
         head = head or "workspace"
         pictures = {
             name: {each["revisions"][0]: Path(each["url"]).read_bytes() for each in parts}
-            for name, parts in drawn.items()
+            for name, parts in plots.items()
             if parts and parts[0]["type"] == "image"
         }
-    plots = [_plot(name, parts[0]) for name, parts in drawn.items() if parts and parts[0]["type"] == "vega"]
-    return Change(base, head, metrics, params, plots, pictures)
+    series = [_plot(name, parts[0]) for name, parts in plots.items() if parts and parts[0]["type"] == "vega"]
+    return Change(base, head, metrics, params, series, pictures)
 
 
 def _plot(name: str, part: dict[str, Any]) -> Plot:
@@ -73,12 +74,12 @@ def _plot(name: str, part: dict[str, Any]) -> Plot:
 
 
 def _encoding(content: Any) -> dict[str, Any]:
-    """The first Vega-Lite encoding of x and y, wherever the template has it; empty if there is none."""
+    """The first Vega-Lite encoding of x and y, at any depth of the template; empty if there is none."""
     if isinstance(content, dict):
         encoding = content.get("encoding", {})
         if "field" in encoding.get("x", {}) and "field" in encoding.get("y", {}):
             return encoding
         content = list(content.values())
     if isinstance(content, list):
-        return next((found for each in content if (found := _encoding(each))), {})
+        return next((encoding for each in content if (encoding := _encoding(each))), {})
     return {}

@@ -1,7 +1,7 @@
-"""Mend what a kill has torn: DVC writes two files in place, and one that is cut off leaves it stuck.
+"""Repair the files that a killed DVC leaves truncated: it writes two of them in place, and cannot start without them.
 
-dvc.lock: git's version is put back, or none if git has none. What ran since then DVC finds in its run cache.
-.dvc/tmp/rwlock, which process reads and writes what: it is taken away, for the process that wrote it is dead.
+dvc.lock is restored from git, or deleted if git has none; DVC finds later runs in its run cache.
+.dvc/tmp/rwlock, which lists the paths that running processes use, is deleted: its process is dead.
 """
 
 import json
@@ -18,44 +18,44 @@ from dvc.rwlock import SCHEMA
 from dvc.schema import COMPILED_LOCKFILE_SCHEMA
 
 LOCK = Path("dvc.lock")
-RUNNING = Path(".dvc/tmp/rwlock")
+RWLOCK = Path(".dvc/tmp/rwlock")
 
 
 def main() -> None:
-    """Do nothing to files that DVC can read."""
-    mend_lock()
-    mend_running()
+    """Repair both files; leave those alone that DVC can read."""
+    repair_lock()
+    repair_rwlock()
 
 
-def mend_lock() -> None:
-    """Put git's dvc.lock in the place of one that is torn."""
-    if not LOCK.exists() or whole(LOCK.read_text(encoding="utf-8")):
+def repair_lock() -> None:
+    """Restore dvc.lock from git if it is invalid."""
+    if not LOCK.exists() or is_lock(LOCK.read_text(encoding="utf-8")):
         return
     try:
-        committed = call("git", "show", f"HEAD:{LOCK}")
+        LOCK.write_text(call("git", "show", f"HEAD:{LOCK}"), encoding="utf-8")
+        repair = "restored from git"
     except Problem:
         LOCK.unlink()
-    else:
-        LOCK.write_text(committed, encoding="utf-8")
-    print(f"{LOCK}: was torn when a run was killed; git's is put back, and what ran since comes from the run cache")
+        repair = "deleted, as git has none"
+    print(f"{LOCK}: was truncated when a run was killed; {repair}, later runs come from the run cache")
 
 
-def mend_running() -> None:
-    """Take a torn rwlock away, while no other process of DVC writes it."""
-    if not RUNNING.exists():
+def repair_rwlock() -> None:
+    """Delete an invalid rwlock, unless another DVC process is writing it."""
+    if not RWLOCK.exists():
         return
     try:
-        with make_lock(os.fspath(RUNNING.with_suffix(".lock")), tmp_dir=os.fspath(RUNNING.parent)):
+        with make_lock(os.fspath(RWLOCK.with_suffix(".lock")), tmp_dir=os.fspath(RWLOCK.parent)):
             try:
-                SCHEMA(json.loads(RUNNING.read_text(encoding="utf-8")))
+                SCHEMA(json.loads(RWLOCK.read_text(encoding="utf-8")))
             except (ValueError, voluptuous.Invalid):
-                RUNNING.unlink()
-                print(f"{RUNNING}: was torn when a run was killed; it is taken away")
+                RWLOCK.unlink()
+                print(f"{RWLOCK}: was truncated when a run was killed; deleted")
     except LockError as error:
-        raise Problem(f"{RUNNING}: another DVC is at work: {error}") from None
+        raise Problem(f"{RWLOCK}: another DVC process is running: {error}") from None
 
 
-def whole(text: str) -> bool:
+def is_lock(text: str) -> bool:
     """Whether DVC can read the text as its lock file."""
     try:
         COMPILED_LOCKFILE_SCHEMA(yaml.load(text, Loader=yaml.CSafeLoader))

@@ -1,24 +1,24 @@
-"""The report of a change as Markdown for GitHub: tables, Mermaid charts, and links to the repository's pictures."""
+"""The report of a change as Markdown for GitHub: tables, Mermaid charts, links to the pictures."""
 
 import json
 from typing import Any
 
 from retrieval.errors import Problem
 from retrieval.experiments.change import Change, Plot
-from retrieval.experiments.leaderboard import SHOWN
+from retrieval.experiments.leaderboard import METRIC_ORDER
 from retrieval.experiments.repository import call
 
 import numpy as np
 from tabulate import tabulate
 
-POINTS = 60  # of a line, at most
+MAX_POINTS = 60  # per line
 PALETTE = {"blue": "#0072B2", "orange": "#D55E00"}
 
 
 def render(change: Change, mark: str, raw: str | None) -> str:
-    """The whole text; `raw` is the address below which the repository's files are found by revision and path."""
+    """The report, starting with the line `mark`. Pictures are at `raw`/commit/path; without `raw` there are none."""
     parts = [mark, f"## Experiment: {change.base} → {change.head}", _params(change), _metrics(change)]
-    charts = [chart for plot in change.plots if plot.changed and (chart := _chart(plot, change.base, change.head))]
+    charts = [chart for plot in change.plots if plot.differs and (chart := _chart(plot, change.base, change.head))]
     if charts:
         legend = f"Blue: `{change.base}`; orange: `{change.head}`."
         parts.append("\n\n".join([f"<details open><summary>Plots</summary>\n\n{legend}", *charts, "</details>"]))
@@ -27,53 +27,59 @@ def render(change: Change, mark: str, raw: str | None) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def named(change: Change) -> list[str]:
-    """The metrics' names, those that the leaderboard shows first."""
+def metric_names(change: Change) -> list[str]:
+    """The names of all metrics; those of the leaderboard come first."""
     names = sorted({name for metrics in change.metrics.values() for name in metrics})
-    first = [name for start in SHOWN for name in names if name.startswith(f"{start}@")]
+    first = [name for start in METRIC_ORDER for name in names if name.startswith(f"{start}@")]
     return [*first, *(name for name in names if name not in first)]
 
 
-def value(each: Any) -> str:
-    """A value as people read it; nothing for none."""
-    if each is None:
+def format_value(value: Any) -> str:
+    """A value as text; empty for None."""
+    if value is None:
         return ""
-    return f"{each:.4f}" if isinstance(each, float) else each if isinstance(each, str) else json.dumps(each)
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    return value if isinstance(value, str) else json.dumps(value)
 
 
-def signed(old: float | None, new: float | None) -> str:
-    """The difference with its sign; "=" for none."""
+def format_difference(old: float | None, new: float | None) -> str:
+    """new - old with its sign; "=", "new" or "removed" if there is no difference to show."""
     if old is None or new is None:
-        return "new" if old is None else "gone"
+        return "new" if old is None else "removed"
     return "=" if old == new else f"{new - old:+.4f}"
 
 
 def _params(change: Change) -> str:
-    rows = [[f"`{name}`", f"`{value(old)}`", f"`{value(new)}`"] for name, (old, new) in sorted(change.params.items())]
+    params = [(name, *map(format_value, values)) for name, values in sorted(change.params.items())]
+    rows = [[f"`{cell}`" for cell in row] for row in params]
     if not rows:
         return "No parameter differs."
     return tabulate(rows, ["parameter", change.base, change.head], "github", disable_numparse=True)
 
 
 def _metrics(change: Change) -> str:
-    names = named(change)
-    changed, same = [], []
+    names = metric_names(change)
+    changed, unchanged = [], []
     for model, metrics in change.metrics.items():
         pairs = [metrics.get(name, (None, None)) for name in names]
         if all(old == new for old, new in pairs):
-            same.append(model)
+            unchanged.append(model)
         else:
-            changed.append([model, *(f"{value(new)} ({signed(old, new)})" for old, new in pairs)])
-    lines = [tabulate(changed, ["model", *names], "github", disable_numparse=True)] if changed else []
-    return (
-        "\n\n".join([*lines, *([f"Without a change: {', '.join(same)}."] if same else [])]) or "There are no metrics."
-    )
+            changed.append([model, *(f"{format_value(new)} ({format_difference(old, new)})" for old, new in pairs)])
+    parts = []
+    if changed:
+        parts.append(tabulate(changed, ["model", *names], "github", disable_numparse=True))
+    if unchanged:
+        parts.append(f"Unchanged: {', '.join(unchanged)}.")
+    return "\n\n".join(parts) or "No metrics."
 
 
 def _chart(plot: Plot, base: str, head: str) -> str | None:
-    """A Mermaid chart of a plot of one line; None for others, as Mermaid has no legend, and for lines without overlap.
+    """A Mermaid chart of a plot with one line per revision; None if it has more, or if the two do not overlap.
 
-    Mermaid spreads a line's values evenly over the axis, so both lines are read off at the same places.
+    Mermaid has no legend, and it spreads the values of a line evenly over the axis: both lines are interpolated at the
+    same points.
     """
     lines = next(iter(plot.lines.values())) if len(plot.lines) == 1 else {}
     if set(lines) != {base, head}:
@@ -81,8 +87,8 @@ def _chart(plot: Plot, base: str, head: str) -> str | None:
     low, high = max(min(x) for x, _ in lines.values()), min(max(x) for x, _ in lines.values())
     if not low < high:
         return None
-    places = np.linspace(low, high, min(POINTS, max(len(x) for x, _ in lines.values())))
-    rows = [[f"{each:.6g}" for each in np.interp(places, *lines[revision])] for revision in (base, head)]
+    points = np.linspace(low, high, min(MAX_POINTS, max(len(x) for x, _ in lines.values())))
+    rows = [[f"{each:.6g}" for each in np.interp(points, *lines[revision])] for revision in (base, head)]
     texts = (f"{plot.title} ({plot.name})", plot.x, plot.y)
     title, x, y = (json.dumps(text.replace('"', "'"), ensure_ascii=False) for text in texts)
     theme = {"themeVariables": {"xyChart": {"plotColorPalette": ", ".join(PALETTE.values())}}}
@@ -101,9 +107,9 @@ def _chart(plot: Plot, base: str, head: str) -> str | None:
 
 
 def _pictures(change: Change, raw: str) -> str:
-    """Pictures that git has in both revisions, side by side; the work tree has no address."""
+    """Links to the pictures of both revisions, side by side. Raises `Problem` for the work tree, which has no URL."""
     if change.head == "workspace":
-        raise Problem("--raw: the work tree has no address; name the second revision")
+        raise Problem("--raw: the work tree has no URL; give two revisions")
     commits = [call("git", "rev-parse", f"{revision}^{{commit}}").strip() for revision in (change.base, change.head)]
     rows = [
         [f"![{name}, {commit[:7]}]({raw}/{commit}/{name})" for commit in commits]

@@ -1,4 +1,4 @@
-"""The report of a change as one HTML page that holds its pictures and loads nothing."""
+"""The report of a change as one HTML page that contains its pictures and loads nothing."""
 
 import base64
 import io
@@ -7,7 +7,7 @@ from textwrap import wrap
 
 from retrieval.evaluation.pictures import COLOURS, STYLE
 from retrieval.experiments.change import Change, Plot
-from retrieval.experiments.markdown import named, signed, value
+from retrieval.experiments.markdown import format_difference, format_value, metric_names
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -25,11 +25,11 @@ code { background: #f4f4f4; padding: 1px 4px; }
 
 
 def render(change: Change) -> str:
-    """The whole page."""
+    """The page."""
     title = f"{escape(change.base)} → {escape(change.head)}"
     plots = "".join(
         f"<figure>{_image(draw(plot, change.base, change.head), 'svg+xml')}"
-        f"<figcaption>{escape(plot.name)}{'' if plot.changed else ', without a change'}</figcaption></figure>"
+        f"<figcaption>{escape(plot.name)}{'' if plot.differs else ' (unchanged)'}</figcaption></figure>"
         for plot in change.plots
     )
     pictures = "".join(
@@ -39,34 +39,29 @@ def render(change: Change) -> str:
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title><style>{CSS}</style>"
         f"<h1>{title}</h1><h2>Parameters</h2>{_params(change)}<h2>Metrics</h2>{_metrics(change)}"
-        f"<h2>Plots, one over the other</h2>"
-        f"<div class=plots>{plots}</div><h2>Pictures, side by side</h2>{pictures}</html>\n"
+        f"<h2>Plots</h2>"
+        f"<div class=plots>{plots}</div><h2>Pictures</h2>{pictures}</html>\n"
     )
 
 
 def draw(plot: Plot, base: str, head: str) -> bytes:
-    """SVG: a colour a line where there are several, a colour a revision where there is one; the base is dashed."""
+    """SVG with the base dashed. Colours tell lines apart, or the two revisions if the plot has one line."""
+    single, palette = len(plot.lines) == 1, (*COLOURS, "black")
     with mpl.rc_context(STYLE | {"svg.hashsalt": plot.name}):
         figure = Figure(figsize=(7, 4.2), layout="constrained")
         axes = figure.subplots()
         for place, (field, revisions) in enumerate(plot.lines.items()):
             for revision, (x, y) in revisions.items():
-                one = len(plot.lines) == 1
-                colour = (
-                    (*COLOURS, "black")[place % (len(COLOURS) + 1)]
-                    if not one
-                    else COLOURS[0 if revision == base else 4]
-                )
-                label = revision if one else field if revision == head else None
-                marker = "o" if len(x) == 1 else None
-                axes.plot(
-                    x, y, "--" if revision == base else "-", color=colour, label=label, marker=marker, linewidth=1.6
-                )
+                own = COLOURS[0 if revision == base else 4]
+                colour = own if single else palette[place % len(palette)]
+                label = revision if single else field if revision == head else None
+                style, marker = "--" if revision == base else "-", "o" if len(x) == 1 else None
+                axes.plot(x, y, style, color=colour, label=label, marker=marker, linewidth=1.6)
         axes.set_title("\n".join(wrap(plot.title, 60)))
         axes.set_xlabel(plot.x)
         axes.set_ylabel(plot.y)
         axes.grid(alpha=0.25)
-        note = {} if len(plot.lines) == 1 else {"title": f"dashed: {base}, solid: {head}"}
+        note = {} if single else {"title": f"dashed: {base}, solid: {head}"}
         figure.legend(loc="outside lower center", ncols=4, fontsize=8, title_fontsize=8, **note)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None})
@@ -83,22 +78,22 @@ def _picture(revision: str, data: bytes) -> str:
 
 def _params(change: Change) -> str:
     rows = "".join(
-        f"<tr><td>{escape(name)}<td>{escape(value(old))}<td>{escape(value(new))}"
+        f"<tr><td>{escape(name)}<td>{escape(format_value(old))}<td>{escape(format_value(new))}"
         for name, (old, new) in sorted(change.params.items())
     )
     head = f"<tr><th>parameter<th>{escape(change.base)}<th>{escape(change.head)}"
-    return f"<table>{head}{rows}</table>" if rows else "<p>None differs.</p>"
+    return f"<table>{head}{rows}</table>" if rows else "<p>No parameter differs.</p>"
 
 
 def _metrics(change: Change) -> str:
-    names = named(change)
+    names = metric_names(change)
     rows = []
     for model, metrics in change.metrics.items():
         cells = []
         for name in names:
             old, new = metrics.get(name, (None, None))
             kind = "same" if old == new or old is None or new is None else "up" if new > old else "down"
-            cells.append(f"<td>{value(new)}<td class={kind}>{signed(old, new)}")
+            cells.append(f"<td>{format_value(new)}<td class={kind}>{format_difference(old, new)}")
         rows.append(f"<tr><td>{escape(model)}{''.join(cells)}")
     head = "".join(f"<th>{escape(name)}<th>change" for name in names)
-    return f"<table><tr><th>model{head}{''.join(rows)}</table>" if rows else "<p>There are none.</p>"
+    return f"<table><tr><th>model{head}{''.join(rows)}</table>" if rows else "<p>No metrics.</p>"

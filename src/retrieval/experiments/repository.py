@@ -1,4 +1,4 @@
-"""DVC and git as the commands call them, and a throw-away clone to run in."""
+"""Calls to git and DVC, and temporary clones to run in."""
 
 import json
 import os
@@ -12,14 +12,15 @@ from typing import Any
 
 from retrieval.errors import Problem
 
-FOOTER = "Having any troubles?"  # how DVC ends an error
+FOOTER = "Having any troubles?"  # the last line of DVC's errors
 METRICS, PARAMS = "metrics/metrics.json", "params.yaml"
 
 
 def call(*command: str, root: Path | None = None, quiet: bool = True) -> str:
-    """What the command prints, in the repository at `root`, or here; `Problem` with its last line if it fails.
+    """Run a command in the folder `root` (default: here) and return its stdout.
 
-    Where it is not `quiet`, it prints to the terminal and nothing is returned.
+    Without `quiet` it prints to the terminal and the result is empty. Raises `Problem` with the last line of stderr if
+    the command fails.
     """
     done = subprocess.run(command, cwd=root, text=True, capture_output=quiet, check=False)
     if done.returncode:
@@ -29,27 +30,27 @@ def call(*command: str, root: Path | None = None, quiet: bool = True) -> str:
 
 
 def dvc_json(*arguments: str, root: Path | None = None) -> Any:
-    """What a DVC command says with --json."""
+    """The JSON output of a DVC command."""
     return json.loads(call("dvc", *arguments, "--json", root=root))
 
 
 def changed_params(*revisions: str) -> dict[str, tuple[Any, Any]]:
-    """Parameter -> its values in two revisions, or in one and in the work tree, where they differ."""
+    """Parameter -> (old, new), for those that differ between two revisions, or between one and the work tree."""
     changes = dvc_json("params", "diff", *revisions).get(PARAMS, {})
     return {name: (each.get("old"), each.get("new")) for name, each in changes.items()}
 
 
 def flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     """{section: {name: value}} as {"section.name": value}."""
-    found: dict[str, Any] = {}
+    items: dict[str, Any] = {}
     for name, value in values.items():
-        found |= flat(value, f"{above}{name}.") if isinstance(value, dict) else {f"{above}{name}": value}
-    return found
+        items |= flat(value, f"{above}{name}.") if isinstance(value, dict) else {f"{above}{name}": value}
+    return items
 
 
 @contextmanager
 def clone(revision: str) -> Iterator[Path]:
-    """A temporary clone of this repository at a revision, with DVC's cache of its own: nothing is reused."""
+    """A temporary clone of this repository at a revision, with an empty DVC cache: everything runs anew."""
     commit = call("git", "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}").strip()
     with tempfile.TemporaryDirectory(prefix="retrieval-") as folder:
         root = Path(folder) / "clone"
@@ -59,7 +60,7 @@ def clone(revision: str) -> Iterator[Path]:
 
 
 def command(main: Callable[[], None]) -> None:
-    """Run a command's main: a `Problem` ends in one line and exit code 1, Ctrl-C in one and exit code 130."""
+    """Run the main function of a command. A `Problem` is printed as one line (exit code 1); Ctrl-C is exit code 130."""
     try:
         main()
     except Problem as problem:

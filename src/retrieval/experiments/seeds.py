@@ -1,7 +1,7 @@
-"""Train the towers with several seeds, on the same data: mean and deviation of the metrics, and a paired comparison.
+"""Train the towers with several seeds on the same data: mean and deviation of the metrics, and a paired comparison.
 
-The comparison is with another model or experiment, user by user: each user's metric is averaged over the seeds, and
-the mean difference gets a 95 % interval by bootstrap over users (Efron 1979), as intervals of the table do.
+The comparison with another model or experiment is paired by user: each user's metric is averaged over the seeds, and
+the mean difference gets a 95 % interval by bootstrap over users (Efron 1979).
 """
 
 import argparse
@@ -10,16 +10,15 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import evaluate
-import fetch
-import prepare
-import train_dssm
 from retrieval import histories, matrices
 from retrieval.errors import Problem, choices
-from retrieval.evaluation.assessment import Exam, assess, prepare_exam
+from retrieval.evaluation.assessment import Evaluation, Exam, assess, prepare_exam
 from retrieval.evaluation.intervals import bootstrap
 from retrieval.experiments.repository import call, changed_params, command
-from retrieval.params import PATH, load, read, validate
+from retrieval.matrices import Model
+from retrieval.params import PATH, NotNegative, Section, load, read, validate
+from retrieval.training.loop import fit
+from retrieval.training.resolve import TrainDSSMParams, resolve
 
 import numpy as np
 import yaml
@@ -28,30 +27,38 @@ from tabulate import tabulate
 PREPARED, FEATURES, MODELS = Path("data/prepared"), Path("data/features"), Path("models")
 
 
+class SeedsParams(Section):
+    """What decides how models are judged."""
+
+    seed: NotNegative
+    evaluate: Evaluation
+
+
 def main() -> None:
-    """Print a line a metric."""
+    """Print one line per metric."""
     parser = argparse.ArgumentParser(prog="seeds", description=(__doc__ or "").splitlines()[0])
     parser.add_argument(
-        "-n", "--seeds", type=int, default=5, help="how many: the one of params.yaml and those after it"
+        "-n", "--seeds", type=int, default=5, help="number of seeds: that of params.yaml and the following (default: 5)"
     )
-    parser.add_argument("-S", "--set-param", action="append", default=[], metavar="KEY=VALUE", help="as in dvc exp run")
     parser.add_argument(
-        "--against", metavar="NAME", help="a model of models/, or an experiment or revision with its DSSM"
+        "-S", "--set-param", action="append", default=[], metavar="KEY=VALUE", help="set a parameter, as in dvc exp run"
     )
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument(
+        "--against", metavar="NAME", help="a model of models/, or an experiment or revision, whose DSSM is compared"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
     if options.seeds < 1:
         raise Problem(f"--seeds: {options.seeds} is not valid: expected 1 or more")
-    settings = read(evaluate.EvaluateParams)
-    params = validate(train_dssm.TrainDSSMParams, _set(load(PATH), options.set_param))
-    exam = prepare_exam(PREPARED, histories.load(FEATURES), settings.evaluate, settings.seed)
-    with tempfile.TemporaryDirectory() as folder:
-        other = _judge(_fetch(options.against, Path(folder)), exam, settings) if options.against else None
-        runs = []
-        for seed in range(params.seed, params.seed + options.seeds):
-            out = Path(folder) / f"dssm-{seed}"
-            train_dssm.main(params.model_copy(update={"seed": seed}), FEATURES, out)
-            runs.append(_judge(out, exam, settings))
+    settings, data = read(SeedsParams), histories.load(FEATURES)
+    params = resolve(validate(TrainDSSMParams, _set(load(PATH), options.set_param)), data)
+    exam = prepare_exam(PREPARED, data, settings.evaluate, settings.seed)
+    other = _judge(_fetch(options.against), exam, settings) if options.against else None
+    runs = []
+    for seed in range(params.seed, params.seed + options.seeds):
+        model, _ = fit(params.model_copy(update={"seed": seed}), data)
+        left, right = model.matrices(data.histories)
+        runs.append(_judge(Model("dssm", "vectors", left, right, data.user_ids, data.item_ids, {}), exam, settings))
     report = summarise(runs, other, settings.evaluate.resamples, settings.seed)
     print(json.dumps(report, indent=2) if options.json else render(report, options.against))
 
@@ -59,81 +66,81 @@ def main() -> None:
 def summarise(
     runs: list[dict[str, np.ndarray]], other: dict[str, np.ndarray] | None, resamples: int, seed: int
 ) -> dict[str, dict[str, float]]:
-    """metric -> mean, deviation (of the sample) over the runs, and, against `other`, difference, low, high and
-    p_not_better, the share of the bootstrap samples in which the runs are no better. Values are arrays [users]."""
+    """metric -> mean and sample deviation over the runs; with `other`, also difference, low, high and p_not_better.
+
+    `runs` and `other` map metric -> value per user [users]. p_not_better is the share of the bootstrap samples in which
+    the runs are no better than `other`.
+    """
     report = {}
     for name in runs[0]:
         means = np.array([run[name].mean() for run in runs])
         line = {"mean": float(means.mean()), "deviation": float(means.std(ddof=1)) if len(runs) > 1 else 0.0}
         if other is not None and other[name].ndim:
             gaps = np.mean([run[name] for run in runs], axis=0) - other[name]
-            drawn = bootstrap(gaps[:, None], resamples, np.random.default_rng(seed))[:, 0]
-            low, high = np.quantile(drawn, [0.025, 0.975])
+            samples = bootstrap(gaps[:, None], resamples, np.random.default_rng(seed))[:, 0]
+            low, high = np.quantile(samples, [0.025, 0.975])
             line |= {"difference": float(gaps.mean()), "low": float(low), "high": float(high)}
-            line["p_not_better"] = float(np.mean(drawn <= 0))
+            line["p_not_better"] = float(np.mean(samples <= 0))
         report[name] = line
     return report
 
 
 def render(report: dict[str, dict[str, float]], against: str | None) -> str:
-    """As a table."""
+    """The report as a table."""
     lines = []
     for name, line in report.items():
         cells = [name, f"{line['mean']:.4f}", f"{line['deviation']:.4f}"]
         if "difference" in line:
-            cells += [
-                f"{line['difference']:+.4f}",
-                f"{line['low']:+.4f} to {line['high']:+.4f}",
-                f"{line['p_not_better']:.3f}",
-            ]
+            interval = f"{line['low']:+.4f} to {line['high']:+.4f}"
+            cells += [f"{line['difference']:+.4f}", interval, f"{line['p_not_better']:.3f}"]
         lines.append(cells)
-    headers = ["metric", "mean", "deviation", *([f"less {against}", "95 %", "p (no better)"] if against else [])]
+    headers = ["metric", "mean", "deviation", *([f"minus {against}", "95 %", "p (not better)"] if against else [])]
     return tabulate(lines, headers, "simple", disable_numparse=True)
 
 
-def _judge(path: Path, exam: Exam, settings: evaluate.EvaluateParams) -> dict[str, np.ndarray]:
-    """Metric -> a value a user."""
-    return assess(matrices.load(path), exam, settings.evaluate).values
+def _judge(model: Model, exam: Exam, settings: SeedsParams) -> dict[str, np.ndarray]:
+    """Metric -> value per user [users]."""
+    return assess(model, exam, settings.evaluate).values
 
 
-def _fetch(name: str, folder: Path) -> Path:
-    """The folder of a model: one of models/, or the DSSM of an experiment or revision, out of DVC's cache."""
+def _fetch(name: str) -> Model:
+    """A model of models/, or the DSSM of an experiment or revision, from DVC's cache."""
     if (MODELS / name / "card.json").exists():
-        return MODELS / name
+        return matrices.load(MODELS / name)
     _same_data(name)
-    call("dvc", "get", ".", str(MODELS / "dssm"), "--rev", name, "--out", str(folder / "against"))
-    return folder / "against"
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "dssm"
+        call("dvc", "get", ".", str(MODELS / "dssm"), "--rev", name, "--out", str(out))
+        return matrices.load(out)
 
 
 def _same_data(revision: str) -> None:
-    """`Problem` if the data or the split are others there: that model may have been trained on what is our test."""
-    sections = {*fetch.FetchParams.model_fields, *prepare.PrepareParams.model_fields} - {"seed"}
+    """Raise `Problem` if the revision has other data or another split: it may have been trained on this test set."""
+    stages = load(Path("dvc.yaml"))["stages"]
+    sections = {*stages["fetch"]["params"], *stages["prepare"]["params"]} - {"seed"}
     for key, (there, here) in changed_params(revision).items():
         if key.split(".")[0] in sections:
             raise Problem(
-                f"--against {revision}: {key} is {there} there and {here} here; "
-                "expected a model of the same data and split"
+                f"--against {revision}: {key} is {there} there and {here} here; expected the same data and split"
             )
 
 
 def _set(values: dict[str, Any], changes: list[str]) -> dict[str, Any]:
-    """The parameters with KEY=VALUE set; only of the towers, as the data and the other models stay as they are."""
+    """The parameters with KEY=VALUE set. Only parameters of the towers: the data and the other models do not change."""
     for change in changes:
         key, equals, value = change.partition("=")
         if not equals:
             raise Problem(f"-S {change}: expected KEY=VALUE")
         *sections, name = key.split(".")
-        if key.split(".")[0] not in train_dssm.TrainDSSMParams.model_fields:
-            raise Problem(
-                f"-S {change}: is no parameter of train_dssm; {choices(key, train_dssm.TrainDSSMParams.model_fields)}"
-            )
+        if key.split(".")[0] not in TrainDSSMParams.model_fields:
+            raise Problem(f"-S {change}: not a parameter of train_dssm; {choices(key, TrainDSSMParams.model_fields)}")
         section: Any = values
         for each in sections:
             section = section.get(each, {})
             if not isinstance(section, dict):
-                raise Problem(f"-S {change}: {each} is a value and no section")
+                raise Problem(f"-S {change}: {each} is a value, not a section")
         if name not in section:
-            raise Problem(f"-S {change}: there is no such key; {choices(name, section)}")
+            raise Problem(f"-S {change}: unknown key; {choices(name, section)}")
         section[name] = yaml.safe_load(value)
     return values
 

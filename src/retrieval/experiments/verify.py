@@ -1,8 +1,9 @@
-"""Run a revision's pipeline again from nothing, in a temporary clone, and compare with what is committed.
+"""Run the pipeline of a revision from scratch in a temporary clone and compare the results with those committed.
 
-Another processor or another number of threads changes the last bits of a sum, and training makes of that what another
-seed would. So what is not equal in bytes is judged by the means over all users: each within the tolerance, as a share
-of the largest number of the same name in its file, or different. What is of fewer users, or a curve, is only told.
+Another processor or number of threads changes the last bits of a sum, and training amplifies that into the effect of
+another seed. Outputs whose bytes differ are therefore judged by the metrics over all users: each must be within the
+tolerance, as a share of the largest value of the same name in its file. Metrics over fewer users, and curves, are only
+reported.
 """
 
 import argparse
@@ -17,60 +18,72 @@ from retrieval.experiments.repository import call, clone, command
 
 import yaml
 
-MEANS = ("metrics/metrics.json", "metrics/settings.json", "metrics/beyond.json")
-CARD = ".run.json"  # run cards tell the time: they always differ
+OVERALL = ("metrics/metrics.json", "metrics/settings.json", "metrics/beyond.json")
+CARD = ".run.json"  # run cards contain the running time: they always differ
 
 
 def main() -> None:
-    """Print a line an output that is not equal, and the verdict; exit code 1 if it is "different"."""
+    """Print one line per output that differs, and the verdict; the exit code is 1 if it is "different"."""
     parser = argparse.ArgumentParser(prog="verify", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("revision", nargs="?", default="HEAD", help="what to run again (default: HEAD)")
+    parser.add_argument("revision", nargs="?", default="HEAD", help="revision to run (default: HEAD)")
     parser.add_argument(
-        "--tolerance", type=float, default=0.1, help="share of the largest value of the same name (default: 0.1)"
+        "--tolerance",
+        type=float,
+        default=0.1,
+        help="accepted share of the largest value of the same name (default: 0.1)",
     )
     options = parser.parse_args()
     with clone(options.revision) as root:
-        before, results = outputs(root), series(root)
+        before, results = outputs(root), metrics_and_plots(root)
         if not before:
-            raise Problem(f"{options.revision}: holds no dvc.lock to compare with; run `dvc repro` and commit it")
+            raise Problem(f"{options.revision}: has no dvc.lock to compare with; run `dvc repro` and commit it")
         call("dvc", "repro", "--force", root=root, quiet=False)
-        after, again = outputs(root), series(root)
-    weights = sorted(name for name in before if before[name] != after.get(name) and name not in results)
-    for name in weights:
-        print(f"different bytes      {name}")
-    verdict = "equal" if before == after else "equal metrics and plots"
-    for name, old in sorted(results.items()):
-        worst, where = farthest(old, again.get(name))
-        if worst > options.tolerance and (name in MEANS or worst == math.inf):
-            verdict = "different"
-            print(f"different            {name}: {where}")
-        elif worst:
-            verdict = "equal within the tolerance" if verdict != "different" else verdict
-            kind = "within the tolerance" if worst <= options.tolerance else "of few or a curve"
-            print(f"{kind:20} {name}: at most {worst:.2g}, {where}")
-    print(f"{options.revision}: {verdict} ({len(before)} outputs)")
+        verdict, lines = judge(before, outputs(root), results, metrics_and_plots(root), options.tolerance)
+    print(*lines, f"{options.revision}: {verdict} ({len(before)} outputs)", sep="\n")
     if verdict == "different":
         raise SystemExit(1)
 
 
+def judge(
+    before: dict[str, str], after: dict[str, str], old: dict[str, Any], new: dict[str, Any], tolerance: float
+) -> tuple[str, list[str]]:
+    """The verdict, and one line per output that differs.
+
+    `before` and `after` are `outputs`, `old` and `new` are `metrics_and_plots`, of the revision and of the new run.
+    """
+    others = sorted(name for name in before if before[name] != after.get(name) and name not in old)
+    lines = [f"different bytes      {name}" for name in others]
+    verdict = "equal" if before == after else "equal metrics and plots"
+    for name, values in sorted(old.items()):
+        worst, where = largest_difference(values, new.get(name))
+        if worst > tolerance and (name in OVERALL or worst == math.inf):
+            verdict = "different"
+            lines.append(f"different            {name}: {where}")
+        elif worst:
+            verdict = "equal within the tolerance" if verdict != "different" else verdict
+            kind = "within the tolerance" if worst <= tolerance else "not judged"
+            lines.append(f"{kind:20} {name}: at most {worst:.2g}, {where}")
+    return verdict, lines
+
+
 def outputs(root: Path) -> dict[str, str]:
-    """The hash of every output of dvc.lock, but for run cards."""
+    """Path -> hash of every output in dvc.lock, without run cards."""
     lock = root / "dvc.lock"
     stages = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"] if lock.exists() else {}
     outs = (out for stage in stages.values() for out in stage.get("outs", []))
     return {out["path"]: out["md5"] for out in outs if not out["path"].endswith(CARD)}
 
 
-def series(root: Path) -> dict[str, Any]:
-    """What the JSON files of metrics and plots hold."""
-    found = (file for folder in ("metrics", "plots") for file in sorted((root / folder).rglob("*.json")))
-    return {str(file.relative_to(root)): json.loads(file.read_text(encoding="utf-8")) for file in found}
+def metrics_and_plots(root: Path) -> dict[str, Any]:
+    """Path -> content of the JSON files of metrics and plots."""
+    files = (file for folder in ("metrics", "plots") for file in sorted((root / folder).rglob("*.json")))
+    return {str(file.relative_to(root)): json.loads(file.read_text(encoding="utf-8")) for file in files}
 
 
-def farthest(old: Any, new: Any) -> tuple[float, str]:
+def largest_difference(old: Any, new: Any) -> tuple[float, str]:
     """The largest difference, as a share of the largest |old| of the same name, and where it is.
 
-    Infinite where the structure differs, or a text, or a number whose likes were all 0.
+    It is infinite if the structure or a text differs, or a number of a name whose old values were all 0.
     """
     pairs, largest = list(_pairs(old, new, "")), dict[str, float]()
     for path, a, _ in pairs:
@@ -86,13 +99,13 @@ def farthest(old: Any, new: Any) -> tuple[float, str]:
 
 
 def _pairs(old: Any, new: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
-    """The leaves of both, and whatever has not the same keys or length."""
+    """Path, old and new value of all leaves, and of the nodes whose keys or length differ."""
     if isinstance(old, dict) and isinstance(new, dict) and set(old) == set(new):
         for key in old:
             yield from _pairs(old[key], new[key], f"{path}.{key}".removeprefix("."))
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        for place, (a, b) in enumerate(zip(old, new, strict=True)):
-            yield from _pairs(a, b, f"{path}[{place}]")
+        for i, (a, b) in enumerate(zip(old, new, strict=True)):
+            yield from _pairs(a, b, f"{path}[{i}]")
     else:
         yield path, old, new
 
@@ -102,7 +115,7 @@ def _is_number(each: Any) -> bool:
 
 
 def _name(path: str) -> str:
-    """What a number is called, wherever it stands: "map@10" of "dssm.map@10", "x" of "rows[3].x"."""
+    """The last key of a path: "map@10" of "dssm.map@10", "x" of "rows[3].x"."""
     return path.rsplit(".", 1)[-1].split("[")[0]
 
 

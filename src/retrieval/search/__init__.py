@@ -1,1 +1,1 @@
-"""Finding a model's best items: the catalogue, nearest-neighbour indexes, the recommender."""
+"""Search for a model's best items: the catalogue, the indexes and their space, the recommender, the vector database."""

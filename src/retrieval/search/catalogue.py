@@ -1,11 +1,11 @@
-"""What answers say beside scores: titles, histories, demographics. Written by the stage `index`, read by the service.
+"""Titles of items, histories and demographics of users: written by the stage `index`, read by the service.
 
 A catalogue folder holds
-    items.npy, users.npy      [items], [users]  int64 ids, in the order of every model's rows
-    items.parquet             title, year, genres, watched (by how many users in train), a row an item
-    indptr.npy, item.npy, time.npy             the histories of train, memory-mapped when read
-    user_indptr.npy, user_values.npy           the values of a user's demographic columns, as numbers of columns
-    catalogue.json            user_columns, gap (median seconds between two items of a history), sha256 of every file
+    items.npy, users.npy      [items], [users]  int64 ids, in the row order of every model
+    items.parquet             one row per item: title, year, genres, watched (number of users who watched it in train)
+    indptr.npy, item.npy, time.npy             the train histories as CSR arrays, memory-mapped when read
+    user_indptr.npy, user_values.npy           demographics as CSR arrays: positions in the list of all column values
+    catalogue.json            user_columns, gap (median seconds between two items of a history), data, sha256 per file
 """
 
 import json
@@ -25,12 +25,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 ARRAYS = ("items", "users", "indptr", "item", "time", "user_indptr", "user_values")
-LARGEST = 2**63 - 1
+MAX_ID = 2**63 - 1
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Items and users by row. `titles`, `genres` and `years` are lists with an entry an item, None where unknown."""
+    """Items and users by row; the arrays are those of the folder.
+
+    `titles`, `years` and `genres` have one entry per item; a title or year is None where the source has none.
+    `view_counts` [items] is the number of users who watched each item in train.
+    """
 
     items: np.ndarray
     users: np.ndarray
@@ -42,44 +46,44 @@ class Catalogue:
     titles: list[str | None]
     years: list[str | None]
     genres: list[list[str]]
-    watched: np.ndarray
+    view_counts: np.ndarray
     user_columns: dict[str, list[str]]
     gap: int
 
-    def user(self, user_id: int) -> int | None:
-        """The row of a user, None if there is none."""
+    def user_row(self, user_id: int) -> int | None:
+        """The row of a user, None if the id is unknown."""
         return _row(self.users, user_id)
 
     def item_row(self, item_id: int) -> int | None:
-        """The row of an item, None if there is none."""
+        """The row of an item, None if the id is unknown."""
         return _row(self.items, item_id)
 
     def history(self, user: int) -> tuple[np.ndarray, np.ndarray]:
-        """Rows of the items that the user in row `user` watched in train, in time order, and the seconds since 1970."""
-        part = slice(self.indptr[user], self.indptr[user + 1])
-        return np.array(self.item[part]), np.array(self.time[part])
+        """Rows of the items that the user in row `user` watched in train, in time order, and seconds since 1970."""
+        span = slice(self.indptr[user], self.indptr[user + 1])
+        return np.array(self.item[span]), np.array(self.time[span])
 
     def demographics(self, user: int) -> dict[str, str]:
-        """The values of the user's columns, by column."""
-        names = [(column, value) for column, values in self.user_columns.items() for value in values]
-        return dict(names[i] for i in self.user_values[self.user_indptr[user] : self.user_indptr[user + 1]])
+        """Column -> value for the user in row `user`."""
+        pairs = [(column, value) for column, values in self.user_columns.items() for value in values]
+        return dict(pairs[i] for i in self.user_values[self.user_indptr[user] : self.user_indptr[user + 1]])
 
     def find_items(self, text: str, k: int) -> list[int]:
-        """Rows of up to `k` items whose title holds `text`, small letters or capitals, the most watched first."""
-        found = pc.match_substring(pa.array(self.titles, pa.string()), text, ignore_case=True)
-        rows = np.flatnonzero(np.asarray(pc.fill_null(found, False)))
-        return rows[np.argsort(-self.watched[rows], kind="stable")[:k]].tolist()
+        """Rows of up to `k` items whose title contains `text`, ignoring case, the most watched first."""
+        matches = pc.match_substring(pa.array(self.titles, pa.string()), text, ignore_case=True)
+        rows = np.flatnonzero(np.asarray(pc.fill_null(matches, False)))
+        return rows[np.argsort(-self.view_counts[rows], kind="stable")[:k]].tolist()
 
     def find_users(self, digits: str, k: int) -> list[int]:
-        """Up to `k` ids of users that begin with these digits, ascending; with none, k users drawn at random."""
+        """Up to `k` ids of users that start with these digits, ascending; without digits, k random users."""
         if not digits:
-            drawn = np.random.default_rng().choice(len(self.users), min(k, len(self.users)), replace=False)
-            return self.users[drawn].tolist()
-        found: list[int] = []
-        for first, last in _decades(int(digits)):
+            sample = np.random.default_rng().choice(len(self.users), min(k, len(self.users)), replace=False)
+            return self.users[sample].tolist()
+        ids: list[int] = []
+        for first, last in _prefix_ranges(int(digits)):
             start, end = np.searchsorted(self.users, first), np.searchsorted(self.users, last, side="right")
-            found += self.users[start:end][: k - len(found)].tolist()
-        return found
+            ids += self.users[start:end][: k - len(ids)].tolist()
+        return ids
 
 
 def _row(ids: np.ndarray, value: int) -> int | None:
@@ -87,18 +91,18 @@ def _row(ids: np.ndarray, value: int) -> int | None:
     return row if row < len(ids) and ids[row] == value else None
 
 
-def _decades(prefix: int) -> Iterator[tuple[int, int]]:
-    """Ranges (first, last) of the 64-bit numbers that begin with the digits of `prefix`: 12, 120-129, 1200-1299..."""
+def _prefix_ranges(prefix: int) -> Iterator[tuple[int, int]]:
+    """Ranges (first, last) of the 64-bit numbers that start with the digits of `prefix`: 12, 120-129, 1200-1299..."""
     first, last = prefix, prefix
-    while first <= LARGEST:
-        yield first, min(last, LARGEST)
+    while first <= MAX_ID:
+        yield first, min(last, MAX_ID)
         if not prefix:
             return
         first, last = 10 * first, 10 * last + 9
 
 
 def write(out: Path, features: Features, items: pa.Table) -> None:
-    """Write the catalogue of `features` into an open folder; `items` is the prepared table of the items."""
+    """Write the catalogue of `features` into the existing folder `out`; `items` is the table in data/prepared."""
     h = features.histories
     np.save(out / "items.npy", features.item_ids)
     np.save(out / "users.npy", features.user_ids)
@@ -106,12 +110,12 @@ def write(out: Path, features: Features, items: pa.Table) -> None:
         np.save(out / f"{name}.npy", getattr(h, name))
     np.save(out / "user_indptr.npy", features.users.indptr)
     np.save(out / "user_values.npy", features.users.indices)
-    watched = np.bincount(h.item, minlength=len(features.item_ids))
-    pq.write_table(_items(items, features.item_ids).append_column("watched", pa.array(watched)), out / "items.parquet")
-    inside = np.diff(h.time)[h.user[1:] == h.user[:-1]]
+    counts = np.bincount(h.item, minlength=len(features.item_ids))
+    pq.write_table(_items(items, features.item_ids).append_column("watched", pa.array(counts)), out / "items.parquet")
+    gaps = np.diff(h.time)[h.user[1:] == h.user[:-1]]
     card = {
         "user_columns": features.spec["user_columns"],
-        "gap": int(np.median(inside)) if len(inside) else 0,
+        "gap": int(np.median(gaps)) if len(gaps) else 0,
         "data": features.spec["data"],
     }
     files = {path.name: sha256(path) for path in sorted(out.iterdir()) if path.is_file()}
@@ -119,7 +123,7 @@ def write(out: Path, features: Features, items: pa.Table) -> None:
 
 
 def _items(table: pa.Table, ids: np.ndarray) -> pa.Table:
-    """title, year and genres of the items with these ids, in their order; null where the source does not say."""
+    """title, year and genres of the items `ids`, in this order; null where the source has none."""
     frame = table.to_pandas().set_index("item_id").reindex(ids)
     missing = pd.Series(None, index=frame.index, dtype=object)
     columns = {name: frame.get(name, missing) for name in ("title", "release_year", "genres")}
@@ -129,20 +133,24 @@ def _items(table: pa.Table, ids: np.ndarray) -> pa.Table:
 
 
 def load(path: Path) -> Catalogue:
-    """Read the folder that `write` wrote, after a comparison of every file with the hashes in catalogue.json."""
+    """Read a catalogue folder. Raises `Problem` if a file is missing or does not match its hash."""
     try:
         card: dict[str, Any] = json.loads((path / "catalogue.json").read_text(encoding="utf-8"))
-        for name, expected in card["files"].items():
-            if sha256(path / name) != expected:
-                raise Problem(f"{path / name}: is not what catalogue.json was written for; run dvc repro index")
+        verify_files(path, "catalogue.json", card["files"])
         arrays = {name: np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ARRAYS}
         table = pq.read_table(path / "items.parquet")
         titles, years, genres = (table[name].to_pylist() for name in ("title", "year", "genres"))
         genres = [[genre.strip() for genre in row if genre.strip()] for row in genres]
-        watched = np.asarray(table["watched"])
-        return Catalogue(**arrays, titles=titles, years=years, genres=genres, watched=watched,
+        return Catalogue(**arrays, titles=titles, years=years, genres=genres, view_counts=np.asarray(table["watched"]),
                          user_columns=card["user_columns"], gap=card["gap"])  # fmt: skip
     except FileNotFoundError as error:
-        raise Problem(f"{path}: is no catalogue: {Path(error.filename).name} is missing; run dvc repro index") from None
+        raise Problem(f"{path}: not a catalogue: {Path(error.filename).name} is missing; run dvc repro index") from None
     except (ValueError, KeyError, OSError) as error:
-        raise Problem(f"{path}: is no catalogue: {error}") from None
+        raise Problem(f"{path}: not a catalogue: {error}; run dvc repro index") from None
+
+
+def verify_files(path: Path, card: str, files: dict[str, str]) -> None:
+    """Compare the files of a folder with their hashes in its card. Raises `Problem` for the first that differs."""
+    for name, expected in files.items():
+        if sha256(path / name) != expected:
+            raise Problem(f"{path / name}: does not match its hash in {card}; run dvc repro index")

@@ -1,7 +1,7 @@
-"""Approximate nearest neighbours: two indexes of FAISS over the space of a model's items.
+"""Approximate nearest neighbours: two FAISS indexes of a model's items, as points of `retrieval.search.space`.
 
-One interface, that of `retrieval.search.milvus` too: search(queries [n, e], count) -> rows of items [n, count], the
-nearest first, -1 where fewer were found. Scores are worked out from the model's own matrices afterwards.
+Indexes share one method, as does `retrieval.search.milvus`: search(queries [n, e], count) -> rows of items [n, count],
+nearest first, -1 where fewer are found. An index only names candidates; the recommender computes their scores.
 Malkov and Yashunin 2016, "Efficient and robust approximate nearest neighbor search using hierarchical navigable small
 world graphs"; Jegou et al. 2011, "Product quantization for nearest neighbor search" (the inverted file).
 """
@@ -17,7 +17,7 @@ import numpy as np
 
 
 class HNSW(Section):
-    """A graph: `links` of a node; `build` and `search`, nodes that are kept in sight while it is built and searched."""
+    """A graph with `links` per node; `build` and `search` are FAISS's efConstruction and efSearch."""
 
     links: Positive
     build: Positive
@@ -25,15 +25,14 @@ class HNSW(Section):
 
 
 class IVF(Section):
-    """An inverted file: `lists` of items that lie together, 0 for the square root of their number; `probes` of them
-    are searched."""
+    """An inverted file: `lists` of nearby items (0: the square root of the number of items); a query reads `probes`."""
 
     lists: NotNegative
     probes: Positive
 
 
 class Indexes(Section):
-    """The section `index` of params.yaml. `users`: on so many of them recall is measured, at most."""
+    """The section `index` of params.yaml. Recall is measured on at most `users` users."""
 
     users: Positive
     hnsw: HNSW
@@ -41,20 +40,20 @@ class Indexes(Section):
 
 
 class Index(Protocol):
-    """What finds the nearest items of a query."""
+    """Finds the items nearest to a query."""
 
     def search(self, queries: np.ndarray, count: int) -> np.ndarray:
-        """Rows of items [n, count] for queries [n, e]."""
+        """Rows of items [n, count] for queries [n, e], -1 where fewer are found."""
         ...
 
 
 def has_index(model: Model) -> bool:
-    """Whether an index of nearest neighbours can serve the model."""
+    """Whether the model can be indexed."""
     return model.kind == "vectors"
 
 
 class Faiss:
-    """A FAISS index from its file. Files are memory-mapped, so that workers share them."""
+    """A FAISS index, memory-mapped from its file so that workers share it."""
 
     def __init__(self, path: Path) -> None:
         import faiss
@@ -63,12 +62,12 @@ class Faiss:
         self._index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
 
     def search(self, queries: np.ndarray, count: int) -> np.ndarray:
-        """Rows of items [n, count] for queries [n, e]; -1 where fewer were found."""
+        """Rows of items [n, count] for queries [n, e], -1 where fewer are found."""
         return self._index.search(queries, min(count, self._index.ntotal))[1]
 
 
 def hnsw(points: np.ndarray, options: Indexes, out: Path) -> None:
-    """Write a graph of the points [items, e]."""
+    """Write a graph of the points [items, e] to the file `out`."""
     import faiss
 
     index = faiss.IndexHNSWFlat(points.shape[1], options.hnsw.links, faiss.METRIC_L2)
@@ -77,7 +76,7 @@ def hnsw(points: np.ndarray, options: Indexes, out: Path) -> None:
 
 
 def ivf(points: np.ndarray, options: Indexes, out: Path) -> None:
-    """Write an inverted file of the points [items, e]."""
+    """Write an inverted file of the points [items, e] to the file `out`."""
     import faiss
 
     lists = min(options.ivf.lists or round(len(points) ** 0.5), len(points))
@@ -95,5 +94,5 @@ def _write(index: Any, points: np.ndarray, out: Path) -> None:
     faiss.write_index(index, str(out))
 
 
-# Each writes an index of the points [items, e] to a file.
+# Each function writes an index of the points [items, e] to a file.
 INDEXES: dict[str, Callable[[np.ndarray, Indexes, Path], None]] = {"hnsw": hnsw, "ivf": ivf}

@@ -1,4 +1,4 @@
-"""The items in Milvus: an embedded file (Milvus Lite) or a cluster, by its URL, behind the interface of an index."""
+"""A model's items in Milvus, with the interface of an index: an embedded file (Milvus Lite) or the URL of a cluster."""
 
 import logging
 import time
@@ -10,16 +10,16 @@ import numpy as np
 from pymilvus import DataType, MilvusClient
 from pymilvus.exceptions import MilvusException
 
-ROWS = 10_000  # sent at a time
-WAIT = 600  # seconds, for another worker that is filling the collection
+BATCH = 10_000  # points per insert
+FILL_SECONDS = 600  # how long to wait for another process that fills the collection
 
 log = logging.getLogger("retrieval.service")
 
 
 class Milvus:
-    """A collection of the points [items, e], named by what it holds: another model, another collection.
+    """The collection `name` of the points [items, e].
 
-    The one who finds no such collection makes and fills it; all others wait until it is full.
+    The first process that finds no such collection creates and fills it; the others wait until it is full.
     """
 
     def __init__(self, url: str, token: str, name: str, points: np.ndarray, options: HNSW, timeout: float) -> None:
@@ -27,15 +27,14 @@ class Milvus:
         try:
             self._client = MilvusClient(url, token=token)
             if not self._client.has_collection(name):
-                self._make(points)
+                self._create(points)
             self._wait(len(points))
             self._client.load_collection(name)
         except MilvusException as error:
-            raise Problem(f"the vector database: {error.message}") from None
+            raise Problem(f"vector database: {error.message}") from None
 
     def search(self, queries: np.ndarray, count: int) -> np.ndarray:
-        """Rows of items [n, count] for queries [n, e]; -1 where fewer were found, or where the database is away: then
-        exact search answers."""
+        """Rows of items [n, count] for queries [n, e], -1 where fewer are found or the database does not answer."""
         rows = np.full((len(queries), count), -1, np.int64)
         search = {"metric_type": "L2", "params": {"ef": max(count, self._options.search)}}
         try:
@@ -43,13 +42,13 @@ class Milvus:
                 self._name, data=queries.tolist(), limit=count, search_params=search, timeout=self._timeout
             )
         except MilvusException as error:
-            log.error("the vector database: %s", error.message)
+            log.error("vector database: %s", error.message)
             return rows
         for row, hits in zip(rows, answer, strict=True):
             row[: len(hits)] = [hit["id"] for hit in hits]
         return rows
 
-    def _make(self, points: np.ndarray) -> None:
+    def _create(self, points: np.ndarray) -> None:
         schema = MilvusClient.create_schema()
         schema.add_field("id", DataType.INT64, is_primary=True)
         schema.add_field("vector", DataType.FLOAT_VECTOR, dim=points.shape[1])
@@ -61,15 +60,15 @@ class Milvus:
         except MilvusException:
             if not self._client.has_collection(self._name):
                 raise
-            return  # another worker was quicker
-        for start in range(0, len(points), ROWS):
-            block = points[start : start + ROWS].tolist()
+            return  # another process created it first and fills it
+        for start in range(0, len(points), BATCH):
+            block = points[start : start + BATCH].tolist()
             self._client.insert(self._name, [{"id": start + i, "vector": row} for i, row in enumerate(block)])
         self._client.flush(self._name)
 
     def _wait(self, count: int) -> None:
-        end = time.monotonic() + WAIT
+        end = time.monotonic() + FILL_SECONDS
         while int(self._client.get_collection_stats(self._name)["row_count"]) < count:
             if time.monotonic() > end:
-                raise Problem(f"the vector database: collection {self._name} never got its {count} items; drop it")
+                raise Problem(f"vector database: collection {self._name} is incomplete after {FILL_SECONDS} s; drop it")
             time.sleep(0.2)

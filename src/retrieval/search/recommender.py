@@ -1,23 +1,22 @@
-"""One model that answers: the best items of a row of left, without what was seen, and the items like an item."""
+"""One model that answers: the best items for a row of left, without those already seen, and the items like an item."""
 
 from pathlib import Path
 
-from retrieval.dssm.newcomer import Constant, Watched, newcomer
+from retrieval.dssm.newcomer import Watched, newcomer
 from retrieval.matrices import Matrix, Model
 from retrieval.ranking import CHUNK, score, top, transposed
-from retrieval.search.catalogue import Catalogue
 from retrieval.search.indexes import Index
 from retrieval.search.space import Space
 
 import numpy as np
 import scipy.sparse as sp
 
-DEEPEST = 1000  # items that an index is asked for, at most; who has seen more is served by exact search
-Found = tuple[np.ndarray, np.ndarray]  # rows of items [n] int64, best first, and their scores [n] float32
+MAX_CANDIDATES = 1000  # asked of an index; users who have seen more items get exact search
+TopItems = tuple[np.ndarray, np.ndarray]  # rows of items [n] int64, best first, and their scores [n] float32
 
 
 class History:
-    """A model whose left is the history itself (ItemKNN, EASE): a row of ones at what was watched."""
+    """Folds a new user into a model whose left is the history itself (ItemKNN, EASE): ones at the items watched."""
 
     def __init__(self, items: int) -> None:
         self._items = items
@@ -28,56 +27,61 @@ class History:
 
 
 class Recommender:
-    """`model` with what searches it: `nearest` is an index and the space that it lies in, None for exact search."""
+    """`model` and how it is searched: `nearest` is a space and the index in it, None for exact search.
 
-    def __init__(self, path: Path, model: Model, catalogue: Catalogue, nearest: tuple[Space, Index] | None) -> None:
+    `fold_in(watched, demographics)` gives the row of left [1, d] of a new user; None if the model has none for them.
+    """
+
+    def __init__(self, path: Path, model: Model, nearest: tuple[Space, Index] | None) -> None:
         self.model, self.nearest = model, nearest
         self._items = transposed(model.right, dense=not sp.issparse(model.left))
         self._is_history = model.kind == "history"
-        self.row_of = History(len(model.items)) if self._is_history else newcomer(path, model)
-        self._likeness = None if self._is_history else _likeness(model)
+        self.fold_in = History(len(model.items)) if self._is_history else newcomer(path, model)
+        self._similarity = None if self._is_history else _similarity(model)
 
     @property
     def is_personal(self) -> bool:
-        """Whether users are given different lists, beside what they have seen."""
-        return not isinstance(self.row_of, Constant)
+        """Whether scores depend on the user."""
+        return self.model.kind != "constant"
 
     @property
     def compares_items(self) -> bool:
-        """Whether the model has vectors of items that can be compared."""
-        return self._is_history or self._likeness is not None
+        """Whether `similar` works: the model has item-item weights or item vectors."""
+        return self._is_history or self._similarity is not None
 
-    def best(self, left: Matrix, seen: np.ndarray, k: int) -> Found:
-        """The k best items of one row of left [1, d], without the rows of items in `seen`; fewer where there are no
-        more. Equal scores are in the order of the items."""
-        if self.nearest is not None and len(seen) + k <= DEEPEST:
+    def best(self, left: Matrix, seen: np.ndarray, k: int) -> TopItems:
+        """The k best items for one row of left [1, d], without the rows of items in `seen`; fewer if there are fewer.
+
+        Equal scores are in the order of the items.
+        """
+        if self.nearest is not None and len(seen) + k <= MAX_CANDIDATES:
             space, index = self.nearest
             rows = index.search(space.query(left), len(seen) + k)[0]
             rows = np.setdiff1d(rows[rows >= 0], seen)
             if len(rows) >= k:
-                places, scores = _first(self._scores(left, rows), k)
-                return rows[places], scores
+                positions, scores = _top(self._scores(left, rows), k)
+                return rows[positions], scores
         scores = self._scores(left)
         scores[seen] = -np.inf
-        return _first(scores, k)
+        return _top(scores, k)
 
-    def similar(self, item: int, k: int) -> Found:
-        """The k items most like the item in row `item`, itself left out.
+    def similar(self, item: int, k: int) -> TopItems:
+        """The k items most like the item in row `item`, without the item itself.
 
-        Of a model of item-item weights: the weights that go out from the item. Of all others: the cosine of the rows
-        of right, without the columns that are no taste (biases and trends, which are one number for all users).
+        Item-item models rank by the weights from this item. Others rank by the cosine of the rows of right, without
+        the columns of biases and trends, which say nothing about taste.
         """
         if self._is_history:
             one = sp.csr_matrix((np.ones(1, np.float32), [item], [0, 1]), shape=(1, len(self.model.items)))
             return self.best(one, np.array([item]), k)
-        assert self._likeness is not None
-        taste, norms = self._likeness
+        assert self._similarity is not None
+        taste, norms = self._similarity
         right = self.model.right
         row = right[item]
         product = (right @ row.T).toarray()[:, 0] if sp.issparse(right) else right @ (row * taste)
         scores = np.asarray(product, np.float32) / (norms * norms[item])
         scores[item] = -np.inf
-        return _first(scores, k)
+        return _top(scores, k)
 
     def _scores(self, left: Matrix, rows: np.ndarray | None = None) -> np.ndarray:
         items = self._items if rows is None else np.asarray(self.model.right)[rows].T
@@ -86,18 +90,19 @@ class Recommender:
         return out[0]
 
 
-def _first(scores: np.ndarray, k: int) -> Found:
-    """Places and scores of the k highest of `scores` [n], without those that are -inf."""
+def _top(scores: np.ndarray, k: int) -> TopItems:
+    """Positions and values of the k highest of `scores` [n], leaving out -inf."""
     width = -(-max(len(scores), k) // CHUNK) * CHUNK
     padded = np.full((1, width), -np.inf, np.float32)
     padded[0, : len(scores)] = scores
-    places, best = (values[0] for values in top(padded, k))
-    there = ~np.isneginf(best)
-    return places[there], best[there]
+    positions, best = (values[0] for values in top(padded, k))
+    finite = ~np.isneginf(best)
+    return positions[finite], best[finite]
 
 
-def _likeness(model: Model) -> tuple[np.ndarray, np.ndarray] | None:
-    """Which columns of right are taste [d] and each row's length over them [items]; None where no column is."""
+def _similarity(model: Model) -> tuple[np.ndarray, np.ndarray] | None:
+    """What the cosine needs: 1 for columns of right about taste, else 0 [d], and the norms of the items over these
+    columns [items]. None if no column is about taste: a column must vary over items and, if left is dense, users."""
     left, right = model.left, model.right
     if not isinstance(right, np.ndarray):
         return np.ones(right.shape[1], np.float32), _no_zeros(np.sqrt(np.asarray(right.multiply(right).sum(1))[:, 0]))

@@ -1,1 +1,1 @@
-"""Recommendations over HTTP: model folders in, answers out."""
+"""Recommendations over HTTP: reads model folders, answers requests."""

@@ -5,35 +5,50 @@ import os
 import signal
 import sys
 import tempfile
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from retrieval.serving.settings import Settings
 
 
 def main() -> None:
-    """Read the settings, limit the threads, and serve until SIGTERM."""
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):  # read when numpy is loaded
+    """Limit the threads, read the settings, serve until SIGTERM."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):  # read when numpy is imported
         os.environ[name] = "1"
-    from retrieval.serving.app import create
+    serve(read_settings())
+
+
+def read_settings() -> "Settings":
+    """The settings from flags and environment variables. An invalid one ends the process with one line."""
     from retrieval.serving.settings import Settings
 
-    import uvicorn
     from pydantic import ValidationError
     from pydantic_settings import CliApp, SettingsError
+
+    try:
+        return CliApp.run(Settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        sys.exit(f"serving: {'.'.join(map(str, first['loc']))}: {first['input']!r} is not valid: {first['msg']}")
+    except SettingsError as error:
+        sys.exit(f"serving: {error}; write a list as JSON: '[\"dssm\"]'")
+
+
+def serve(settings: "Settings") -> None:
+    """Serve from this process, or from `settings.workers` processes below it."""
+    from retrieval.serving.app import create
+
+    import uvicorn
     from uvicorn.supervisors import Multiprocess
 
     class Supervisor(Multiprocess):
-        """uvicorn's processes; SIGHUP goes to each of them, which reloads without a restart."""
+        """uvicorn's parent process. It forwards SIGHUP, on which workers reload the models without a restart."""
 
         def handle_hup(self) -> None:
             for process in self.processes:
                 if process.pid is not None:
                     os.kill(process.pid, signal.SIGHUP)
 
-    try:
-        settings = CliApp.run(Settings)
-    except ValidationError as error:
-        first = error.errors()[0]
-        sys.exit(f"serving: {'.'.join(map(str, first['loc']))}: {first['input']!r} is not valid: {first['msg']}")
-    except SettingsError as error:
-        sys.exit(f"serving: {error}; a list is written as JSON: '[\"dssm\"]'")
     config = uvicorn.Config(
         functools.partial(create, settings),
         factory=True,
@@ -48,7 +63,7 @@ def main() -> None:
     if settings.workers == 1:
         uvicorn.Server(config).run()
         return
-    create(settings)  # so that models that are not fit end the start, and a database is filled, once
+    create(settings)  # once before the workers: reports invalid models and fills the database
     with tempfile.TemporaryDirectory() as shared:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared
         Supervisor(config, [config.bind_socket()]).run()

@@ -1,4 +1,4 @@
-"""The application: the routes over a service that is loaded before the first request."""
+"""The FastAPI application: the routes, over a service that is loaded before the first request."""
 
 import asyncio
 import gc
@@ -19,13 +19,13 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
-REASONS = 10  # in an answer
+MAX_REASONS = 10  # in an answer
 
 log = logging.getLogger("retrieval.service")
 
 
 def create(settings: Settings) -> FastAPI:
-    """The application. Models that are not fit to be served end the process with one line of log."""
+    """The application. Invalid model folders end the process with one log line."""
     log_to_stderr()
     try:
         service = Service(settings)
@@ -33,7 +33,7 @@ def create(settings: Settings) -> FastAPI:
         log.critical("not started: %s", problem)
         sys.exit(1)
     gc.collect()
-    gc.freeze()  # what is loaded now stays: no later collection walks through it
+    gc.freeze()  # what is loaded stays: garbage collection need not visit it
     app = FastAPI(title="Recommendations", version="1", description=settings.__doc__ or "", lifespan=_lifespan)
     app.state.service = service
     app.add_middleware(Guard, body=settings.body, timeout=settings.timeout)
@@ -45,7 +45,7 @@ def create(settings: Settings) -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """SIGHUP reloads the models, where the application has the process to itself."""
+    """SIGHUP reloads the models, unless the application runs in a thread, as in tests."""
     tasks: set[asyncio.Task[None]] = set()
 
     def on_hangup() -> None:
@@ -60,17 +60,17 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 async def _reload(service: Service) -> None:
     try:
-        log.info("reloaded" if await service.reload() else "reloaded: nothing new")
+        log.info("reloaded" if await service.reload() else "reloaded: no change")
     except Problem as problem:
         log.error("not reloaded: %s", problem)
 
 
 async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-    """Where and why, without the input, which may hold what JSON cannot."""
-    reasons = [".".join(map(str, one["loc"])) + ": " + one["msg"] for one in error.errors()[:REASONS]]
-    text = "; ".join(reasons).encode("utf-8", "replace").decode()  # half a surrogate pair may be the name of a key
+    """Where and why, without the input: it may contain values that JSON cannot express."""
+    reasons = [".".join(map(str, each["loc"])) + ": " + each["msg"] for each in error.errors()[:MAX_REASONS]]
+    text = "; ".join(reasons).encode("utf-8", "replace").decode()  # a key may contain lone surrogates
     return JSONResponse({"detail": text}, 422)
 
 
 async def _unreadable(request: Request, error: Exception) -> JSONResponse:
-    return JSONResponse({"detail": "the body is no JSON that can be read"}, 422)
+    return JSONResponse({"detail": "the body is not valid JSON"}, 422)

@@ -1,4 +1,4 @@
-"""What happens to every request: an id, limits of size and time, a line of log, counters. Plain ASGI."""
+"""What every request gets: an id, limits on size and time, a log line, counters. Plain ASGI."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 REQUESTS = Counter("retrieval_requests", "Requests by route and status", ["route", "method", "status"])
 SECONDS = Histogram(
-    "retrieval_request_seconds", "Seconds of a request", ["route"],
+    "retrieval_request_seconds", "Seconds per request", ["route"],
     buckets=(0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 10),
 )  # fmt: skip
 ID = re.compile(rb"[\w.\-]{1,64}")
@@ -23,7 +23,7 @@ ID = re.compile(rb"[\w.\-]{1,64}")
 log = logging.getLogger("retrieval.service")
 
 
-class Lines(logging.Formatter):
+class JSONFormatter(logging.Formatter):
     """A log record as one line of JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -36,67 +36,76 @@ class Lines(logging.Formatter):
 
 
 def log_to_stderr() -> None:
-    """All logs of this process as lines of JSON; uvicorn's line of a request is left to `Guard`."""
+    """Log all of this process as JSON lines. `Guard` logs requests in place of uvicorn."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(Lines())
+    handler.setFormatter(JSONFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.getLogger("uvicorn.access").propagate = False
 
 
 class Guard:
-    """Wraps the app; `body` bytes and `timeout` seconds are the limits of a request."""
+    """Wraps the app and limits requests to `body` bytes and `timeout` seconds."""
 
     def __init__(self, app: ASGIApp, body: int, timeout: float) -> None:
         self.app, self.body, self.timeout = app, body, timeout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
+        """Handle one request."""
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        started, status = time.perf_counter(), 0
-        given = dict(scope["headers"]).get(b"x-request-id", b"")
-        request = given if ID.fullmatch(given) else uuid.uuid4().hex.encode()
+        start, request_id, status = time.perf_counter(), _request_id(scope), 0
 
-        async def sent(message: Message) -> None:
+        async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", request)]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
             await send(message)
 
         try:
             async with asyncio.timeout(self.timeout):
-                await self.app(scope, self._limited(receive), sent)
+                await self.app(scope, self._limit(receive), send_with_id)
         except TimeoutError:
-            await _answer(sent, status, 503, f"no answer within {self.timeout:g} seconds")
+            if not status:  # an answer that has started cannot be replaced
+                await _answer(send_with_id, 503, f"no answer within {self.timeout:g} seconds")
         except Exception:
-            log.exception("request failed", extra={"fields": {"request_id": request.decode()}})
-            await _answer(sent, status, 500, "internal error")
-        seconds = time.perf_counter() - started
-        route = getattr(scope.get("route"), "path", "none")
-        REQUESTS.labels(route, scope["method"] if route != "none" else "any", status).inc()
-        SECONDS.labels(route).observe(seconds)
-        fields = {"request_id": request.decode(), "method": scope["method"], "path": scope["path"], "route": route}
-        log.info("request", extra={"fields": {**fields, "status": status, "ms": round(1000 * seconds, 2)}})
+            log.exception("request failed", extra={"fields": {"request_id": request_id}})
+            if not status:
+                await _answer(send_with_id, 500, "internal error")
+        _record(scope, request_id, status, time.perf_counter() - start)
 
-    def _limited(self, receive: Receive) -> Receive:
+    def _limit(self, receive: Receive) -> Receive:
+        """`receive`, which answers 413 once the body is larger than the limit."""
         size = 0
 
-        async def limited() -> Message:
+        async def receive_within_limit() -> Message:
             nonlocal size
             message = await receive()
             size += len(message.get("body", b""))
             if size > self.body:
-                raise HTTPException(413, f"the body has more than {self.body} bytes")
+                raise HTTPException(413, f"the body is larger than {self.body} bytes")
             return message
 
-        return limited
+        return receive_within_limit
 
 
-async def _answer(send: Send, sent: int, status: int, detail: str) -> None:
-    if sent:  # an answer has begun: nothing better can be said
-        return
+def _request_id(scope: Scope) -> str:
+    """The client's X-Request-ID if it is well formed, else a new one."""
+    header = dict(scope["headers"]).get(b"x-request-id", b"")
+    return header.decode() if ID.fullmatch(header) else uuid.uuid4().hex
+
+
+async def _answer(send: Send, status: int, detail: str) -> None:
     body = json.dumps({"detail": detail}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+def _record(scope: Scope, request_id: str, status: int, seconds: float) -> None:
+    """Count the request and log it. Paths without a route share one label, so that clients cannot invent labels."""
+    route = getattr(scope.get("route"), "path", "none")
+    REQUESTS.labels(route, scope["method"] if route != "none" else "any", status).inc()
+    SECONDS.labels(route).observe(seconds)
+    fields = {"request_id": request_id, "method": scope["method"], "path": scope["path"], "route": route}
+    log.info("request", extra={"fields": {**fields, "status": status, "ms": round(1000 * seconds, 2)}})

@@ -1,4 +1,4 @@
-"""The routes: what is asked by URL and body, and what comes back."""
+"""The routes of the service."""
 
 import json
 import logging
@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from retrieval.errors import Problem
 from retrieval.serving import schemas
-from retrieval.serving.schemas import MOST, Id
+from retrieval.serving.schemas import MAX_K, Id
 from retrieval.serving.service import Service, describe, refuse
 
 import prometheus_client
@@ -21,7 +21,7 @@ from prometheus_client import CollectorRegistry, multiprocess
 
 PAGE = Path(__file__).with_name("page.html")
 
-K = Annotated[int, Query(ge=1, le=MOST, description="items in the answer, at most")]
+K = Annotated[int, Query(ge=1, le=MAX_K, description="maximum number of items in the answer")]
 
 log = logging.getLogger("retrieval.service")
 router = APIRouter(responses={status: {"model": schemas.Reason} for status in (404, 413, 422, 503)})
@@ -32,45 +32,45 @@ def _service(request: Request) -> Service:
 
 
 def _json(answer: dict[str, Any]) -> Response:
-    """The answer, which our own code made and which needs no second check."""
+    """The answer as JSON, without validating what the service has just built."""
     return Response(json.dumps(answer, allow_nan=False), media_type="application/json")
 
 
 @router.get("/health", tags=["operation"])
 async def health() -> schemas.Status:
-    """The process lives."""
+    """The process is alive."""
     return schemas.Status(status="alive")
 
 
 @router.get("/ready", tags=["operation"])
 async def ready() -> schemas.Status:
-    """The models are loaded: the port is not open before."""
+    """The models are loaded. The port opens only after that."""
     return schemas.Status(status="ready")
 
 
 @router.get("/models", tags=["catalogue"])
 async def models(request: Request) -> schemas.Models:
-    """What is served, its metrics, and the demographics that a profile may name."""
+    """The models with their metrics, and the demographics that a profile may have."""
     service = _service(request)
     current, metrics, settings = service.store, service.metrics(), service.settings
-    served = [
-        schemas.Served(
+    infos = [
+        schemas.ModelInfo(
             name=name,
-            backend="exact" if one.nearest is None else settings.backend,
-            profiles=one.row_of is not None,
-            similar=one.compares_items,
-            users=one.model.left.shape[0],
-            items=one.model.right.shape[0],
-            dimensions=one.model.right.shape[1],
+            backend="exact" if each.nearest is None else settings.backend,
+            profiles=each.fold_in is not None,
+            similar=each.compares_items,
+            users=each.model.left.shape[0],
+            items=each.model.right.shape[0],
+            dimensions=each.model.right.shape[1],
             metrics=metrics.get(name, {}),
         )
-        for name, one in current.models.items()
+        for name, each in current.models.items()
     ]
     return schemas.Models(
         default=settings.default,
         fallback=settings.fallback,
         version=current.version,
-        models=served,
+        models=infos,
         demographics=current.catalogue.user_columns,
     )
 
@@ -79,75 +79,75 @@ async def models(request: Request) -> schemas.Models:
 async def recommend(
     request: Request, model: str, user_id: Id, k: K = 10, exclude_seen: bool = True, fallback: bool = False
 ) -> Response:
-    """The best items of a user who is in the data; with `fallback`, the popular ones for one who is not."""
+    """The best items of a user in the data. With `fallback`, unknown users get the items of the fallback model."""
     service = _service(request)
     return _json(await service.call(service.recommend, service.store, model, user_id, k, exclude_seen, fallback))
 
 
 @router.post("/reco/{model}", tags=["recommendations"], response_model=schemas.Recommendations)
 async def recommend_to(request: Request, model: str, profile: schemas.Profile) -> Response:
-    """The best items of a profile, a user who need not be in the data: the user tower runs on the spot."""
+    """The best items for a profile, whose user need not be in the data. A DSSM runs its user tower for this."""
     service = _service(request)
     return _json(await service.call(service.recommend_to, service.store, model, profile))
 
 
 @router.get("/similar/{model}/{item_id}", tags=["recommendations"], response_model=schemas.Similar)
 async def similar(request: Request, model: str, item_id: Id, k: K = 10) -> Response:
-    """The items most like an item."""
+    """The items most similar to an item."""
     service = _service(request)
     return _json(await service.call(service.similar, service.store, model, item_id, k))
 
 
 @router.get("/users", tags=["catalogue"])
 async def users(request: Request, query: Annotated[str, Query(pattern="^[0-9]{0,19}$")] = "", k: K = 10) -> list[int]:
-    """Ids of users that begin with these digits; with none, users drawn at random."""
+    """Ids of users that start with these digits; without digits, random users."""
     return _service(request).store.catalogue.find_users(query, k)
 
 
 @router.get("/users/{user_id}/history", tags=["catalogue"])
 async def history(request: Request, user_id: Id, k: K = 20) -> schemas.User:
-    """A user's demographics and the last k items of the history."""
-    known = _service(request).store.catalogue
-    user = known.user(user_id)
+    """A user's demographics and the k most recent items of the history."""
+    catalogue = _service(request).store.catalogue
+    user = catalogue.user_row(user_id)
     if user is None:
         refuse(404, f"user {user_id} is not in the data")
-    rows, time = (values[::-1][:k].tolist() for values in known.history(user))
+    rows, time = (values[::-1][:k].tolist() for values in catalogue.history(user))
     visits = [
-        schemas.Visit(**describe(known, row), date=datetime.fromtimestamp(second, UTC))
+        schemas.Visit(**describe(catalogue, row), date=datetime.fromtimestamp(second, UTC))
         for row, second in zip(rows, time, strict=True)
     ]
-    watched = int(known.indptr[user + 1] - known.indptr[user])
-    return schemas.User(user_id=user_id, demographics=known.demographics(user), watched=watched, history=visits)
+    watched = int(catalogue.indptr[user + 1] - catalogue.indptr[user])
+    return schemas.User(user_id=user_id, demographics=catalogue.demographics(user), watched=watched, history=visits)
 
 
 @router.get("/items", tags=["catalogue"])
 async def items(request: Request, query: Annotated[str, Query(max_length=200)] = "", k: K = 20) -> list[schemas.Item]:
-    """Items whose title holds the text, the most watched first."""
-    known = _service(request).store.catalogue
-    found = known.find_items(query, k)
-    return [schemas.Item(**describe(known, row), watched=int(known.watched[row])) for row in found]
+    """Items whose title contains the text, the most watched first."""
+    catalogue = _service(request).store.catalogue
+    rows, counts = catalogue.find_items(query, k), catalogue.view_counts
+    return [schemas.Item(**describe(catalogue, row), watched=int(counts[row])) for row in rows]
 
 
 @router.post("/reload", tags=["operation"], responses={401: {"model": schemas.Reason}, 409: {"model": schemas.Reason}})
 async def reload(request: Request, authorization: Annotated[str, Header()] = "") -> schemas.Version:
-    """Serve what is in the model folders now. Broken folders are refused and the old models stay."""
+    """Read the model folders again. If one is broken, the old models stay."""
     service = _service(request)
     token = service.settings.token.get_secret_value()
     if not token or not secrets.compare_digest(authorization.encode(), f"Bearer {token}".encode()):
-        refuse(401, "expected the header Authorization: Bearer TOKEN with the service's token")
+        refuse(401, "expected the header Authorization: Bearer TOKEN with the token of the service")
     try:
         changed = await service.reload()
     except Problem as problem:
         log.error("not reloaded: %s", problem)
-        refuse(409, "the folders are not fit to be served, the log says why; the old models stay")
+        refuse(409, "the model folders are invalid, see the log; the old models stay")
     if service.settings.workers > 1:
-        os.kill(os.getppid(), signal.SIGHUP)  # which the parent hands on to every worker
+        os.kill(os.getppid(), signal.SIGHUP)  # the parent forwards it to every worker
     return schemas.Version(version=service.store.version, changed=changed)
 
 
 @router.get("/metrics", tags=["operation"])
 async def metrics(request: Request) -> Response:
-    """Counters for Prometheus, of all workers."""
+    """Prometheus metrics of all workers."""
     registry = prometheus_client.REGISTRY
     if _service(request).settings.workers > 1:
         registry = CollectorRegistry()
@@ -157,5 +157,5 @@ async def metrics(request: Request) -> Response:
 
 @router.get("/", include_in_schema=False)
 async def page() -> HTMLResponse:
-    """The page."""
+    """The page for people."""
     return HTMLResponse(PAGE.read_text(encoding="utf-8"))

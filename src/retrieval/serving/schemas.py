@@ -1,19 +1,19 @@
-"""What the service is asked and what it answers."""
+"""The schemas of requests and answers."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-MOST = 100  # items in an answer
-LONGEST = 1000  # watched items in a profile
+MAX_K = 100  # items in an answer
+MAX_HISTORY = 1000  # watched items in a profile
 
 Id = Annotated[int, Field(ge=-(2**63), le=2**63 - 1, description="a 64-bit id")]
 Text = Annotated[str, Field(max_length=200)]
 
 
 class Items(BaseModel):
-    """Items in parallel lists, best first."""
+    """Items as parallel lists, best first."""
 
     model: str
     items: list[int]
@@ -24,7 +24,7 @@ class Items(BaseModel):
 
 
 class Recommendations(Items):
-    """`personal`: made for this user; else the same for all. `seen`: whether the user has watched the item."""
+    """`personal`: whether the scores depend on the user. `seen`: whether the user has watched the item."""
 
     user_id: int | None
     personal: bool
@@ -32,13 +32,13 @@ class Recommendations(Items):
 
 
 class Similar(Items):
-    """Items like one item."""
+    """Items similar to an item."""
 
     item_id: int
 
 
 class WatchedItem(BaseModel):
-    """One item that was watched, and when."""
+    """An item that the user watched, and when."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -47,13 +47,13 @@ class WatchedItem(BaseModel):
 
 
 class Profile(BaseModel):
-    """A user who need not be in the data. Dates are given for all watched items or for none; then the order counts."""
+    """A user who need not be in the data. Give all items of the history a date, or none: then their order counts."""
 
     model_config = ConfigDict(extra="forbid")
 
-    history: Annotated[list[WatchedItem], Field(max_length=LONGEST)] = []
+    history: Annotated[list[WatchedItem], Field(max_length=MAX_HISTORY)] = []
     demographics: Annotated[dict[Text, Text], Field(max_length=32)] = {}
-    k: Annotated[int, Field(ge=1, le=MOST)] = 10
+    k: Annotated[int, Field(ge=1, le=MAX_K)] = 10
     exclude_seen: bool = True
 
 
@@ -68,7 +68,7 @@ class Visit(BaseModel):
 
 
 class User(BaseModel):
-    """A user's demographics and history in train, the last item first."""
+    """A user's demographics and train history, most recent first; `watched` is the length of the whole history."""
 
     user_id: int
     demographics: dict[str, str]
@@ -77,7 +77,7 @@ class User(BaseModel):
 
 
 class Item(BaseModel):
-    """An item of the catalogue; `watched` by so many users in train."""
+    """An item of the catalogue; `watched` is the number of users who watched it in train."""
 
     item_id: int
     title: str | None
@@ -86,12 +86,12 @@ class Item(BaseModel):
     watched: int
 
 
-class Served(BaseModel):
-    """A model that is served: what it can do, and its metrics."""
+class ModelInfo(BaseModel):
+    """What a model can do, and its metrics."""
 
     name: str
     backend: Literal["exact", "hnsw", "ivf", "milvus"]
-    profiles: bool = Field(description="whether POST /reco/{model} works: users who are not in the data")
+    profiles: bool = Field(description="whether POST /reco/{model} works: new users")
     similar: bool = Field(description="whether GET /similar/{model}/{item_id} works")
     users: int
     items: int
@@ -100,17 +100,17 @@ class Served(BaseModel):
 
 
 class Models(BaseModel):
-    """The models, and what a profile may say."""
+    """The models, and the demographics that a profile may have: column -> values."""
 
     default: str
     fallback: str
     version: str
-    models: list[Served]
+    models: list[ModelInfo]
     demographics: dict[str, list[str]]
 
 
 class Version(BaseModel):
-    """What is served after a reload."""
+    """The models after a reload."""
 
     version: str
     changed: bool

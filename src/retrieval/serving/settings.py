@@ -1,4 +1,4 @@
-"""How the service is started: flags, or environment variables RETRIEVAL_HOST, RETRIEVAL_PORT, ..."""
+"""The settings of the service: flags, or environment variables RETRIEVAL_HOST, RETRIEVAL_PORT, ..."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -8,21 +8,21 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Settings(BaseSettings):
-    """Recommendations over HTTP from the model folders of `dvc repro`."""
+    """Recommendations over HTTP from the model folders that `dvc repro` writes."""
 
     model_config = SettingsConfigDict(env_prefix="RETRIEVAL_", extra="forbid", frozen=True)
 
     host: str = Field("127.0.0.1", description="address to listen on")
-    port: Annotated[int, Field(ge=0, le=65535)] = Field(8000, description="port to listen on; 0: any free one")
-    workers: Annotated[int, Field(ge=1)] = Field(1, description="processes, a thread each")
-    models: Path = Field(Path("models"), description="folder of the model folders and the catalogue")
-    serve: list[str] = Field([], description="models to serve; none: all that are there")
-    default: str = Field("dssm", description="the model that the page and a client should ask first")
-    fallback: str = Field("popular", description="the model for users who are not known")
-    backend: Literal["exact", "hnsw", "ivf", "milvus"] = Field("exact", description="what searches the items' vectors")
-    database: str = Field("models.db", description="of backend milvus: its URL, or a file for the embedded form")
-    database_token: SecretStr = Field(SecretStr(""), description="of backend milvus: user:password or API key")
-    metrics: Path = Field(Path("metrics/metrics.json"), description="the models' metrics, shown on the page")
-    token: SecretStr = Field(SecretStr(""), description="what POST /reload asks for; without one it is off")
-    body: Annotated[int, Field(ge=1)] = Field(262144, description="bytes of a request's body, at most")
-    timeout: Annotated[float, Field(gt=0)] = Field(10.0, description="seconds for a request, and to drain at the end")
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(8000, description="port to listen on; 0 picks a free one")
+    workers: Annotated[int, Field(ge=1)] = Field(1, description="number of processes, each with one thread")
+    models: Path = Field(Path("models"), description="folder with the model folders and the catalogue")
+    serve: list[str] = Field([], description="models to serve; all of the folder if empty")
+    default: str = Field("dssm", description="model that the page and clients ask first")
+    fallback: str = Field("popular", description="model for unknown users")
+    backend: Literal["exact", "hnsw", "ivf", "milvus"] = Field("exact", description="how the items are searched")
+    database: str = Field("models.db", description="for backend=milvus: URL, or file of the embedded database")
+    database_token: SecretStr = Field(SecretStr(""), description="for backend=milvus: user:password or API key")
+    metrics: Path = Field(Path("metrics/metrics.json"), description="metrics to show on the page")
+    token: SecretStr = Field(SecretStr(""), description="bearer token required by POST /reload; disabled if empty")
+    body: Annotated[int, Field(ge=1)] = Field(262144, description="maximum size of a request body in bytes")
+    timeout: Annotated[float, Field(gt=0)] = Field(10.0, description="seconds per request, and to shut down")

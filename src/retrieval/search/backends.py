@@ -1,0 +1,55 @@
+"""Opens the index that a search backend uses for a model: a FAISS file or a collection of a vector database."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from retrieval.errors import Problem
+from retrieval.matrices import Model
+from retrieval.search import space
+from retrieval.search.catalogue import verify_files
+from retrieval.search.indexes import INDEXES, Faiss, Index, Indexes, has_index
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Database:
+    """A vector database: its URL or file, its credentials, and the seconds that a query may take."""
+
+    url: str
+    token: str
+    timeout: float
+
+
+def open_index(backend: str, path: Path, model: Model, database: Database) -> tuple[space.Space, Index] | None:
+    """The model's index and the space it lies in; None for exact search.
+
+    `path` is the model's folder under catalogue/indexes. `backend` is exact, milvus or a name in `INDEXES`. Models that
+    cannot be indexed are searched exactly. Raises `Problem` if the files are missing, changed, or of another model.
+    """
+    if backend == "exact" or not has_index(model):
+        return None
+    card, fitted = _read(path, model)
+    if backend in INDEXES:
+        return fitted, Faiss(path / f"{backend}.faiss")
+    from retrieval.search.milvus import Milvus
+
+    collection = f"{model.name}_{card['files']['space.npz'][:12]}"
+    points = fitted.items(np.asarray(model.right))
+    hnsw = Indexes.model_validate(card["params"]).hnsw
+    return fitted, Milvus(database.url, database.token, collection, points, hnsw, database.timeout)
+
+
+def _read(path: Path, model: Model) -> tuple[dict[str, Any], space.Space]:
+    try:
+        card = json.loads((path / "index.json").read_text(encoding="utf-8"))
+        if card["model"] != model.card["files"]:
+            raise Problem(f"{path}: built from another version of {model.name}; run dvc repro index")
+        verify_files(path, "index.json", card["files"])
+        return card, space.load(path / "space.npz")
+    except FileNotFoundError as error:
+        raise Problem(f"{error.filename}: no such file; run dvc repro index") from None
+    except (ValueError, KeyError, OSError) as error:
+        raise Problem(f"{path}: not an index folder: {error}; run dvc repro index") from None

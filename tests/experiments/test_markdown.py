@@ -1,0 +1,52 @@
+"""The report as Markdown for GitHub."""
+
+import re
+
+from retrieval.errors import Problem
+from retrieval.experiments import markdown
+from retrieval.experiments.change import Change
+
+import pytest
+
+
+def test_the_report_has_parameters_metrics_and_the_plots_that_changed(change):
+    text = markdown.render(change, "<!-- mark -->", None)
+    assert text.startswith("<!-- mark -->\n")
+    assert re.search(r"\| `train.epochs` +\| `14` +\| +`` +\|", text)
+    assert re.search(r"\| dssm +\| 0.1250 \(\+0.0250\) +\| 0.5000 \(=\) +\|", text), "MAP comes first"
+    assert "Unchanged: ease." in text
+    assert text.count("```mermaid") == 1
+
+
+def test_both_lines_of_a_chart_are_interpolated_at_the_same_points(change):
+    """Mermaid spreads values evenly over the axis: epochs 1 to 3 and 1 to 2 share 1 to 2, here at 1, 1.5 and 2."""
+    chart = markdown.render(change, "", None)
+    assert 'x-axis "epoch" 1 --> 2' in chart
+    assert "line [4, 3, 2]" in chart
+    assert "line [3, 2, 1]" in chart
+
+
+def test_pictures_are_linked_by_commit(change, monkeypatch):
+    monkeypatch.setattr(markdown, "call", lambda *words: f"{words[2]}!\n")
+    text = markdown.render(change, "", "https://h/o/r/raw")
+    for revision in ("main", "new"):
+        assert f"(https://h/o/r/raw/{revision}^{{commit}}!/plots/map.png)" in text
+
+
+def test_pictures_of_the_work_tree_have_no_url():
+    with pytest.raises(Problem, match="the work tree has no URL"):
+        markdown.render(Change("main", "workspace", {}, {}, [], {}), "", "https://example.com")
+
+
+def test_without_differences_the_report_says_so():
+    text = markdown.render(Change("main", "new", {}, {}, [], {}), "", None)
+    assert "No parameter differs." in text
+    assert "No metrics." in text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [(1.0, 1.5, "+0.5000"), (1.5, 1.0, "-0.5000"), (1.0, 1.0, "="), (None, 1.0, "new"), (1.0, None, "removed")],
+)
+def test_differences_have_a_sign(old, new, expected):
+    assert markdown.format_difference(old, new) == expected

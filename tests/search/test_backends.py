@@ -1,0 +1,49 @@
+"""Opening an index: it must have been built from this very model, and its files must be whole."""
+
+from retrieval import matrices
+from retrieval.errors import Problem
+from retrieval.search.backends import Database, open_index
+from retrieval.search.indexes import Faiss
+
+import pytest
+from folders import reindex, resave
+
+NO_DATABASE = Database("", "", 1)
+
+
+def open_ials(world, backend="hnsw"):
+    path = world / "models"
+    return open_index(backend, path / "catalogue" / "indexes" / "ials", matrices.load(path / "ials"), NO_DATABASE)
+
+
+def test_exact_search_and_models_without_vectors_open_nothing(world):
+    assert open_ials(world, "exact") is None
+    for name in ("ease", "popular"):
+        assert open_index("hnsw", world / "nowhere", matrices.load(world / "models" / name), NO_DATABASE) is None
+
+
+def test_the_index_of_another_model_is_refused(copy):
+    path = copy / "models" / "ials"
+    model = matrices.load(path)
+    resave(path, model, right=model.right * 2)
+    with pytest.raises(Problem, match="built from another version of ials; run dvc repro index"):
+        open_ials(copy)
+    reindex(copy)
+    fitted, index = open_ials(copy)
+    assert isinstance(index, Faiss)
+    assert fitted.mean.shape == (model.right.shape[1],)
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda path: (path / "index.json").unlink(), "index.json: no such file; run dvc repro index"),
+        (lambda path: (path / "ivf.faiss").unlink(), "ivf.faiss: no such file; run dvc repro index"),
+        (lambda path: (path / "index.json").write_text("{"), "ials: not an index folder"),
+        (lambda path: (path / "space.npz").write_bytes(b""), "space.npz: does not match its hash in index.json"),
+    ],
+)
+def test_a_damaged_folder_is_refused(copy, damage, reason):
+    damage(copy / "models" / "catalogue" / "indexes" / "ials")
+    with pytest.raises(Problem, match=reason):
+        open_ials(copy)

@@ -1,0 +1,38 @@
+"""A planted world, and the service over it without a process of its own."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from retrieval.serving.app import create
+from retrieval.serving.settings import Settings
+
+import pytest
+from fastapi import FastAPI
+from folders import build
+from starlette.testclient import TestClient
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Only to be read."""
+    return build(tmp_path_factory.mktemp("serving") / "world")
+
+
+@pytest.fixture
+def copy(world: Path, tmp_path: Path) -> Path:
+    """A copy of the world, to do anything with."""
+    return Path(shutil.copytree(world, tmp_path / "copy"))
+
+
+@pytest.fixture(scope="session")
+def app(world: Path) -> FastAPI:
+    """The application with a token, and bodies of at most 20,000 bytes."""
+    return create(Settings(models=world / "models", metrics=world / "metrics.json", token="secret", body=20_000))
+
+
+@pytest.fixture(scope="session")
+def client(app: FastAPI) -> Iterator[TestClient]:
+    """A client of the application."""
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield client

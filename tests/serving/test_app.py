@@ -1,0 +1,53 @@
+"""The application: it loads before the first request, and reloads for those who have the token."""
+
+import json
+import logging
+import shutil
+from collections.abc import Iterator
+
+from retrieval.serving.app import create
+from retrieval.serving.settings import Settings
+
+import pytest
+from starlette.testclient import TestClient
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    """`create` replaces the handlers of all logs: put them back."""
+    before = logging.root.handlers[:]
+    yield
+    logging.root.handlers[:] = before
+
+
+def test_a_reload_requires_the_token(client):
+    for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": "secret"}):
+        assert client.post("/reload", headers=headers).status_code == 401
+    answer = client.post("/reload", headers={"authorization": "Bearer secret"})
+    assert (answer.status_code, answer.json()["changed"]) == (200, False)
+
+
+def test_without_a_token_nobody_can_reload(world):
+    with TestClient(create(Settings(models=world / "models"))) as client:
+        for headers in ({}, {"authorization": "Bearer "}):
+            assert client.post("/reload", headers=headers).status_code == 401
+
+
+def test_a_reload_of_broken_folders_is_refused_and_the_old_models_stay(copy, capsys):
+    with TestClient(create(Settings(models=copy / "models", token="secret"))) as client:
+        before = client.get("/reco/dssm/15").json()
+        (copy / "models" / "dssm" / "right.npy").unlink()
+        answer = client.post("/reload", headers={"authorization": "Bearer secret"})
+        assert answer.status_code == 409
+        assert str(copy) not in answer.text
+        assert client.get("/reco/dssm/15").json() == before
+    assert "right.npy" in capsys.readouterr().err
+
+
+def test_broken_folders_end_the_start(copy, capsys):
+    shutil.rmtree(copy / "models" / "catalogue")
+    with pytest.raises(SystemExit) as ending:
+        create(Settings(models=copy / "models"))
+    assert ending.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "catalogue.json is missing" in json.loads(line)["message"]

@@ -1,0 +1,183 @@
+"""The routes: answers are those of the models; bad questions get a reason."""
+
+from datetime import datetime
+
+from retrieval import histories, matrices
+from retrieval.ranking import rank
+
+import numpy as np
+import pytest
+
+MODELS = ["dssm", "ease", "ials", "itemknn", "popular", "popular_7d", "userknn"]
+
+
+def test_health_and_models(client):
+    assert client.get("/health").json() == {"status": "alive"}
+    assert client.get("/ready").json() == {"status": "ready"}
+    models = client.get("/models").json()
+    assert (models["default"], models["fallback"]) == ("dssm", "popular")
+    assert models["demographics"] == {"age": ["old", "young"], "sex": ["F", "M"]}
+    dssm = {model["name"]: model for model in models["models"]}["dssm"]
+    assert dssm["metrics"] == {"map@10": 0.25}
+    assert (dssm["users"], dssm["items"], dssm["dimensions"], dssm["profiles"], dssm["similar"]) == (60, 150, 9, 1, 1)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_recommendations_are_the_ranking_of_evaluate(client, world, name):
+    data = histories.load(world / "features")
+    model = matrices.load(world / "models" / name)
+    expected = rank(model.left, model.right, np.arange(60), 7, data.seen)
+    for user, user_id in enumerate(data.user_ids):
+        answer = client.get(f"/reco/{name}/{user_id}", params={"k": 7}).json()
+        assert answer["items"] == data.item_ids[expected.items[user]].tolist()
+        np.testing.assert_allclose(answer["scores"], expected.scores[user], rtol=1e-5, atol=1e-6)
+        assert answer["personal"] == (not name.startswith("popular"))
+        assert answer["seen"] == [False] * 7
+
+
+def test_with_exclude_seen_false_seen_items_come_back_marked(client):
+    answer = client.get("/reco/popular/15", params={"k": 100, "exclude_seen": False}).json()
+    history = {visit["item_id"] for visit in client.get("/users/15/history", params={"k": 100}).json()["history"]}
+    assert history
+    seen = {item for item, seen in zip(answer["items"], answer["seen"], strict=True) if seen}
+    assert seen == history & set(answer["items"])
+    assert seen
+
+
+def test_an_unknown_user_is_refused_or_gets_the_fallback_model(client):
+    refusal = client.get("/reco/dssm/999")
+    assert refusal.status_code == 404
+    assert "fallback=true" in refusal.json()["detail"]
+    answer = client.get("/reco/dssm/999", params={"fallback": True, "k": 3}).json()
+    assert (answer["model"], answer["personal"], answer["user_id"], len(answer["items"])) == ("popular", False, 999, 3)
+    assert answer["scores"] == sorted(answer["scores"], reverse=True)
+    assert client.get("/reco/dssm/15", params={"fallback": True}).json()["personal"]
+
+
+@pytest.mark.parametrize("name", ["dssm", "ease", "itemknn"])
+def test_a_profile_like_a_user_gets_what_the_user_gets(client, name):
+    for user_id in (5, 15, 25, 595):
+        user = client.get(f"/users/{user_id}/history", params={"k": 100}).json()
+        watched = [{"item_id": visit["item_id"], "date": visit["date"]} for visit in reversed(user["history"])]
+        shuffled = watched[1::2] + watched[::2]  # the dates give the order
+        profile = {"history": shuffled, "demographics": user["demographics"], "k": 20}
+        answer, expected = client.post(f"/reco/{name}", json=profile).json(), client.get(f"/reco/{name}/{user_id}?k=20")
+        assert answer["items"] == expected.json()["items"]
+        assert answer["user_id"] is None
+
+
+def test_dates_demographics_and_even_a_history_are_optional_in_a_profile(client):
+    empty = client.post("/reco/dssm", json={}).json()
+    assert len(empty["items"]) == 10
+    assert all(np.isfinite(empty["scores"]))
+    assert not empty["personal"]
+    one, other = ([{"item_id": 3 + 7 * item} for item in order] for order in ((1, 4, 7), (7, 4, 1)))
+    answers = [client.post("/reco/dssm", json={"history": history}).json() for history in (one, other)]
+    assert answers[0]["scores"] != answers[1]["scores"]  # the order counts
+    assert answers[0]["personal"]
+
+
+def test_of_an_item_that_appears_twice_the_last_time_counts(client):
+    twice, once = [10, 31, 10], [31, 10]
+    bodies = [{"history": [{"item_id": item} for item in items]} for items in (twice, once)]
+    answers = [client.post("/reco/ease", json=body).json() for body in bodies]
+    assert answers[0] == answers[1]
+    assert not {10, 31} & set(answers[0]["items"])
+
+
+def test_similar_items_and_searches(client):
+    answer = client.get("/similar/dssm/10?k=4").json()
+    assert (answer["item_id"], len(answer["items"])) == (10, 4)
+    assert 10 not in answer["items"]
+    items = client.get("/items", params={"query": "film 14", "k": 3}).json()
+    assert len(items) == 3
+    assert all("Film 14" in item["title"] for item in items)
+    assert client.get("/users?query=59&k=5").json() == [595]
+    assert len(client.get("/users").json()) == 10
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "reason"),
+    [
+        ("/reco/dsm/15", 404, "did you mean 'dssm'"),
+        ("/reco/dssm/16", 404, "user 16 is not in the data"),
+        ("/reco/dssm/99999999999999999999", 422, "less than or equal to"),
+        ("/reco/dssm/-99999999999999999999", 422, "greater than or equal to"),
+        ("/reco/dssm/" + "9" * 5000, 422, "integer"),
+        ("/reco/dssm/NaN", 422, "integer"),
+        ("/reco/dssm/1.5", 422, "integer"),
+        ("/reco/dssm/15?k=0", 422, "greater than or equal to 1"),
+        ("/reco/dssm/15?k=101", 422, "less than or equal to 100"),
+        ("/reco/dssm/15?k=inf", 422, "integer"),
+        ("/reco/dssm/15?exclude_seen=perhaps", 422, "boolean"),
+        ("/similar/dssm/4", 404, "item 4 is not in the catalogue"),
+        ("/similar/popular/10", 422, "no item vectors to compare"),
+        ("/users/16/history", 404, "user 16 is not in the data"),
+        ("/users?query=1x", 422, "pattern"),
+        ("/items?query=" + "a" * 201, 422, "at most 200"),
+        ("/nothing", 404, "Not Found"),
+    ],
+)
+def test_bad_questions_get_a_reason(client, path, status, reason):
+    answer = client.get(path)
+    assert answer.status_code == status
+    assert reason in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "status", "reason"),
+    [
+        ("dssm", '{"history": [{"item_id": 4}]}', 422, "history: not in the catalogue: 4"),
+        ("dssm", '{"history": [{"item_id": 1e400}]}', 422, "finite"),
+        ("dssm", '{"history": [{"item_id": 99999999999999999999}]}', 422, "less than or equal"),
+        ("dssm", '{"history": [{"item_id": 10, "date": NaN}]}', 422, "valid datetime"),
+        (
+            "dssm",
+            '{"history": [{"item_id": 10, "date": "1997-01-01"}, {"item_id": 31}]}',
+            422,
+            "expected a date for every item or for none",
+        ),
+        ("dssm", '{"demographics": {"age": NaN}}', 422, "string"),
+        ("dssm", '{"demographics": {"age": "\\ud800"}}', 422, "valid string"),
+        ("dssm", '{"demographics": {"age": "yung"}}', 422, "did you mean 'young'"),
+        ("dssm", '{"demographics": {"ag": "young"}}', 422, "did you mean 'age'"),
+        ("dssm", '{"k": NaN}', 422, "finite"),
+        ("dssm", '{"k": 1000}', 422, "less than or equal to 100"),
+        ("dssm", '{"kk": 1}', 422, "Extra inputs"),
+        ("dssm", '{"history": [' + ",".join(['{"item_id": 10}'] * 1001) + "]}", 422, "at most 1000"),
+        ("dssm", '{"history": ', 422, "JSON decode error"),
+        ("dssm", "[" * 9000, 422, "the body is not valid JSON"),
+        ("dssm", "\xff", 422, "the body is not valid JSON"),
+        ("ials", "{}", 422, "ials cannot score new users; models that accept profiles: dssm, ease"),
+        ("nothing", "{}", 404, "unknown model"),
+        ("dssm", '{"k": ' + " " * 30_000 + "1}", 413, "larger than 20000 bytes"),
+    ],
+)
+def test_bad_profiles_get_a_reason(client, name, body, status, reason):
+    answer = client.post(f"/reco/{name}", content=body.encode("latin1"), headers={"content-type": "application/json"})
+    assert answer.status_code == status, answer.text
+    assert reason in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("date", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "1997-01-01", 0, -1])
+def test_dates_at_the_ends_of_time_are_valid(client, date):
+    body = {"history": [{"item_id": 10, "date": date}, {"item_id": 31, "date": "1997-01-01T00:00:00"}]}
+    assert client.post("/reco/dssm", json=body).status_code == 200
+
+
+def test_a_history_has_the_most_recent_items_first(client, world):
+    data = histories.load(world / "features")
+    span = slice(data.histories.indptr[1], data.histories.indptr[2])
+    user = client.get("/users/15/history", params={"k": 2}).json()
+    assert user["watched"] == span.stop - span.start
+    items = data.item_ids[data.histories.item[span]][::-1]
+    assert [visit["item_id"] for visit in user["history"]] == items[:2].tolist()
+    times = [datetime.fromisoformat(visit["date"]).timestamp() for visit in user["history"]]
+    assert times == data.histories.time[span][::-1][:2].tolist()
+    assert set(user["demographics"]) == {"age", "sex"}
+
+
+def test_the_root_is_the_page(client):
+    answer = client.get("/")
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "<title>Two-tower retrieval</title>" in answer.text

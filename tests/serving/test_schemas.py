@@ -1,0 +1,78 @@
+"""The schemas: whatever is asked, the answer has the status and the shape that the OpenAPI schema promises."""
+
+import json
+
+import pytest
+import schemathesis
+from fastapi import FastAPI
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
+from starlette.testclient import TestClient
+
+NAMES = ["dssm", "ease", "ials", "itemknn", "popular", "popular_7d", "userknn", "x", "%00"]
+
+integers = st.integers() | st.integers(min_value=0, max_value=160).map(lambda i: 7 * i + 3) | st.just(15)
+scalars = (
+    st.none() | st.booleans() | integers | st.floats() | st.text(max_size=5) | st.sampled_from(["age", "old", "F"])
+)
+visits = st.fixed_dictionaries({"item_id": integers}, optional={"date": st.datetimes().map(str) | scalars})
+profiles = st.fixed_dictionaries(
+    {},
+    optional={
+        "history": st.lists(visits | scalars, max_size=5) | scalars,
+        "demographics": st.dictionaries(st.sampled_from(["age", "sex", "x"]), scalars, max_size=3) | scalars,
+        "k": scalars,
+        "exclude_seen": scalars,
+    },
+)
+
+
+def check_profiles(client: TestClient, count: int) -> None:
+    """Ask for the recommendations of `count` random profiles: none causes an internal error."""
+
+    @settings(max_examples=count, deadline=None)
+    @given(st.sampled_from(NAMES), profiles | scalars)
+    def check(name: str, profile: object) -> None:
+        body = json.dumps(profile).encode("utf-8", "surrogatepass")
+        answer = client.post(f"/reco/{name}", content=body, headers={"content-type": "application/json"})
+        assert answer.status_code in (200, 404, 422), answer.text
+        json.loads(answer.text, parse_constant=pytest.fail)
+
+    check()
+
+
+def test_no_profile_causes_an_internal_error(client):
+    check_profiles(client, 300)
+
+
+@pytest.mark.slow
+def test_none_of_ten_thousand_profiles_causes_an_internal_error(client):
+    check_profiles(client, 10_000)
+
+
+def check_openapi(app: FastAPI, count: int) -> None:
+    """Send `count` requests that the OpenAPI schema allows or forbids, over all routes; check status and schema."""
+    operations = [one.ok() for one in schemathesis.openapi.from_asgi("/openapi.json", app).get_all_operations()]
+    assert len(operations) == 11
+    checks = [not_a_server_error, status_code_conformance, response_schema_conformance]
+    bare = {"/health", "/ready", "/models", "/metrics"}  # no parameters to get wrong
+    cases = [(one, mode) for one in operations for mode in GenerationMode if mode.is_positive or one.path not in bare]
+
+    @settings(max_examples=count, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.sampled_from(cases).flatmap(lambda way: way[0].as_strategy(generation_mode=way[1])))
+    def check(case: schemathesis.Case) -> None:
+        case.call_and_validate(checks=checks)
+
+    check()
+
+
+def test_answers_match_the_openapi_schema(app):
+    check_openapi(app, 300)
+
+
+@pytest.mark.slow
+def test_ten_thousand_answers_match_the_openapi_schema(app):
+    check_openapi(app, 10_000)

@@ -1,0 +1,38 @@
+"""Settings come from flags and environment variables; a wrong one ends the start with one line."""
+
+import subprocess
+
+import pytest
+from service_process import COMMAND, environment
+
+
+def run(*flags: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    command = [*COMMAND, *flags]
+    return subprocess.run(
+        command, env=environment(**variables), capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("flags", "variables", "reason"),
+    [
+        (["--port", "abc"], {}, "serving: port: 'abc' is not valid: "),
+        (["--workers", "0"], {}, "serving: workers: '0' is not valid: "),
+        (["--backend", "faiss"], {}, "serving: backend: 'faiss' is not valid: "),
+        ([], {"RETRIEVAL_TIMEOUT": "-1"}, "serving: timeout: '-1' is not valid: "),
+        ([], {"RETRIEVAL_SERVE": "dssm,popular"}, "write a list as JSON: "),
+    ],
+)
+def test_a_wrong_setting_is_refused_in_one_line(flags, variables, reason):
+    process = run(*flags, **variables)
+    assert process.returncode == 1
+    assert reason in process.stderr
+    assert len(process.stderr.splitlines()) == 1
+
+
+def test_help_describes_every_flag():
+    process = run("--help")
+    assert process.returncode == 0
+    for flag in ("host", "port", "workers", "models", "serve", "default", "fallback", "backend", "token", "timeout"):
+        assert f"  --{flag} " in process.stdout
+    assert "address to listen on (default: 127.0.0.1)" in process.stdout
