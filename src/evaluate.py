@@ -19,7 +19,7 @@ DSSM = "dssm"  # the model that the others are compared with and that the curve 
 
 
 class EvaluateParams(Section):
-    """What `evaluate` reads of params.yaml."""
+    """The parameters that `evaluate` reads."""
 
     seed: NotNegative
     evaluate: Evaluation
