@@ -67,9 +67,9 @@ def _encode_column(
         row = row[np.asarray(pc.list_parent_indices(lists))]
         text = pc.utf8_trim_whitespace(pc.list_flatten(lists))
     present = np.asarray(pc.fill_null(pc.not_equal(text, ""), False))
-    coded = text.filter(pa.array(present)).dictionary_encode()
-    order = np.asarray(pc.sort_indices(coded.dictionary))
-    code = np.argsort(order)[np.asarray(coded.indices)]
+    codes = text.filter(pa.array(present)).dictionary_encode()
+    order = np.asarray(pc.sort_indices(codes.dictionary))
+    code = np.argsort(order)[np.asarray(codes.indices)]
     matrix = sp.csr_matrix((np.ones(len(code), np.float32), (row[present], code)), shape=(rows, len(order)))
     matrix.data[:] = 1  # a value that appears twice in a cell counts once
-    return matrix, coded.dictionary.take(pa.array(order)).to_pylist()
+    return matrix, codes.dictionary.take(pa.array(order)).to_pylist()

@@ -43,10 +43,10 @@ class Interactions:
     dropped: dict[str, int]
 
 
-def prepare(table: pa.Table, described: np.ndarray, kind: str, split: Split, limits: Filter) -> Interactions:
+def prepare(table: pa.Table, user_ids: np.ndarray, kind: str, split: Split, limits: Filter) -> Interactions:
     """Clean, split and filter the table of `tables.read_interactions`.
 
-    described [m]: the ids of users.csv, empty without that file; kind: a name in SPLITS. In this order:
+    user_ids [m]: those of users.csv, empty without that file; kind: a name in SPLITS. In this order:
     1. Drop rows without watched_pct: nothing says that anything was watched. Sort by time, ties in file order.
     2. Split. This comes before repeated (user, item) pairs are dropped: otherwise a second view in the test period
        would remove the first one from train, although it was known at the time.
@@ -68,7 +68,7 @@ def prepare(table: pa.Table, described: np.ndarray, kind: str, split: Split, lim
     train, test = (account.keep(part, ~part.duplicated(PAIR, keep="last"), "repeated") for part in (train, test))
     test = account.keep(test, ~pd.concat([train[PAIR], test[PAIR]]).duplicated()[len(train) :], "seen_in_train")
     if limits.enabled:
-        train = _filter(train, test_users, described, limits, account)
+        train = _filter(train, test_users, user_ids, limits, account)
     test = account.keep(test, test["item_id"].isin(train["item_id"]), "item_not_in_train")
     warm = test["user_id"].isin(train["user_id"]).to_numpy()
     if not warm.any():
@@ -90,12 +90,12 @@ def _clean(table: pa.Table, account: Account) -> pd.DataFrame:
 
 
 def _filter(
-    train: pd.DataFrame, test_users: np.ndarray, described: np.ndarray, limits: Filter, account: Account
+    train: pd.DataFrame, test_users: np.ndarray, user_ids: np.ndarray, limits: Filter, account: Account
 ) -> pd.DataFrame:
     mask = active(train["user_id"].to_numpy(), train["item_id"].to_numpy(), test_users, limits)
     train = account.keep(train, mask, "filtered")
-    if len(described):
-        train = account.keep(train, train["user_id"].isin(described), "user_not_in_users_csv")
+    if len(user_ids):
+        train = account.keep(train, train["user_id"].isin(user_ids), "user_not_in_users_csv")
     if train.empty:
         raise Problem(
             f"filter: no row is left for train with user_interactions={limits.user_interactions} "

@@ -56,10 +56,10 @@ def download(url: str, path: Path, blob: str) -> None:
                 f"{url}: {reason}, {ATTEMPTS} times in a row; the partial download is kept: run this again to resume"
             )
         time.sleep(PAUSE * 2 ** (failures - 1))
-    found = blob_id(path)
-    if found != blob:
+    actual = blob_id(path)
+    if actual != blob:
         path.unlink()
-        raise Problem(f"{url}: has git blob id {found}, expected {blob}; the file was removed: run this again")
+        raise Problem(f"{url}: has git blob id {actual}, expected {blob}; the file was removed: run this again")
 
 
 def blob_id(path: Path) -> str:

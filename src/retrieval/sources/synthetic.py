@@ -48,10 +48,10 @@ def fetch(settings: Synthetic, seed: int, out: Path) -> dict[str, int]:
     age, sex = (_choose(rng, shares, active + strangers) for shares in (AGES, SEXES))
     user_id, item_id = _ids(rng, active + strangers), _ids(rng, len(items.hit))
     niche = _niches(rng, items, age[:active], sex[:active])
-    described = np.append(rng.choice(active, round(744_288 * scale), replace=False), active + np.arange(strangers))
+    user_rows = np.append(rng.choice(active, round(744_288 * scale), replace=False), active + np.arange(strangers))
     tables = {
         "interactions.csv": _interactions(rng, items, niche, user_id, item_id, round(5_476_251 * scale)),
-        "users.csv": _users(rng, user_id, age, sex).take(pa.array(rng.permutation(described))),
+        "users.csv": _users(rng, user_id, age, sex).take(pa.array(rng.permutation(user_rows))),
         "items.csv": _items(rng, items, item_id).take(pa.array(rng.permutation(len(item_id)))),
     }
     for name, table in tables.items():
