@@ -1,4 +1,4 @@
-"""Check all of params.yaml, before any stage deletes or writes anything."""
+"""Validate params.yaml before any stage deletes or writes anything."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ class CheckParams(
 
 
 def main(params: CheckParams, out: Path) -> None:
-    """params.yaml -> a file that never changes: the stages after this one run again for what they read, not for it."""
+    """params.yaml -> a marker file that never changes, so that no later stage runs again because of it."""
     SOURCES[params.data].check(params)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text("params.yaml is valid\n", encoding="utf-8")

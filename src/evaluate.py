@@ -1,4 +1,4 @@
-"""Evaluate every model: rank for all users, metrics with error bars and by group, data and pictures of the plots."""
+"""Evaluate every model: metrics with error bars and by group, and the data and pictures of the plots."""
 
 import json
 from pathlib import Path
@@ -15,11 +15,11 @@ from retrieval.stage import run, write_json
 import numpy as np
 import pyarrow.parquet as pq
 
-DSSM = "dssm"  # the model that the others are compared with and that the curve and the maps are of
+DSSM = "dssm"  # compared with every other model, and the model of the training curve and the maps
 
 
 class EvaluateParams(Section):
-    """What `evaluate` reads of params.yaml."""
+    """The parameters that `evaluate` reads."""
 
     seed: NotNegative
     evaluate: Evaluation
@@ -28,24 +28,26 @@ class EvaluateParams(Section):
 def main(params: EvaluateParams, prepared: Path, features: Path, models: Path, metrics: Path, plots: Path) -> None:
     """data/prepared, data/features, models -> metrics, plots."""
     options, seed = params.evaluate, params.seed
-    loaded = {card.parent.name: matrices.load(card.parent) for card in sorted(models.glob("[!.]*/card.json"))}
-    if DSSM not in loaded:
-        raise Problem(f"{models / DSSM}: no such model, and every other one is compared with it; run train_dssm first")
+    all_models = {card.parent.name: matrices.load(card.parent) for card in sorted(models.glob("[!.]*/card.json"))}
+    if DSSM not in all_models:
+        raise Problem(
+            f"{models / DSSM}: no such model, with which all others are compared; run the stage train_dssm first"
+        )
     data = histories.load(features)
     exam = prepare_exam(prepared, data, options, seed)
-    results = {name: assess(model, exam, options) for name, model in loaded.items()}
+    results = {name: assess(model, exam, options) for name, model in all_models.items()}
     bars = report.write_metrics(metrics, results, DSSM, exam, options, seed)
-    write_json(metrics / "cold.json", assess_cold(prepared, models, loaded, exam, options))
-    distributions = report.write_series(plots, results, loaded, exam, options, seed)
+    write_json(metrics / "cold.json", assess_cold(prepared, models, all_models, exam, options))
+    distributions = report.write_series(plots, results, all_models, exam, options, seed)
     history = json.loads((models / DSSM / "history.json").read_text(encoding="utf-8"))
     write_json(plots / "loss.json", history)
     draw_intervals(plots / "leaderboard.png", bars["means"], f"map@{options.k}", DSSM)
     draw_scores(plots / "scores.png", distributions)
-    report.write_maps(plots, loaded[DSSM], exam, _titles(prepared / "items.parquet", data), options, seed)
+    report.write_maps(plots, all_models[DSSM], exam, _titles(prepared / "items.parquet", data), options, seed)
 
 
 def _titles(path: Path, data: histories.Features) -> np.ndarray:
-    """[items], the title of each row of the item matrix, "" for an item without one."""
+    """[items], the title of each item, "" if it has none."""
     if "title" not in pq.read_schema(path).names:
         return np.full(len(data.item_ids), "", dtype=object)
     table = pq.read_table(path, columns=["item_id", "title"]).to_pandas().set_index("item_id")["title"]

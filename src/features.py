@@ -1,4 +1,4 @@
-"""Encode the prepared tables: histories in time order and sparse feature matrices of users and items."""
+"""Encode the prepared tables as histories in time order and sparse feature matrices of users and items."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 
 class FeaturesParams(Section):
-    """What `features` reads of params.yaml."""
+    """The parameters that `features` reads."""
 
     columns: Columns
 

@@ -1,4 +1,4 @@
-"""Fetch the data set that `data` names: CSV files of the KION schema, and a manifest with their rows and hashes."""
+"""Fetch the data set that `data` names: CSV files of the KION schema and a manifest of their rows and hashes."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +12,7 @@ from retrieval.stage import folder, run, sha256, write_json
 
 
 class FetchParams(Section):
-    """What `fetch` reads of params.yaml."""
+    """The parameters that `fetch` reads."""
 
     data: Annotated[str, one_of(SOURCES)]
     folder: str
@@ -23,7 +23,7 @@ class FetchParams(Section):
 
 
 def main(params: FetchParams, out: Path) -> None:
-    """The source -> data/raw."""
+    """The data source -> data/raw."""
     source = SOURCES[params.data]
     with folder(out) as aside:
         rows = source.fetch(params, aside)

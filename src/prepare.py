@@ -1,4 +1,4 @@
-"""Clean, split and filter the raw tables: train, test and cold interactions, users, items, and stats.json."""
+"""Clean, split and filter the raw tables into train, test and cold interactions, users, items and stats.json."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 
 class PrepareParams(Section):
-    """What `prepare` reads of params.yaml."""
+    """The parameters that `prepare` reads."""
 
     split: Split
     filter: Filter
@@ -29,21 +29,21 @@ def main(params: PrepareParams, raw: Path, out: Path) -> None:
         raise Problem(f"{raw / 'manifest.json'}: no such file; run the stage fetch first")
     manifest = json.loads((raw / "manifest.json").read_text(encoding="utf-8"))
     kind = manifest["split"] if params.split.kind == "auto" else params.split.kind
-    interactions = tables.read_interactions(raw / "interactions.csv")
+    table = tables.read_interactions(raw / "interactions.csv")
     users, items = tables.read_users(raw / "users.csv"), tables.read_items(raw / "items.csv")
-    prepared = prepare(interactions, users["user_id"].to_numpy(), kind, params.split, params.filter)
-    parts = {"train": prepared.train, "test": prepared.test, "cold": prepared.cold}
-    kept = {name: len(part) for name, part in parts.items()}
-    stats = {"source": manifest["source"], "split": kind, "moment": prepared.moment}
-    stats["interactions"] = {"in": len(interactions), "kept": kept, "dropped": prepared.dropped}
+    result = prepare(table, users["user_id"].to_numpy(), kind, params.split, params.filter)
+    parts = {"train": result.train, "test": result.test, "cold": result.cold}
+    counts = {name: len(part) for name, part in parts.items()}
+    stats = {"source": manifest["source"], "split": kind, "moment": result.moment}
+    stats["interactions"] = {"in": len(table), "kept": counts, "dropped": result.dropped}
     with folder(out) as aside:
         for name, part in parts.items():
             pq.write_table(pa.Table.from_pandas(part, preserve_index=False), aside / f"{name}.parquet")
             stats[name] = {"users": part["user_id"].nunique(), "items": part["item_id"].nunique()}
-        for name, key, table in (("users", "user_id", users), ("items", "item_id", items)):
-            known, dropped = entities(table, key, pd.concat([prepared.train[key], prepared.cold[key]]).unique())
-            pq.write_table(known, aside / f"{name}.parquet")
-            stats[name] = {"in": len(table), "kept": len(known), "dropped": dropped}
+        for name, key, about in (("users", "user_id", users), ("items", "item_id", items)):
+            rows, dropped = entities(about, key, pd.concat([result.train[key], result.cold[key]]).unique())
+            pq.write_table(rows, aside / f"{name}.parquet")
+            stats[name] = {"in": len(about), "kept": len(rows), "dropped": dropped}
         write_json(aside / "stats.json", stats)
 
 

@@ -78,7 +78,7 @@ def test_a_run_with_wrong_parameters_is_refused_before_anything_is_deleted(proje
     before = files(project, *RESULTS, "data")
     set_params(project, {"train.epochs": "many", "score": "cosine", "loss": "triplet"})
     output = dvc(project, "repro", code=255)
-    assert refusals(output) == ["check: params.yaml: train.epochs: 'many' is text where a number is due"]
+    assert refusals(output) == ["check: params.yaml: train.epochs: 'many' is text, expected a number"]
     assert files(project, *RESULTS, "data") == before
 
 

@@ -1,4 +1,4 @@
-"""What a person reads when a value is not among the known ones."""
+"""What the user reads about a value that is not one of the valid ones."""
 
 from retrieval.errors import choices
 

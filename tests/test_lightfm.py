@@ -172,9 +172,9 @@ def test_divergence_is_one_line(world: Features):
     [
         ({"loss": "wrap"}, "lightfm.loss: 'wrap' is not valid: expected one of warp, .*; did you mean 'warp'"),
         ({"features": "zeros"}, "expected one of none, ones, ones_and_zeros"),
-        ({"learning_rate": "1e-3"}, "lightfm.learning_rate: '1e-3' is text where a number is due"),
+        ({"learning_rate": "1e-3"}, "lightfm.learning_rate: '1e-3' is text, expected a number"),
         ({"components": 0}, "lightfm.components: 0 is not valid"),
-        ({"factors": 4}, "lightfm.factors: is no known key"),
+        ({"factors": 4}, "lightfm.factors: unknown key"),
     ],
 )
 def test_bad_parameters_are_named(tmp_path, change: dict[str, object], message: str):

@@ -1,4 +1,4 @@
-"""params.yaml: any file at all gives a valid configuration or one line that says what to mend."""
+"""params.yaml: any file is valid or refused in one line that says what to fix."""
 
 import copy
 from pathlib import Path
@@ -90,12 +90,14 @@ def test_the_projects_own_parameters_are_valid(tmp_path):
         (("loss",), "bp", "loss: 'bp' is not valid: expected one of triplet, triplet_semihard, bpr, softmax, "),
         (("history",), "grru", "; did you mean 'gru'?"),
         (("train", "epochs"), 0, "train.epochs: 0 is not valid: expected greater than or equal to 1"),
-        (("train", "epochs"), "14", "train.epochs: '14' is text where a number is due; YAML wants a dot and no quotes"),
-        (("train", "learning_rate"), "1e-3", "'1e-3' is text where a number is due; YAML wants a dot and no quotes: "),
+        (("train", "epochs"), "14", "train.epochs: '14' is text, expected a number: write 14, without quotes"),
+        (("train", "learning_rate"), "1e-3", "'1e-3' is text, expected a number: write 0.001, without quotes"),
+        (("train", "learning_rate"), "1e-5", "'1e-5' is text, expected a number: write 1.0e-05, without quotes"),
+        (("train", "epochs"), "1e1", "train.epochs: '1e1' is text, expected a number: write 10, without quotes"),
         (("train", "epochs"), 1.5, "train.epochs: 1.5 is not valid: expected a valid integer"),
         (("normalize",), "yes", "normalize: 'yes' is not valid: expected a valid boolean"),
-        (("lost",), "bpr", "lost: is no known key; expected one of "),
-        (("train", "epoch"), 3, "train.epoch: is no known key; expected one of "),
+        (("lost",), "bpr", "lost: unknown key; expected one of "),
+        (("train", "epoch"), 3, "train.epoch: unknown key; expected one of "),
         (("train",), 3, "train: 3 is not valid: expected "),
         (("train",), None, "train: None is not valid: expected "),
         (("score",), "cosine", "loss=triplet with score=cosine has no fixed scale for its margin: expected score="),
@@ -111,8 +113,47 @@ def test_refusals_name_the_key_the_value_the_choices_and_the_nearest(tmp_path, p
     assert line in refusal(tmp_path / "params.yaml", yaml.safe_dump(values))
 
 
+@pytest.mark.parametrize("text", ["1e-3", "1e-5", "1e+20", "5", " 0.25"])
+def test_the_number_in_a_hint_is_valid_yaml(tmp_path, text):
+    line = refusal(tmp_path / "params.yaml", yaml.safe_dump(changed(("train", "weight_decay"), text)))
+    hint = line.split("write ")[1].split(", without")[0]
+    assert yaml.safe_load(hint) == float(text)
+
+
+@pytest.mark.parametrize(("name", "text"), [("epochs", "1.5"), ("clip", "inf"), ("clip", "much")])
+def test_text_that_is_no_valid_number_gets_no_hint(tmp_path, name, text):
+    line = refusal(tmp_path / "params.yaml", yaml.safe_dump(changed(("train", name), text)))
+    assert line.endswith(f"train.{name}: {text!r} is text, expected a number")
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("seed: 1\nseed: 2\n", "invalid YAML: key 'seed' appears twice"),
+        ("seed: [1\n", "invalid YAML: "),
+        ("- 1\n", "expected a mapping of names to values at the top level"),
+        ("1: 2\n", "expected a mapping of names to values at the top level"),
+    ],
+)
+def test_a_file_that_is_no_mapping_of_unique_names_is_refused(tmp_path, text, line):
+    assert refusal(tmp_path / "params.yaml", text).startswith(f"{tmp_path / 'params.yaml'}: {line}")
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(Problem, match=r"params\.yaml: no such file; run this from the root of the repository"):
+        load(tmp_path / "params.yaml")
+
+
+def test_a_line_names_at_most_six_errors(tmp_path):
+    values = {name: value for name, value in VALUES.items() if isinstance(value, dict)}
+    missing = len(VALUES) - len(values)
+    line = refusal(tmp_path / "params.yaml", yaml.safe_dump(values))
+    assert line.count("required") == 6
+    assert line.endswith(f"; and {missing - 6} more")
+
+
 def test_every_problem_is_named_at_once(tmp_path):
     values = {name: value for name, value in changed(("loss",), "bp").items() if name != "seed"}
     line = refusal(tmp_path / "params.yaml", yaml.safe_dump(values))
-    assert "seed: is missing" in line
+    assert "seed: required" in line
     assert "loss: 'bp'" in line

@@ -1,17 +1,19 @@
-"""The stages fetch and prepare on a folder: files in, files out, one line about what is wrong."""
+"""The stage prepare on a folder: tables and an account of every row out, or one line that says what is wrong."""
 
-import importlib
 import json
 import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
+import fetch
+import prepare
+from retrieval.params import read
 from retrieval.stage import run
 
 import pyarrow.parquet as pq
 import pytest
-import yaml
+from repositories import set_params
 
 ROOT = Path(__file__).resolve().parents[1]
 INTERACTIONS = """user_id,item_id,last_watch_dt,watched_pct
@@ -25,39 +27,37 @@ INTERACTIONS = """user_id,item_id,last_watch_dt,watched_pct
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of one's own, and a params.yaml that names it."""
-    own = tmp_path / "own"
-    own.mkdir()
-    (own / "interactions.csv").write_text(INTERACTIONS)
-    (own / "items.csv").write_text("item_id,title\n20,B\n10,A\n30,C\n")
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params |= {"data": "folder", "folder": "own"}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The work directory: a params.yaml with data=folder, and raw/, which the stage fetch made of such a folder."""
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    set_params(tmp_path, {"data": "folder", "folder": "mine"})
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "interactions.csv").write_text(INTERACTIONS)
+    (tmp_path / "mine" / "items.csv").write_text("item_id,title\n20,B\n10,A\n30,C\n")
     monkeypatch.chdir(tmp_path)
+    fetch.main(read(fetch.FetchParams), Path("raw"))
     return tmp_path
 
 
-def stage(name: str, *paths: str) -> str:
-    """Run a stage in this process; what it prints when it fails, else an empty string."""
+def stage(*paths: str) -> str:
+    """Run the stage in this process. Returns the line with which it fails, "" if it does not."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", [f"{name}.py", *paths])
+        patch.setattr(sys, "argv", ["prepare.py", *paths])
         try:
-            run(importlib.import_module(name).main)
+            run(prepare.main)
         except SystemExit as end:
             return str(end.code)
     return ""
 
 
-def both() -> dict[str, Any]:
-    assert stage("fetch", "raw") == ""
-    assert stage("prepare", "raw", "prepared") == ""
+def stats() -> dict[str, Any]:
+    """The account of a run of the stage."""
+    assert stage("raw", "prepared") == ""
     return json.loads(Path("prepared/stats.json").read_text())
 
 
-def test_a_folder_becomes_tables_and_an_account(world: Path) -> None:
-    stats = both()
-    assert stats == {
+def test_a_folder_becomes_tables_and_an_account(root: Path) -> None:
+    assert stats() == {
         "source": "folder",
         "split": "days",
         "moment": 1615075200,  # 2021-03-07
@@ -74,93 +74,50 @@ def test_a_folder_becomes_tables_and_an_account(world: Path) -> None:
         "users": {"in": 0, "kept": 0, "dropped": {"repeated": 0, "not_in_interactions": 0}},
         "items": {"in": 3, "kept": 2, "dropped": {"repeated": 0, "not_in_interactions": 1}},
     }  # fmt: skip
-    train = pq.read_table(world / "prepared" / "train.parquet")
+    train = pq.read_table(root / "prepared" / "train.parquet")
     assert [(field.name, str(field.type)) for field in train.schema] == [
         ("user_id", "int64"), ("item_id", "int64"), ("datetime", "timestamp[us]"), ("weight", "float"),
     ]  # fmt: skip
     assert train["weight"].to_pylist() == [20, 10, 0]
-    assert pq.read_table(world / "prepared" / "items.parquet").to_pydict() == {"item_id": [10, 20], "title": ["A", "B"]}
-    assert pq.read_table(world / "prepared" / "users.parquet").to_pydict() == {"user_id": []}
+    assert pq.read_table(root / "prepared" / "items.parquet").to_pydict() == {"item_id": [10, 20], "title": ["A", "B"]}
+    assert pq.read_table(root / "prepared" / "users.parquet").to_pydict() == {"user_id": []}
 
 
-def test_the_same_input_gives_the_same_bytes(world: Path) -> None:
-    both()
-    first = {path.name: path.read_bytes() for path in (world / "prepared").iterdir()}
-    shutil.rmtree(world / "prepared")
-    both()
-    assert {path.name: path.read_bytes() for path in (world / "prepared").iterdir()} == first
+def test_the_same_input_gives_the_same_bytes(root: Path) -> None:
+    stats()
+    first = {path.name: path.read_bytes() for path in (root / "prepared").iterdir()}
+    shutil.rmtree(root / "prepared")
+    stats()
+    assert {path.name: path.read_bytes() for path in (root / "prepared").iterdir()} == first
 
 
-def test_the_manifest_names_source_rows_and_hashes(world: Path) -> None:
-    both()
-    manifest = json.loads((world / "raw" / "manifest.json").read_text())
-    assert (manifest["source"], manifest["split"]) == ("folder", "days")
-    assert {name: file["rows"] for name, file in manifest["files"].items()} == {"interactions.csv": 6, "items.csv": 3}
-    assert all(len(file["sha256"]) == 64 for file in manifest["files"].values())
-
-
-def test_what_a_person_sets_wins_over_the_sources_split(world: Path) -> None:
-    params = yaml.safe_load((world / "params.yaml").read_text())
-    params["split"]["kind"] = "leave-last"
-    (world / "params.yaml").write_text(yaml.safe_dump(params))
-    stats = both()
-    assert stats["split"] == "leave-last"
-    assert stats["interactions"]["kept"] == {"train": 3, "test": 2, "cold": 0}  # user 4 has one row: it stays in train
+def test_split_kind_overrides_the_split_of_the_source(root: Path) -> None:
+    set_params(root, {"split.kind": "leave-last"})
+    account = stats()
+    assert account["split"] == "leave-last"
+    assert account["interactions"]["kept"] == {"train": 3, "test": 2, "cold": 0}  # user 4 has one row: it is train
 
 
 @pytest.mark.parametrize(
-    ("file", "text", "said"),
+    ("key", "value", "message"),
     [
-        ("items.csv", None, "items.csv: no such file"),
-        ("interactions.csv", None, "interactions.csv: no such file; data=folder expects"),
-        ("items.csv", "id\n1\n", "items.csv: the column 'item_id' is missing"),
-        ("users.csv", "user_id,sex\nЖ,1\n", "users.csv: column 'user_id', row 1: 'Ж' is not an integer"),
-        ("interactions.csv", INTERACTIONS + "1,30,14.3.2021,1\n", "column 'last_watch_dt', row 7: '14.3.2021'"),
-        ("interactions.csv", INTERACTIONS + "1,30,2021-03-14,inf\n", "column 'watched_pct', row 7: inf is not finite"),
+        ("split.days", 40, "split.days=40, split.fold=0: the test would begin 40 days before the last interaction"),
+        ("split.kind", "day", "split.kind: 'day' is not valid: expected one of auto, days, leave-last; did you mean"),
+        ("split.days", "1e1", "split.days: '1e1' is text, expected a number: write 10, without quotes"),
+        ("filter.users", 1, "filter.users: unknown key; expected one of enabled, user_interactions, item_interactions"),
+        ("filter", {"enabled": False}, "filter.user_interactions: required; filter.item_interactions: required"),
     ],
 )
-def test_bad_files_end_in_one_line_and_change_nothing(world: Path, file: str, text: str | None, said: str) -> None:
-    both()
-    path = world / "own" / file
-    path.unlink(missing_ok=True)
-    if text is not None:
-        path.write_text(text)
-    before = {path: path.read_bytes() for path in world.rglob("*") if path.is_file()}
-    line = stage("fetch", "raw")
-    assert line.startswith("fetch: own/")
-    assert said in line
+def test_bad_parameters_end_in_one_line(root: Path, key: str, value: Any, message: str) -> None:
+    stats()
+    set_params(root, {key: value})
+    line = stage("raw", "prepared")
+    assert line.startswith("prepare: ")
+    assert message in line
     assert "\n" not in line
-    assert {path: path.read_bytes() for path in world.rglob("*") if path.is_file()} == before
+    assert (root / "prepared" / "stats.json").exists()
 
 
-@pytest.mark.parametrize(
-    ("key", "value", "said"),
-    [
-        ("split", {"kind": "auto", "days": 40, "last": 1, "fold": 0}, "split.days=40, split.fold=0: the test would"),
-        ("split", {"kind": "day", "days": 7, "last": 1, "fold": 0}, "split.kind: 'day' is not valid: .* 'days'?"),
-        ("split", {"kind": "auto", "days": 7, "last": 1}, "split.fold: is missing"),
-        ("split", {"kind": "auto", "days": "1e1", "last": 1, "fold": 0}, "split.days: '1e1' is text where a number"),
-        ("filter", {"enabled": True, "user_interactions": 9, "item_interactions": 9, "users": 1}, "filter.users: is"),
-    ],
-)
-def test_bad_parameters_end_in_one_line(world: Path, key: str, value: dict[str, Any], said: str) -> None:
-    both()
-    params = yaml.safe_load((world / "params.yaml").read_text()) | {key: value}
-    (world / "params.yaml").write_text(yaml.safe_dump(params))
-    line = stage("prepare", "raw", "prepared")
-    assert all(part in line for part in said.split(" .* "))
-    assert "\n" not in line
-    assert (world / "prepared" / "stats.json").exists()
-
-
-def test_prepare_without_fetch(world: Path) -> None:
-    line = stage("prepare", "raw", "prepared")
-    assert line == "prepare: raw/manifest.json: no such file; run the stage fetch first"
-
-
-def test_an_unknown_source_names_the_choices(world: Path) -> None:
-    params = yaml.safe_load((world / "params.yaml").read_text()) | {"data": "movielens"}
-    (world / "params.yaml").write_text(yaml.safe_dump(params))
-    line = stage("fetch", "raw")
-    assert "did you mean 'movielens-100k'?" in line
-    assert "kion-synthetic" in line
+def test_prepare_without_fetch(root: Path) -> None:
+    shutil.rmtree(root / "raw")
+    assert stage("raw", "prepared") == "prepare: raw/manifest.json: no such file; run the stage fetch first"

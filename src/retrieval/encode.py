@@ -1,4 +1,4 @@
-"""One-hot and multi-hot columns of users and items, as sparse matrices."""
+"""One-hot and multi-hot features of users and items, as sparse matrices."""
 
 from collections.abc import Sequence
 
@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import scipy.sparse as sp
 
-Blocks = dict[str, list[str]]
+Vocabulary = dict[str, list[str]]  # the values of each column
 
 
 class Columns(Section):
-    """The columns of users.csv and items.csv that models read; those that a source does not have are passed over.
+    """The columns of users.csv and items.csv that become features; a column that the data lack is skipped.
 
-    `multiple`: columns whose cells hold several values with commas between them. `decade` is made of release_year.
+    `multiple`: columns whose cells hold several values, separated by commas. `decade` is derived from release_year.
     """
 
     user: list[str]
@@ -25,7 +25,10 @@ class Columns(Section):
 
 
 def decade(items: pa.Table) -> pa.Table:
-    """`items` with a column decade, "1990" for release_year 1994; unchanged without release_year or with a decade."""
+    """Add the column decade: "1990" for release_year 1994, null for a year that is no number.
+
+    Returns `items` unchanged if there is no release_year or already a decade.
+    """
     if "release_year" not in items.column_names or "decade" in items.column_names:
         return items
     year = pd.to_numeric(items["release_year"].to_pandas(), errors="coerce")
@@ -35,35 +38,38 @@ def decade(items: pa.Table) -> pa.Table:
 
 def encode(
     ids: np.ndarray, table: pa.Table, key: str, columns: Sequence[str], multiple: Sequence[str]
-) -> tuple[sp.csr_matrix, Blocks]:
-    """One row an id and one column a value: 1 where the id's row in `table` has the value.
+) -> tuple[sp.csr_matrix, Vocabulary]:
+    """A matrix with a row per id and a feature per value of `columns`: 1 where the id has the value.
 
-    ids [n] int64, ascending. Returns [n, values] CSR float32 and the values by column, each list sorted, in the order
-    of the matrix's columns; a column without any value is left out. An id without a row, or a value that is missing,
-    has zeros there.
+    ids [n] int64, ascending; `key` is the id column of `table`. Returns [n, features] CSR float32, and the sorted
+    values of each column in the order of the features, without columns that have no value. An id without a row in
+    `table`, or with a missing value, has zeros there.
     """
-    blocks: Blocks = {}
+    vocabulary: Vocabulary = {}
     parts = [sp.csr_matrix((len(ids), 0), dtype=np.float32)]
     table = table.filter(pa.array(np.isin(np.asarray(table[key]), ids)))
     row = np.searchsorted(ids, np.asarray(table[key]))
     for column in (c for c in columns if c in table.column_names):
-        matrix, values = _column(table[column], row, len(ids), column in multiple)
+        matrix, values = _encode_column(table[column], row, len(ids), column in multiple)
         if values:
-            blocks[column] = values
+            vocabulary[column] = values
             parts.append(matrix)
-    return sp.csr_matrix(sp.hstack(parts, format="csr", dtype=np.float32)), blocks
+    return sp.csr_matrix(sp.hstack(parts, format="csr", dtype=np.float32)), vocabulary
 
 
-def _column(column: pa.ChunkedArray, row: np.ndarray, rows: int, multiple: bool) -> tuple[sp.csr_matrix, list[str]]:
+def _encode_column(
+    column: pa.ChunkedArray, row: np.ndarray, rows: int, multiple: bool
+) -> tuple[sp.csr_matrix, list[str]]:
+    """The features [rows, values] of one column and its sorted values; row [len(column)]: the row of each cell."""
     text = pc.utf8_trim_whitespace(pc.cast(column, pa.string())).combine_chunks()
     if multiple:
         lists = pc.split_pattern(text, ",")
         row = row[np.asarray(pc.list_parent_indices(lists))]
         text = pc.utf8_trim_whitespace(pc.list_flatten(lists))
-    known = np.asarray(pc.fill_null(pc.not_equal(text, ""), False))
-    coded = text.filter(pa.array(known)).dictionary_encode()
-    order = np.asarray(pc.sort_indices(coded.dictionary))
-    code = np.argsort(order)[np.asarray(coded.indices)]
-    matrix = sp.csr_matrix((np.ones(len(code), np.float32), (row[known], code)), shape=(rows, len(order)))
-    matrix.data[:] = 1  # a value that stands twice in a cell counts once
-    return matrix, coded.dictionary.take(pa.array(order)).to_pylist()
+    present = np.asarray(pc.fill_null(pc.not_equal(text, ""), False))
+    codes = text.filter(pa.array(present)).dictionary_encode()
+    order = np.asarray(pc.sort_indices(codes.dictionary))
+    code = np.argsort(order)[np.asarray(codes.indices)]
+    matrix = sp.csr_matrix((np.ones(len(code), np.float32), (row[present], code)), shape=(rows, len(order)))
+    matrix.data[:] = 1  # a value that appears twice in a cell counts once
+    return matrix, codes.dictionary.take(pa.array(order)).to_pylist()

@@ -1,4 +1,4 @@
-"""Users whom train does not know are served by who they are, as one at a time; popularity by its one list."""
+"""Test users without a history get what the towers make of their features, or the most popular items."""
 
 from pathlib import Path
 
@@ -20,44 +20,44 @@ OPTIONS = Evaluation(k=3, longest=3, head=0.2, resamples=10, negatives=2, points
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = build(tmp_path_factory.mktemp("cold"))
-    who = {"user_id": [7, 8], "age": ["young", " old "], "sex": ["M", "X"], "city": ["a", "b"]}  # X train does not know
+    who = {"user_id": [7, 8], "age": ["young", " old "], "sex": ["M", "X"], "city": ["a", "b"]}  # X is not in train
     pd.DataFrame(who).to_parquet(root / "prepared" / "users.parquet")
     return root
 
 
-def assess(root: Path, watched: dict[int, list[int]]) -> tuple[dict, dict, Exam]:
+def assess(root: Path, watched: dict[int, list[int]]) -> tuple[dict, dict]:
     data = histories.load(root / "features")
     rows = [(user, data.item_ids[item]) for user, items in watched.items() for item in items]
     table = pd.DataFrame(rows, columns=["user_id", "item_id"]).astype(np.int64)
     table.to_parquet(root / "prepared" / "cold.parquet")
-    loaded = {name: matrices.load(root / "models" / name) for name in ("dssm", "popular", "ials", "itemknn")}
+    models = {name: matrices.load(root / "models" / name) for name in ("dssm", "popular", "ials", "itemknn")}
     none = sp.csr_matrix(data.seen.shape, dtype=np.float32)
     exam = Exam(data, none, none, np.array([0]), TrainItems(data.seen, data.items, 0.2))
-    return assess_cold(root / "prepared", root / "models", loaded, exam, OPTIONS), loaded, exam
+    return assess_cold(root / "prepared", root / "models", models, exam, OPTIONS), models
 
 
 def test_popularity_by_hand(root):
-    """Of the three most popular items a, b, c one user watched b, hit at rank 2: 1/2 of one item; the other c and one
-    that is not in the list: 1/3, of two items: 1/6. MAP 1/3; recall (1 + 1/2) / 2."""
+    """The list is the three most popular items a, b, c. User 7 watched b: average precision 1/2, recall 1. User 99
+    watched c and an item not in the list: average precision 1/3 / 2, recall 1/2."""
     seen = histories.load(root / "features").seen
     best = np.argsort(-np.asarray(seen.sum(0)).ravel(), kind="stable")
-    results, _, _ = assess(root, {7: [best[1]], 99: [best[2], best[-1]]})
+    results, _ = assess(root, {7: [best[1]], 99: [best[2], best[-1]]})
     assert results["popular"]["map@3"] == pytest.approx((1 / 2 + 1 / 6) / 2, rel=1e-5)
     assert results["popular"]["recall@3"] == pytest.approx(0.75)
-    assert set(results) == {"dssm", "popular"}, "the others know nothing without a history"
+    assert set(results) == {"dssm", "popular"}, "the others need a history"
 
 
-def test_the_towers_answer_for_each_user_as_for_one_alone(root):
+def test_all_users_together_get_the_recommendations_of_each_alone(root):
     watched = {7: [1, 5, 9], 8: [2], 99: [30, 31]}
-    results, loaded, _ = assess(root, watched)
-    tower = Tower(root / "models" / "dssm", loaded["dssm"])
+    results, models = assess(root, watched)
+    tower = Tower(root / "models" / "dssm", models["dssm"])
     recall = []
     for user, who in {7: {"age": "young", "sex": "M"}, 8: {"age": "old"}, 99: {}}.items():
-        scores = (tower(NOTHING, who) @ loaded["dssm"].right.T).ravel()
+        scores = (tower(NOTHING, who) @ models["dssm"].right.T).ravel()
         found = set(np.argsort(-scores, kind="stable")[:3]) & set(watched[user])
         recall.append(len(found) / len(watched[user]))
     assert results["dssm"]["recall@3"] == pytest.approx(np.mean(recall))
 
 
-def test_without_cold_users_there_is_nothing_to_say(root):
+def test_without_cold_users_there_are_no_results(root):
     assert assess(root, {})[0] == {}

@@ -1,4 +1,4 @@
-"""Pairs of users and items are what they are called, and get the scores that the ranking gives them."""
+"""Pairs of watched and of other items, their scores, and the densities of the scores."""
 
 from retrieval.evaluation.distributions import BINS, densities, sample, scores
 from retrieval.matrices import Model
@@ -14,9 +14,9 @@ def world(users: int = 300, items: int = 90) -> tuple[sp.csr_matrix, sp.csr_matr
     return sp.csr_matrix(draw < 0.1, dtype=np.float32), sp.csr_matrix(draw > 0.8, dtype=np.float32)
 
 
-def test_samples_hold_what_they_are_called() -> None:
-    watched, known = world()
-    pairs = sample(watched, known, 280, 70, np.random.default_rng(1))
+def test_samples_are_all_watched_items_and_random_others() -> None:
+    watched, excluded = world()
+    pairs = sample(watched, excluded, 280, 70, np.random.default_rng(1))
     users = pairs["watched"].users
     assert len(users) == 280
     assert (np.diff(users) > 0).all()
@@ -25,7 +25,7 @@ def test_samples_hold_what_they_are_called() -> None:
     np.testing.assert_array_equal(
         sp.csr_matrix((np.ones(len(mine.row)), (mine.row, mine.item)), (280, 90)).toarray(), watched[users].toarray()
     )
-    free = (watched + known)[users].toarray() == 0
+    free = (watched + excluded)[users].toarray() == 0
     other = pairs["other"]
     assert free[other.row, other.item].all()
     assert len(set(zip(other.row, other.item, strict=True))) == len(other.row)
@@ -53,7 +53,7 @@ def test_scores_are_left_times_right_without_the_users_bias() -> None:
         np.testing.assert_allclose(scores(model, pairs), expected, rtol=1e-5)
 
 
-def test_densities_integrate_to_the_share_that_is_drawn() -> None:
+def test_densities_integrate_to_one_and_have_the_mean_of_the_sample() -> None:
     rng = np.random.default_rng(4)
     samples = {"low": rng.normal(0, 1, 20000), "high": rng.normal(3, 1, 20000), "none": np.array([])}
     series = densities(samples)
@@ -67,6 +67,8 @@ def test_densities_integrate_to_the_share_that_is_drawn() -> None:
     assert all(row["none"] == 0 for row in series)
 
 
-def test_equal_scores_have_a_density() -> None:
+def test_equal_scores_are_in_one_bin_of_density_one() -> None:
     series = densities({"a": np.full(9, 2.0)})
-    assert sum(row["a"] for row in series) * (series[1]["score"] - series[0]["score"]) == pytest.approx(1, rel=1e-3)
+    assert series[0]["score"] == pytest.approx(2 + 1 / BINS / 2)  # 50 bins from 2 to 3
+    assert series[0]["a"] == pytest.approx(BINS)
+    assert all(row["a"] == 0 for row in series[1:])

@@ -8,7 +8,7 @@ import scipy.sparse as sp
 
 
 def features() -> Features:
-    """Six users who watched 1, 1, 1, 2, 3 and 5 items; of user 5 nothing is known."""
+    """Six users who watched 1, 1, 1, 2, 3 and 5 items; user 5 has no features."""
     counts = [1, 1, 1, 2, 3, 5]
     indptr = np.append(0, np.cumsum(counts))
     rows = np.zeros(indptr[-1], dtype=np.int64)
@@ -24,14 +24,14 @@ def test_groups_are_the_users_with_the_value() -> None:
     made = groups(features(), np.arange(6))
     assert {name: {value: np.flatnonzero(m).tolist() for value, m in c.items()} for name, c in made.items()} == {
         "sex": {"F": [0, 2], "M": [1, 3, 4]},
-        "income": {"1_5": [0, 1, 3, 4]},  # nobody has the other value; no dots in a name
+        "income": {"1_5": [0, 1, 3, 4]},  # nobody has the other value; no dots in names
         # thirds end at quantiles 1 and 2 + 1/3 of the counts; equal counts stay together
         "activity": {"1-1": [0, 1, 2], "2-2": [3], "3-5": [4, 5]},
     }
 
 
-def test_a_column_of_very_many_values_is_passed_over(monkeypatch) -> None:
-    monkeypatch.setattr("retrieval.evaluation.groups.MOST", 1)
+def test_a_column_with_too_many_values_is_skipped(monkeypatch) -> None:
+    monkeypatch.setattr("retrieval.evaluation.groups.MAX_VALUES", 1)
     one = features()
     one.spec["user_columns"] = {"name": ["A", "B", "C"], "here": ["1"]}
     assert {name: list(values) for name, values in groups(one, np.arange(6)).items() if name != "activity"} == {

@@ -1,4 +1,4 @@
-"""Bootstrap intervals: against a slow twin, and against the normal distribution."""
+"""Bootstrap intervals, compared with a slow twin and with the normal distribution."""
 
 from retrieval.evaluation.intervals import bootstrap, intervals
 from retrieval.evaluation.metrics import rounded
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 
-def test_a_resample_is_a_mean_over_drawn_users() -> None:
+def test_a_resample_is_the_mean_over_users_drawn_with_replacement() -> None:
     values = np.random.default_rng(1).random((7, 3))
     rng = np.random.default_rng(5)
     expected = [values[rng.integers(0, 7, (32, 7))].mean(axis=1), values[rng.integers(0, 7, (8, 7))].mean(axis=1)]
@@ -25,7 +25,7 @@ def test_interval_is_that_of_the_normal_distribution() -> None:
 
 
 def test_differences_are_paired() -> None:
-    """Own is better by 0.01 for each user: far less than users differ, and yet certain."""
+    """Own is better by 0.01 for every user: far less than users differ, and still certain."""
     other = np.random.default_rng(3).random(50)
     models = {"own": {"map@10": other + 0.01, "coverage@10": np.array(0.5)}, "other": {"map@10": other}}
     models["other"]["coverage@10"] = np.array(0.2)

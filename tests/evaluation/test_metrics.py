@@ -18,10 +18,10 @@ FEATURES = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 1], [0, 0, 1]], dtype=np.float
 
 
 def example() -> Lists:
-    """User 0: lists 2, 3 and watched 3, 1, 0; user 1: lists 2 only and watched it."""
-    catalogue = TrainItems(sp.csr_matrix(SEEN), sp.csr_matrix(FEATURES), head=0.25)
+    """User 0 gets items 2 and 3 and watched 3, 1, 0; user 1 gets item 2 alone and watched it."""
+    train_items = TrainItems(sp.csr_matrix(SEEN), sp.csr_matrix(FEATURES), head=0.25)
     truth = sp.csr_matrix(np.array([[1, 1, 0, 1], [0, 0, 1, 0]], dtype=np.float32))
-    return judge(np.array([[2, 3], [2, -1]], dtype=np.int32), truth, catalogue)
+    return judge(np.array([[2, 3], [2, -1]], dtype=np.int32), truth, train_items)
 
 
 @pytest.mark.parametrize(
@@ -73,20 +73,20 @@ def frame(matrix: sp.csr_matrix) -> pd.DataFrame:
 @pytest.mark.parametrize("seed", range(4))
 def test_equal_to_rectools(seed: int) -> None:
     lists, truth = world(seed)
-    k, catalogue = lists.k, lists.catalogue
-    known = np.flatnonzero(np.diff(truth.indptr))
-    assert 1 < len(known) <= len(lists.items) + 1
+    k, train_items = lists.k, lists.train_items
+    users = np.flatnonzero(np.diff(truth.indptr))
+    assert 10 < len(users) == len(lists.items)
     row, place = np.nonzero(lists.filled)
-    reco = pd.DataFrame({"user_id": known[row], "item_id": lists.items[row, place], "rank": place + 1})
-    distance = PairwiseHammingDistanceCalculator(pd.DataFrame(catalogue.features.toarray()))
+    reco = pd.DataFrame({"user_id": users[row], "item_id": lists.items[row, place], "rank": place + 1})
+    distance = PairwiseHammingDistanceCalculator(pd.DataFrame(train_items.features.toarray()))
     theirs = {
         "map": rt.MAP(k), "ndcg": rt.NDCG(k), "recall": rt.Recall(k), "novelty": rt.MeanInvUserFreq(k),
         "coverage": rt.CatalogCoverage(k, normalize=True), "mrr": rt.MRR(k), "hitrate": rt.HitRate(k),
         "diversity": rt.IntraListDiversity(k, distance), "serendipity": rt.Serendipity(k),
         "popularity": rt.AvgRecPopularity(k),
     }  # fmt: skip
-    items = np.arange(len(catalogue.watchers))
-    expected = rt.calc_metrics(theirs, reco, frame(truth), frame(catalogue.seen), items)
+    items = np.arange(len(train_items.watchers))
+    expected = rt.calc_metrics(theirs, reco, frame(truth), frame(train_items.seen), items)
     ours = means(values(lists, METRICS | BEYOND))
     assert set(ours) - {f"{name}@{k}" for name in theirs} == {f"long_tail@{k}", f"gini@{k}"}
     for name, value in expected.items():
@@ -122,16 +122,16 @@ def test_gini_and_long_tail_by_their_definition() -> None:
     counts = [sum(item in row for row in lists.items.tolist()) for item in range(40)]
     differences = sum(abs(a - b) for a in counts for b in counts)
     assert metrics.gini(lists) == pytest.approx(differences / (2 * len(counts) * sum(counts)))
-    head = set(sorted(range(40), key=lambda item: (-lists.catalogue.watchers[item], item))[:8])  # 20 % of 40
+    head = set(sorted(range(40), key=lambda item: (-lists.train_items.watchers[item], item))[:8])  # 20 % of 40
     filled = [[i for i in row if i >= 0] for row in lists.items.tolist()]
     expected = [sum(item not in head for item in row) / len(row) for row in filled]
     np.testing.assert_allclose(metrics.long_tail(lists), expected)
 
 
-def test_users_of_whom_nothing_is_known_are_left_out() -> None:
-    catalogue = TrainItems(sp.csr_matrix(SEEN), sp.csr_matrix(FEATURES), head=0.25)
+def test_users_without_relevant_items_are_left_out() -> None:
+    train_items = TrainItems(sp.csr_matrix(SEEN), sp.csr_matrix(FEATURES), head=0.25)
     truth = sp.csr_matrix(np.array([[0, 0, 0, 0], [0, 1, 0, 0]], dtype=np.float32))
-    lists = judge(np.array([[1, 2], [1, 2]], dtype=np.int32), truth, catalogue)
+    lists = judge(np.array([[1, 2], [1, 2]], dtype=np.int32), truth, train_items)
     assert lists.items.tolist() == [[1, 2]]
     assert metrics.recall(lists).tolist() == [1]
 
@@ -140,12 +140,23 @@ def test_cut_lists_are_judged_as_short_ones() -> None:
     lists, truth = world(1)
     whole = np.full((truth.shape[0], lists.k), -1, dtype=np.int32)
     whole[np.diff(truth.indptr) > 0] = lists.items
-    short = judge(whole[:, :3], truth, lists.catalogue)
+    short = judge(whole[:, :3], truth, lists.train_items)
     for name, value in values(lists.first(3), METRICS | BEYOND).items():
         np.testing.assert_array_equal(value, values(short, METRICS | BEYOND)[name], err_msg=name)
 
 
-def test_numbers_are_rounded_and_finite() -> None:
+def test_numbers_have_six_significant_digits() -> None:
     assert rounded(0.123456789) == 0.123457
     assert rounded(1234567.8) == 1234570
-    assert all(np.isfinite(value) for value in means(values(example(), METRICS | BEYOND)).values())
+    assert means({"map@10": np.array([0.1, 0.2, 0.7]), "gini@10": np.array(2 / 3)}) == {
+        "map@10": 0.333333,
+        "gini@10": 0.666667,
+    }
+
+
+@pytest.mark.parametrize("name", METRICS | BEYOND)
+def test_without_recommendations_every_metric_is_zero(name: str) -> None:
+    """Not NaN: a model may have nothing to recommend, for instance if a user has seen all of its candidates."""
+    train_items = TrainItems(sp.csr_matrix(SEEN), sp.csr_matrix(FEATURES), head=0.25)
+    lists = judge(np.full((4, 3), -1, dtype=np.int32), sp.csr_matrix(SEEN), train_items)
+    assert np.all((METRICS | BEYOND)[name](lists) == 0)

@@ -1,18 +1,18 @@
-"""The map puts near what has a small angle between, and reads no bias."""
+"""Maps: vectors with a small angle between them are near, and biases are ignored."""
 
 import sys
 from types import SimpleNamespace
 
 from retrieval.evaluation import projection
 from retrieval.evaluation.assessment import Evaluation
-from retrieval.evaluation.projection import project, taste
+from retrieval.evaluation.projection import MIN_POINTS, project, taste
 from retrieval.matrices import Model
 
 import numpy as np
 import pytest
 
 
-def test_constant_columns_of_either_side_are_no_taste() -> None:
+def test_dimensions_that_are_constant_on_either_side_are_no_taste() -> None:
     rng = np.random.default_rng(0)
     left, right = rng.random((5, 4)), rng.random((6, 4))
     left[:, 1] = 1
@@ -24,16 +24,22 @@ def test_two_directions_are_two_clusters() -> None:
     rng = np.random.default_rng(0)
     vectors = np.repeat([[5.0, 0, 0], [0, 1, 1]], 40, axis=0) + rng.normal(0, 0.1, (80, 3))
     vectors *= 10 ** rng.uniform(-2, 2, (80, 1))  # lengths say nothing
-    places = project(vectors, 1, "tsne")
-    first, second = places[:40], places[40:]
+    points = project(vectors, 1, "tsne")
+    first, second = points[:40], points[40:]
     inner = max(np.linalg.norm(part - part.mean(axis=0), axis=1).mean() for part in (first, second))
     assert np.linalg.norm(first.mean(axis=0) - second.mean(axis=0)) > 2 * inner
-    assert (places == project(vectors, 1, "tsne")).all()
+    assert (points == project(vectors, 1, "tsne")).all()
 
 
-def test_few_points_have_a_map_too() -> None:
-    for count in range(6):
-        assert np.isfinite(project(np.eye(6)[:count], 0, "tsne")).all()
+@pytest.mark.parametrize("count", range(MIN_POINTS))
+def test_too_few_points_are_all_in_the_middle(count: int) -> None:
+    assert project(np.eye(6)[:count], 0, "tsne").tolist() == [[0, 0]] * count
+
+
+def test_the_fewest_points_that_have_a_map_are_apart() -> None:
+    points = project(np.eye(6)[:MIN_POINTS], 0, "tsne")
+    assert points.shape == (MIN_POINTS, 2)
+    assert len(np.unique(points, axis=0)) == MIN_POINTS
 
 
 def test_umap_is_refused_where_it_is_missing_and_used_where_it_is_not(monkeypatch: pytest.MonkeyPatch) -> None:

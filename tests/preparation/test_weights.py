@@ -36,5 +36,5 @@ def test_equal_shares_are_in_one_bin(share: float) -> None:
     assert set(bins(same, edges(same))) == {10.0}
 
 
-def test_what_train_did_not_have_is_in_the_outer_bins() -> None:
+def test_shares_outside_the_edges_are_in_the_outer_bins() -> None:
     assert bins(np.array([-5.0, 200.0]), edges(np.array([0.0, 100.0]))).tolist() == [0, BINS - 1]

@@ -1,17 +1,10 @@
-"""What a source promises, and two of them: a folder of one's own, and MovieLens out of a package."""
+"""The table of sources: every source names a split, and the default is one of them."""
 
-import zipfile
 from pathlib import Path
 
-from retrieval.errors import Problem
 from retrieval.params import load
 from retrieval.preparation.split import SPLITS
-from retrieval.preparation.tables import read_interactions, read_items, read_users
-from retrieval.sources import SOURCES, folder, movielens
-from retrieval.sources.movielens import MovieLens
-from retrieval.stage import sha256
-
-import pytest
+from retrieval.sources import SOURCES
 
 PARAMS = Path(__file__).resolve().parents[2] / "params.yaml"
 
@@ -20,123 +13,3 @@ def test_every_source_names_a_split() -> None:
     assert set(SOURCES) == {"movielens-100k", "kion", "kion-synthetic", "folder"}
     assert {source.split for source in SOURCES.values()} <= set(SPLITS)
     assert load(PARAMS)["data"] in SOURCES
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Path:
-    path = tmp_path / "own"
-    path.mkdir()
-    (path / "interactions.csv").write_text("user_id,item_id,last_watch_dt,watched_pct,more\n1,2,2021-03-13,5,x\n")
-    (path / "items.csv").write_text("item_id\n2\n3\n")
-    return path
-
-
-def test_a_folder_is_copied_and_left_alone(own: Path, tmp_path: Path) -> None:
-    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in own.iterdir()}
-    out = tmp_path / "out"
-    out.mkdir()
-    assert folder.fetch(own, out) == {"interactions.csv": 1, "items.csv": 2}
-    assert {path.name: path.read_bytes() for path in out.iterdir()} == {p.name: b for p, (b, _) in before.items()}
-    assert all(not path.is_symlink() and path.stat().st_nlink == 1 for path in out.iterdir())
-    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in own.iterdir()} == before
-
-
-def test_users_of_a_folder_come_along(own: Path, tmp_path: Path) -> None:
-    (own / "users.csv").write_text("user_id,team\n1,red\n")
-    (own / "notes.txt").write_text("not ours")
-    out = tmp_path / "out"
-    out.mkdir()
-    assert folder.fetch(own, out)["users.csv"] == 1
-    assert sorted(path.name for path in out.iterdir()) == ["interactions.csv", "items.csv", "users.csv"]
-
-
-def test_an_empty_folder_says_what_it_wants(tmp_path: Path) -> None:
-    with pytest.raises(Problem, match=r"no-such-folder/interactions\.csv: no such file; .*folder=PATH"):
-        folder.fetch(tmp_path / "no-such-folder", tmp_path)
-
-
-FILES = {
-    "inter": "user_id:token\titem_id:token\trating:float\ttimestamp:float\n"
-    "196\t242\t3\t881250949\n186\t302\t5\t891717742\n",
-    "user": "user_id:token\tage:token\tgender:token\toccupation:token\tzip_code:token\n"
-    "186\t7\tM\tstudent\t1\n196\t24\tF\tother\t2\n9\t25\tF\tother\t2\n10\t73\tM\tlawyer\t3\n",
-    "item": "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n"
-    '242\t"Q" & Co, the Film\t1997\tChildren\'s Film-Noir\n302\tUnknown\tunkonwn\tunknown\n',
-}
-
-
-def wheel(tmp_path: Path, files: dict[str, str]) -> MovieLens:
-    """A package of one's own with the layout of the real one, where pip finds it without an index."""
-    path = tmp_path / "index" / "ratings-1.0-py3-none-any.whl"
-    path.parent.mkdir()
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, text in files.items():
-            archive.writestr(movielens.INSIDE + name, text)
-        archive.writestr("ratings-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: ratings\nVersion: 1.0\n")
-        archive.writestr("ratings-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
-        archive.writestr("ratings-1.0.dist-info/RECORD", "")
-    return MovieLens(package="ratings==1.0", sha256=sha256(path))
-
-
-@pytest.fixture
-def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """No index, but a folder of packages; and a folder to write into."""
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
-    out = tmp_path / "out"
-    out.mkdir()
-    return out
-
-
-def test_movielens_becomes_the_kion_schema(tmp_path: Path, offline: Path) -> None:
-    rows = movielens.fetch(wheel(tmp_path, FILES), offline)
-    assert rows == {"interactions.csv": 2, "users.csv": 4, "items.csv": 2}
-    interactions = read_interactions(offline / "interactions.csv").to_pylist()
-    # 881250949 seconds since 1970 are 10199 days (1997-12-04) and 57349 seconds (15:55:49); 3 stars are 60 percent
-    assert interactions[0]["user_id"] == 196
-    assert interactions[0]["item_id"] == 242
-    assert interactions[0]["last_watch_dt"].isoformat() == "1997-12-04T15:55:49"
-    assert [row["watched_pct"] for row in interactions] == [60, 100]
-    users = read_users(offline / "users.csv").to_pydict()
-    assert users["user_id"] == [186, 196, 9, 10]
-    assert users["age"] == ["age_0_17", "age_18_24", "age_25_34", "age_65_inf"]
-    assert users["occupation"] == ["student", "other", "other", "lawyer"]
-    items = read_items(offline / "items.csv").to_pylist()
-    assert items[0] == {
-        "item_id": 242,
-        "title": '"Q" & Co, the Film',
-        "release_year": "1997",
-        "genres": "Children's,Film-Noir",
-    }
-    assert items[1]["release_year"] is None
-
-
-def test_a_wheel_is_downloaded_once(tmp_path: Path, offline: Path, cache: Path) -> None:
-    settings = wheel(tmp_path, FILES)
-    movielens.fetch(settings, offline)
-    (tmp_path / "index" / "ratings-1.0-py3-none-any.whl").unlink()
-    movielens.fetch(settings, offline)
-    (kept,) = (cache / "two-tower-retrieval").iterdir()
-    kept.write_bytes(b"no longer what it was")
-    with pytest.raises(Problem, match="pip cannot download"):
-        movielens.fetch(settings, offline)
-
-
-def test_another_wheel_is_refused(tmp_path: Path, offline: Path) -> None:
-    settings = wheel(tmp_path, FILES).model_copy(update={"sha256": "0" * 64})
-    with pytest.raises(Problem, match=r"movielens\.sha256: ratings-1\.0-.*has the sha256 [0-9a-f]{64}, expected 0000"):
-        movielens.fetch(settings, offline)
-    assert not list(offline.iterdir())
-
-
-def test_a_wheel_without_the_files_is_refused(tmp_path: Path, offline: Path) -> None:
-    with pytest.raises(Problem, match="does not hold MovieLens 100K"):
-        movielens.fetch(wheel(tmp_path, {"inter": FILES["inter"]}), offline)
-
-
-def test_without_the_index_the_line_names_what_needs_no_network(offline: Path) -> None:
-    settings = MovieLens(**load(PARAMS)["movielens"])
-    with pytest.raises(Problem, match="data=kion-synthetic and data=folder need no network") as caught:
-        movielens.fetch(settings, offline)
-    assert "\n" not in str(caught.value)
-    assert "cannot download recbole==1.2.1" in str(caught.value)

@@ -1,4 +1,4 @@
-"""The synthetic world: KION's counts in miniature, equal bytes for equal seeds, and tastes that can be learned."""
+"""The synthetic data set: KION's counts in miniature, equal bytes for equal seeds, tastes that can be learned."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from retrieval.preparation.filters import Filter
 from retrieval.preparation.interactions import prepare
 from retrieval.preparation.split import Split
 from retrieval.preparation.tables import read_interactions, read_items, read_users
-from retrieval.sources import synthetic, world
+from retrieval.sources import synthetic
 from retrieval.sources.synthetic import Synthetic
 
 import numpy as np
@@ -37,8 +37,9 @@ def test_counts_are_kions(small: Path) -> None:
     assert users["user_id"].is_unique
     assert items["item_id"].is_unique
     assert rows["item_id"].isin(items["item_id"]).all()
-    known = users["user_id"].isin(rows["user_id"])
-    assert known.sum() == 744  # 744,288 of the 840,197 users in users.csv have watched anything
+    assert (
+        users["user_id"].isin(rows["user_id"]).sum() == 744
+    )  # 744,288 of the 840,197 users in users.csv have watched anything
     length = rows["user_id"].value_counts()
     assert 0.45 < (length <= 3).mean() < 0.6
     assert length.max() > 50
@@ -63,56 +64,22 @@ def test_equal_seeds_write_equal_bytes_and_others_do_not(small: Path, tmp_path: 
     assert not any((tmp_path / path.name).read_bytes() == path.read_bytes() for path in small.iterdir())
 
 
-def test_the_smallest_world_is_one(tmp_path: Path) -> None:
+def test_the_smallest_scale_works(tmp_path: Path) -> None:
     rows = synthetic.fetch(Synthetic(scale=1e-4), 0, tmp_path)
     assert rows == {"interactions.csv": 548, "users.csv": 84, "items.csv": 160}
 
 
-@pytest.mark.parametrize("total", [50, 51, 137, 200])
-def test_histories_have_the_length_asked_for(total: int) -> None:
-    user, day = world.histories(np.random.default_rng(0), 50, total, 9)
-    length = np.bincount(user, minlength=50)
-    assert (len(user), len(day)) == (total, total)
-    assert (np.diff(user) >= 0).all()
-    assert (length.min(), length.max() <= 9) == (1, True)
-    assert (day.min() >= 0, day.max() < world.DAYS) == (True, True)
-
-
-def test_a_hit_rises_and_fades_and_a_premiere_comes_from_nowhere() -> None:
-    catalogue = world.PlantedItems(
-        bounds=np.array([0, 3]),
-        niches=1,
-        popularity=np.ones(3),
-        hit=np.array([100.0, 100.0, 500.0]),
-        boost=np.array([9.0, 0.0, 0.0]),
-        premiere=np.array([False, True, False]),
-    )
-    share = np.diff(world.mass(catalogue), axis=1)
-    assert share[99] == pytest.approx([1 / 2, 0, 1 / 2])  # the premiere is not out
-    assert share[100] == pytest.approx([10 / 12, 1 / 12, 1 / 12])  # the hit is 1 + 9 times as popular
-    # ten days, which is FADE, later the 9 are 9 / e = 3.311
-    assert share[110] == pytest.approx([4.311 / 6.311, 1 / 6.311, 1 / 6.311], rel=1e-3)
-
-
-def test_nobody_watches_twice_even_where_the_niche_is_exhausted() -> None:
-    rng = np.random.default_rng(0)
-    catalogue = world.catalogue(rng, 60, 60, 6)  # ten items a niche
-    user = np.repeat(np.arange(5), 20)
-    item, _ = world.watch(rng, catalogue, np.arange(5), user, rng.integers(0, world.DAYS, len(user)))
-    assert len(set(zip(user, item, strict=True))) == len(user)
-
-
-def hits(scores: np.ndarray, seen: np.ndarray, asked: np.ndarray) -> float:
-    """Recall@10 over users [users]: scores, seen and asked [users, items]."""
+def recall_at_10(scores: np.ndarray, seen: np.ndarray, relevant: np.ndarray) -> float:
+    """Mean Recall@10 over users; scores, seen and relevant [users, items]."""
     scores = np.where(seen, -np.inf, scores)
     top = np.argsort(-scores, axis=1, kind="stable")[:, :10]
-    return float((np.take_along_axis(asked, top, axis=1).sum(axis=1) / asked.sum(axis=1)).mean())
+    return float((np.take_along_axis(relevant, top, axis=1).sum(axis=1) / relevant.sum(axis=1)).mean())
 
 
 def test_tastes_can_be_learned_and_trends_can_be_followed(tmp_path: Path) -> None:
-    """What similar users watched beats popularity by half, and the popularity of the last week beats that of all time.
+    """ItemKNN beats popularity by half, and the popularity of the last week beats that of all time.
 
-    Over four worlds of a thousand users, to be no matter of luck.
+    The mean over four worlds of a thousand users, so that it is not luck.
     """
     recall = []
     for seed in range(4):
@@ -131,9 +98,11 @@ def test_tastes_can_be_learned_and_trends_can_be_followed(tmp_path: Path) -> Non
         week = matrix(part.train[part.train["datetime"] > part.train["datetime"].max() - pd.Timedelta(days=7)])
         cosine = train.T @ train / np.sqrt(np.outer(train.sum(axis=0), train.sum(axis=0)))
         np.fill_diagonal(cosine, 0)
-        asked = test.any(axis=1)
+        tested = test.any(axis=1)
         popular, recent = (np.tile(table.sum(axis=0), (len(users), 1)) for table in (train, week))
-        recall.append([hits(s[asked], train[asked] > 0, test[asked]) for s in (popular, recent, train @ cosine)])
+        recall.append(
+            [recall_at_10(s[tested], train[tested] > 0, test[tested]) for s in (popular, recent, train @ cosine)]
+        )
     popular, recent, personal = np.mean(recall, axis=0)
     assert recent > 1.2 * popular
     assert personal > 1.5 * popular

@@ -1,5 +1,5 @@
-"""The evaluation of one model in the three settings: test users and items new to them, test users and all items, and
-train users and all items against train itself."""
+"""Judge a model in three settings: test users and items new to them, test users and all items, and train users and all
+items, where train itself is the truth."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,16 +19,16 @@ import pyarrow.parquet as pq
 import scipy.sparse as sp
 from pydantic import Field, field_validator
 
-Length = Annotated[int, Field(ge=1, le=1000)]  # items a list; lists of all users are held in memory
+Length = Annotated[int, Field(ge=1, le=1000)]  # items per list; the lists of all users are in memory at once
 
 
 class Evaluation(Section):
     """The section `evaluate` of params.yaml.
 
-    k: items a list. longest: items a list where metrics are drawn by length. head: share of the items, the most watched
-    ones, that are no long tail. resamples: bootstrap samples of the test users. negatives: sampled items a user, for
-    the distributions of the score. points: users whose scores are drawn, and users and items on a map, at most. map:
-    how the maps are made.
+    k: items per list. longest: items per list where metrics are plotted by length. head: share of the items, the most
+    watched ones, that are not long tail. resamples: bootstrap samples of the test users. negatives: random unwatched
+    items per user, for the distributions of the score. points: maximum number of users in these distributions, and of
+    users and of items on a map. map: kind of the maps.
     """
 
     k: Length
@@ -49,20 +49,26 @@ class Evaluation(Section):
 
 @dataclass(frozen=True)
 class Exam:
-    """What every model is judged by. `truth` [users, items] CSR: who watched what in the test period; `debiased`: the
-    same without most of the watches of the most popular items; `users`: the rows of `truth` that hold something."""
+    """What every model is judged by.
+
+    data: the features that the models were trained on. truth [users, items] CSR: who watched what in the test period;
+    debiased: the same without most watches of the most popular items; users: the test users, rows of `truth`.
+    """
 
     data: Features
     truth: sp.csr_matrix
     debiased: sp.csr_matrix
     users: np.ndarray
-    catalogue: TrainItems
+    train_items: TrainItems
 
 
 @dataclass(frozen=True)
 class Assessment:
-    """How a model did. `lists`: the items new to the test users, `longest` a user; `values` and `beyond`: METRICS and
-    BEYOND of the first k, a value a test user; `settings`: METRICS of the two other settings."""
+    """How well a model did.
+
+    lists: `longest` items new to each test user. values and beyond: METRICS, and BEYOND and DEBIASED, of the first k,
+    one value per test user. settings: the means of METRICS in the other two settings, test_all and train.
+    """
 
     lists: Lists
     values: dict[str, np.ndarray]
@@ -71,68 +77,75 @@ class Assessment:
 
 
 def prepare_exam(prepared: Path, data: Features, params: Evaluation, seed: int) -> Exam:
-    """Read the test interactions; raises `Problem` if they are not of the users and items of the features or stand in
-    train as well."""
+    """Read the test interactions.
+
+    Raises `Problem` if there are none, if their users or items are not those of `data`, or if a pair is also in train.
+    """
     path = prepared / "test.parquet"
     if not path.exists():
         raise Problem(f"{path}: no such file; run the stage prepare first")
     test = pq.read_table(path, columns=["user_id", "item_id"]).to_pandas()
-    rows = rows_of(test["user_id"].to_numpy(), data.user_ids, path, "users")
-    columns = rows_of(test["item_id"].to_numpy(), data.item_ids, path, "items")
-    truth = binary(rows, columns, data.seen.shape)
+    users = rows_of(test["user_id"].to_numpy(), data.user_ids, path, "users")
+    items = rows_of(test["item_id"].to_numpy(), data.item_ids, path, "items")
+    truth = binary(users, items, data.seen.shape)
     if truth.nnz == 0:
-        raise Problem(f"{path}: holds no interactions")
+        raise Problem(f"{path}: no rows; expected at least one interaction")
     if both := truth.multiply(data.seen).nnz:
-        raise Problem(f"{path}: {both} of its {truth.nnz} pairs of user and item stand in train as well")
-    catalogue = TrainItems(data.seen, data.items, params.head)
-    return Exam(data, truth, _debiased(truth, seed), np.flatnonzero(np.diff(truth.indptr)), catalogue)
+        raise Problem(f"{path}: {both} of its {truth.nnz} pairs of user and item are also in train; run dvc repro")
+    train_items = TrainItems(data.seen, data.items, params.head)
+    return Exam(data, truth, _debiased(truth, seed), np.flatnonzero(np.diff(truth.indptr)), train_items)
 
 
 def assess(model: Model, exam: Exam, params: Evaluation) -> Assessment:
-    """Rank and judge. The lists of all items are made once, for all users; those of the test users are among them."""
+    """Rank the items for all users and judge the lists; raises `Problem` if the model is of other users or items."""
     data, k = exam.data, params.k
     if not (np.array_equal(model.users, data.user_ids) and np.array_equal(model.items, data.item_ids)):
         raise Problem(f"model {model.name}: its users and items are not those of the features; train it again")
-    left, right, constant, everyone = model.left, model.right, model.kind == "constant", np.arange(len(model.users))
+    left, right, truth = model.left, model.right, exam.truth[exam.users]
     new = rank(left, right, exam.users, max(k, params.longest), data.seen, title=f"{model.name}, new items").items
-    known = rank(left, right, everyone, k, constant=constant, title=f"{model.name}, all items").items
-    lists = judge(new, exam.truth[exam.users], exam.catalogue)
-    debiased = judge(new[:, :k], exam.debiased[exam.users], exam.catalogue)
+    everyone, constant = np.arange(len(model.users)), model.kind == "constant"
+    every = rank(left, right, everyone, k, constant=constant, title=f"{model.name}, all items").items
+    lists = judge(new, truth, exam.train_items)
+    debiased = judge(new[:, :k], exam.debiased[exam.users], exam.train_items)
     settings = {
-        "test_all": judge(known[exam.users], exam.truth[exam.users], exam.catalogue),
-        "train": judge(known, data.seen, exam.catalogue),
+        "test_all": judge(every[exam.users], truth, exam.train_items),
+        "train": judge(every, data.seen, exam.train_items),
     }
-    beyond = values(lists.first(k), BEYOND) | values(debiased, DEBIASED)
     return Assessment(
         lists,
         values(lists.first(k), METRICS),
-        beyond,
+        values(lists.first(k), BEYOND) | values(debiased, DEBIASED),
         {name: means(values(setting, METRICS)) for name, setting in settings.items()},
     )
 
 
 def _debiased(truth: sp.csr_matrix, seed: int) -> sp.csr_matrix:
-    """Of each item that more users watched than the third quartile and 1.5 interquartile ranges, that many random ones
-    stay: RecTools' `debias_interactions`."""
+    """`truth` without most watches of the most popular items: RecTools' `debias_interactions`.
+
+    An item that more users watched than the third quartile plus 1.5 interquartile ranges keeps that many random ones.
+    """
     from rectools.metrics import DebiasConfig, debias_interactions
 
     pairs = truth.tocoo()
     table = pd.DataFrame({"user_id": pairs.row, "item_id": pairs.col})
-    kept = debias_interactions(table, DebiasConfig(random_state=seed))
-    return binary(kept["user_id"].to_numpy(), kept["item_id"].to_numpy(), truth.shape)
+    table = debias_interactions(table, DebiasConfig(random_state=seed))
+    return binary(table["user_id"].to_numpy(), table["item_id"].to_numpy(), truth.shape)
 
 
-def rows_of(ids: np.ndarray, known: np.ndarray, path: Path, what: str) -> np.ndarray:
-    """The rows of `ids` among the ascending ids `known`."""
-    rows = np.minimum(np.searchsorted(known, ids), len(known) - 1)
-    if strange := np.count_nonzero(known[rows] != ids):
-        raise Problem(f"{path}: {strange} rows are of {what} unknown to the features; run the stage features again")
+def rows_of(ids: np.ndarray, all_ids: np.ndarray, path: Path, what: str) -> np.ndarray:
+    """[n] int64, the index of each of `ids` [n] in `all_ids`, which is ascending.
+
+    Raises `Problem`, which names `path` and `what` the ids are of, if one is not there.
+    """
+    rows = np.minimum(np.searchsorted(all_ids, ids), len(all_ids) - 1)
+    if unknown := np.count_nonzero(all_ids[rows] != ids):
+        raise Problem(f"{path}: {what} of {unknown} rows are not in the features; run the stage features again")
     return rows
 
 
-def binary(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]) -> sp.csr_matrix:
-    """CSR float32 of ones at the given places, columns sorted."""
-    matrix = sp.csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape=shape)
+def binary(users: np.ndarray, items: np.ndarray, shape: tuple[int, int]) -> sp.csr_matrix:
+    """CSR float32 [users, items] with a 1 for each pair; column indices sorted, repeated pairs once."""
+    matrix = sp.csr_matrix((np.ones(len(users), np.float32), (users, items)), shape=shape)
     matrix.sum_duplicates()
     matrix.data[:] = 1
     return matrix

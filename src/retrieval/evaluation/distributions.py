@@ -1,4 +1,4 @@
-"""How a model scores what users watched and what they did not: the distributions of the score over both."""
+"""Distributions of a model's scores of items that users watched, and of items that they did not."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ BINS = 50
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs of users and items: `users` [S], rows; `row` [n], places in `users`, ascending; `item` [n]."""
+    """Pairs of a user and an item: users [S], rows of the model; row [n], indices into users, ascending; item [n]."""
 
     users: np.ndarray
     row: np.ndarray
@@ -24,38 +24,42 @@ class Pairs:
 
 
 def sample(
-    watched: sp.csr_matrix, known: sp.csr_matrix, users: int, negatives: int, rng: np.random.Generator
+    watched: sp.csr_matrix, excluded: sp.csr_matrix, limit: int, negatives: int, rng: np.random.Generator
 ) -> dict[str, Pairs]:
-    """Pairs of at most `users` random users of `watched` [users, items].
+    """Pairs of up to `limit` random users who watched anything; watched, excluded [users, items] CSR.
 
-    "watched": all that they watched; "other": of each, `negatives` different random items, or all there are, that stand
-    neither in `watched` nor in `known` [users, items].
+    "watched": every item that they watched. "other": for each user up to `negatives` distinct random items that are
+    neither in `watched` nor in `excluded`.
     """
     active = np.flatnonzero(np.diff(watched.indptr))
-    chosen = np.sort(rng.choice(active, min(users, len(active)), replace=False))
-    mine = watched[chosen].tocoo()
-    order = np.argsort(mine.row, kind="stable")
-    row, item = (np.concatenate(parts) for parts in zip(*_others(watched + known, chosen, negatives, rng), strict=True))
-    return {"watched": Pairs(chosen, mine.row[order], mine.col[order]), "other": Pairs(chosen, row, item)}
+    users = np.sort(rng.choice(active, min(limit, len(active)), replace=False))
+    pairs = watched[users].tocoo()
+    order = np.argsort(pairs.row, kind="stable")
+    row, item = (
+        np.concatenate(parts) for parts in zip(*_others(watched + excluded, users, negatives, rng), strict=True)
+    )
+    return {"watched": Pairs(users, pairs.row[order], pairs.col[order]), "other": Pairs(users, row, item)}
 
 
 def scores(model: Model, pairs: Pairs) -> np.ndarray:
-    """The score [n] of each pair by a model of dense matrices, without the user's bias, which orders nothing."""
+    """The score [n] of each pair by a model of dense matrices, without the user's bias, which ranks nothing."""
     result = np.empty(len(pairs.row), dtype=np.float32)
-    columns = np.ptp(model.right, axis=0) > 0
-    left, right = np.asarray(model.left[pairs.users])[:, columns], np.asarray(model.right)[:, columns]
+    varying = np.ptp(model.right, axis=0) > 0
+    left, right = np.asarray(model.left[pairs.users])[:, varying], np.asarray(model.right)[:, varying]
 
-    def keep(part: slice, block: np.ndarray) -> None:
+    def collect(part: slice, block: np.ndarray) -> None:
         first, last = np.searchsorted(pairs.row, [part.start, part.stop])
         result[first:last] = block[pairs.row[first:last] - part.start, pairs.item[first:last]]
 
-    each_block(keep, left, right, np.arange(len(left)), title=f"{model.name}, scores")
+    each_block(collect, left, right, np.arange(len(left)), title=f"{model.name}, scores")
     return result
 
 
 def densities(samples: Mapping[str, np.ndarray]) -> Series:
-    """Histograms on common bins, which span all but the outermost 0.1 % of the scores: rows of `score`, the middle of
-    the bin, and the density of each sample."""
+    """Histograms on common bins: rows of `score`, the middle of the bin, and the density of each sample.
+
+    The bins span all but the lowest and the highest 0.1 % of the scores.
+    """
     low, high = np.quantile(np.concatenate(list(samples.values())).astype(np.float64), [0.001, 0.999])
     edges = np.linspace(low, high if high > low else low + 1, BINS + 1)
     counts = {name: np.histogram(values, edges)[0] for name, values in samples.items()}
@@ -70,7 +74,7 @@ def densities(samples: Mapping[str, np.ndarray]) -> Series:
 def _others(
     watched: sp.csr_matrix, users: np.ndarray, count: int, rng: np.random.Generator
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Rows and items of the unwatched pairs: each item of a block of users gets a random number, the least ones win."""
+    """Rows and items of unwatched pairs, in blocks of users: the `count` items with the lowest random numbers."""
     count = min(count, watched.shape[1])
     for start in range(0, len(users), 256):
         block = watched[users[start : start + 256]]

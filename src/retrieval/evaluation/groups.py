@@ -1,4 +1,4 @@
-"""Groups of users: by each of their features, and by how much they watched."""
+"""Groups of users, by each of their features and by how much they watched, and metrics per group."""
 
 from collections.abc import Mapping
 
@@ -8,37 +8,42 @@ from retrieval.histories import Features
 import numpy as np
 import scipy.sparse as sp
 
-MOST = 100  # values of a column that is no number
-_NO_KEY = str.maketrans(".:", "__")  # of a metric's name in DVC, a dot and a colon part the levels
+MAX_VALUES = 100  # of a column; one with more, such as a name, makes no groups
+_ESCAPE = str.maketrans(".:", "__")  # in the name of a metric DVC splits levels at dots and colons
 
 
 def groups(data: Features, users: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
-    """column -> value -> which of `users` [U] (rows) are in it, [U] bool; groups of nobody are left out.
+    """column -> value -> mask [U] bool of the `users` [U] (rows) in the group; empty groups are left out.
 
-    The columns are those of the users' features that have at most MOST values, and `activity`: thirds by the number of
-    items watched in train, named by the least and the largest number; users with the same number are in the same third.
+    The columns are those of the users' features with at most MAX_VALUES values, and `activity`: thirds by the number
+    of items watched in train, named "lowest-highest"; users with equal numbers are in the same third.
     """
-    result: dict[str, dict[str, np.ndarray]] = {}
     matrix, start = sp.csc_matrix(data.users[users]), 0
+    result: dict[str, dict[str, np.ndarray]] = {}
     for column, values in data.spec["user_columns"].items():
-        if len(values) <= MOST:
-            result[column] = {}
-            for place, value in enumerate(values, start):
-                member = np.zeros(len(users), dtype=bool)
-                member[matrix.indices[matrix.indptr[place] : matrix.indptr[place + 1]]] = True
-                result[column][str(value).translate(_NO_KEY)] = member
+        if len(values) <= MAX_VALUES:
+            result[column] = {
+                str(value).translate(_ESCAPE): _members(matrix, place) for place, value in enumerate(values, start)
+            }
         start += len(values)
-    watched = np.diff(data.histories.indptr)[users]
-    third = np.searchsorted(np.quantile(watched, [1 / 3, 2 / 3]), watched)
+    counts = np.diff(data.histories.indptr)[users]
+    third = np.searchsorted(np.quantile(counts, [1 / 3, 2 / 3]), counts)
     members = [third == number for number in np.unique(third)]
-    result["activity"] = {f"{watched[member].min()}-{watched[member].max()}": member for member in members}
+    result["activity"] = {f"{counts[member].min()}-{counts[member].max()}": member for member in members}
     return {name: {v: m for v, m in column.items() if m.any()} for name, column in result.items()}
+
+
+def _members(matrix: sp.csc_matrix, column: int) -> np.ndarray:
+    """Mask [rows] bool of the rows with an entry in the column."""
+    mask = np.zeros(matrix.shape[0], dtype=bool)
+    mask[matrix.indices[matrix.indptr[column] : matrix.indptr[column + 1]]] = True
+    return mask
 
 
 def by_group(
     models: Mapping[str, Mapping[str, np.ndarray]], groups: Mapping[str, Mapping[str, np.ndarray]]
 ) -> dict[str, dict[str, dict[str, object]]]:
-    """column -> value -> {"users": how many, model: {metric: mean over them}}, of metrics that have a value a user."""
+    """column -> value -> {"users": number of users, model: {metric: mean}}, for metrics with one value per user."""
     return {
         column: {
             value: {"users": int(member.sum())}

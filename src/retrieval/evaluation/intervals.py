@@ -1,4 +1,4 @@
-"""Error bars: bootstrap intervals of the mean over users, and of the difference of two models on the same users."""
+"""Error bars: bootstrap intervals of means over users, and of paired differences between models."""
 
 from collections.abc import Mapping
 
@@ -6,21 +6,21 @@ from retrieval.evaluation.metrics import rounded
 
 import numpy as np
 
-CHUNK = 32  # resamples at a time
+CHUNK = 32  # resamples per matrix product
 
 
 def bootstrap(values: np.ndarray, resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """Means [resamples, columns] of `values` [users, columns] over users drawn with replacement (Efron 1979).
+    """Means [resamples, n] of `values` [users, n] over users drawn with replacement (Efron 1979).
 
-    All columns see the same users, so that a difference of two columns is a paired one. How often each user is drawn is
-    counted, and a mean is then a product with the counts.
+    All n columns use the same draws, so that differences between them are paired. The means are a matrix product with
+    how often each user was drawn.
     """
     users = len(values)
     means = []
     for start in range(0, resamples, CHUNK):
         count = min(CHUNK, resamples - start)
-        drawn = rng.integers(0, users, (count, users)) + np.arange(count)[:, None] * users
-        times = np.bincount(drawn.ravel(), minlength=count * users).reshape(count, users)
+        draws = rng.integers(0, users, (count, users)) + np.arange(count)[:, None] * users
+        times = np.bincount(draws.ravel(), minlength=count * users).reshape(count, users)
         means.append(times.astype(np.float64) @ values / users)
     return np.concatenate(means)
 
@@ -28,9 +28,10 @@ def bootstrap(values: np.ndarray, resamples: int, rng: np.random.Generator) -> n
 def intervals(
     models: Mapping[str, Mapping[str, np.ndarray]], own: str, resamples: int, rng: np.random.Generator
 ) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
-    """95 % percentile intervals of `models`, metric -> value a user, [users]; metrics of all users together have none.
+    """95 % percentile intervals of the metrics that have one value per user.
 
-    {"means": {model: {metric: {"mean", "low", "high"}}}, "differences": the same of `own` less each other model}.
+    models: model -> metric -> [users], or [] for a metric of all users together, which has no interval. Returns
+    {"means": {model: {metric: {"mean", "low", "high"}}}, "differences": the same of `own` minus each other model}.
     """
     names = list(models)
     metrics = [name for name, value in models[own].items() if value.ndim]

@@ -1,4 +1,4 @@
-"""Pictures of the evaluation (PNG), with equal bytes for equal data. Colours are Okabe and Ito's, for every eye."""
+"""Pictures (PNG) of the evaluation. Equal data give equal bytes; the palette is Okabe and Ito's, colour-blind safe."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -32,7 +32,7 @@ STYLE: dict[RcKeyType, Any] = {
 
 @contextmanager
 def picture(path: Path, width: float, height: float) -> Iterator[Figure]:
-    """A figure of `width` x `height` inches that is written to `path`."""
+    """A figure of `width` x `height` inches, written to `path` on exit."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure
@@ -40,14 +40,19 @@ def picture(path: Path, width: float, height: float) -> Iterator[Figure]:
         figure.savefig(path, metadata={"Software": None})
 
 
-def draw_intervals(path: Path, means: Mapping[str, Mapping[str, Mapping[str, float]]], metric: str, own: str) -> None:
-    """The mean of `metric` and its interval, a line a model, the best on top; the model `own` stands out."""
+def draw_intervals(
+    path: Path, means: Mapping[str, Mapping[str, Mapping[str, float]]], metric: str, highlight: str
+) -> None:
+    """The mean of `metric` and its interval, one row per model, the best on top; model `highlight` in another colour.
+
+    means: model -> metric -> {"mean", "low", "high"}.
+    """
     names = sorted(means, key=lambda name: means[name][metric]["mean"])
     with picture(path, 7, 1.2 + 0.34 * len(names)) as figure:
         axes = figure.subplots()
         for place, name in enumerate(names):
             mean, low, high = (means[name][metric][key] for key in ("mean", "low", "high"))
-            colour = COLOURS[4] if name == own else COLOURS[0]
+            colour = COLOURS[4] if name == highlight else COLOURS[0]
             error = [[mean - low], [high - mean]]
             axes.errorbar(mean, place, xerr=error, fmt="o", color=colour, capsize=3, markersize=6)
             axes.annotate(f"{mean:.4f}", (high, place), (6, 0), textcoords="offset points", va="center", fontsize=9)
@@ -60,20 +65,20 @@ def draw_intervals(path: Path, means: Mapping[str, Mapping[str, Mapping[str, flo
 
 
 def draw_scores(path: Path, models: Mapping[str, Series]) -> None:
-    """Densities of the score, a row a model; left the test, right train."""
+    """Densities of the score, one row per model; test on the left, train on the right."""
     with picture(path, 10, 0.9 + 2.2 * len(models)) as figure:
         grid = figure.subplots(len(models), 2, squeeze=False, sharex="row", sharey="row")
-        for line, (name, series) in zip(grid, models.items(), strict=True):
-            score = [row["score"] for row in series]
-            for axes, period in zip(line, ("test", "train"), strict=True):
+        for row, (name, series) in zip(grid, models.items(), strict=True):
+            score = [point["score"] for point in series]
+            for axes, period in zip(row, ("test", "train"), strict=True):
                 for (kind, label), colour in zip(LABELS.items(), (COLOURS[0], COLOURS[4]), strict=True):
-                    density = [row[f"{period}_{kind}"] for row in series]
+                    density = [point[f"{period}_{kind}"] for point in series]
                     axes.fill_between(score, density, alpha=0.35, color=colour, linewidth=0, step="mid")
                     axes.step(score, density, color=colour, where="mid", linewidth=1.2, label=label)
                 axes.set_title(f"{name}, {period}")
                 axes.set_ylim(bottom=0)
                 axes.set_xlabel("score")
-            line[0].set_ylabel("density")
+            row[0].set_ylabel("density")
         figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
         figure.suptitle("Scores of the items that users watched, and of those that they did not")
 
@@ -86,10 +91,10 @@ def draw_map(
     amount: tuple[str, str, np.ndarray],
     labels: Sequence[str] | np.ndarray = (),
 ) -> None:
-    """`points` [n, 2] twice: by kind, with the seven most frequent ones in colour, and by amount (log scale).
+    """`points` [n, 2] twice: coloured by kind, the seven most frequent ones, and by amount, on a log scale.
 
-    `kinds` is a name and a value a point, `amount` a name, what is counted, and a number a point from 1 on; `labels`
-    are the titles of the first points, of which as many are written as fit.
+    kinds: a name, and a value per point. amount: a name, its unit, and a number per point, at least 1. labels: titles
+    of the first points, of which those are written that fit.
     """
     with picture(path, 14, 6.6) as figure:
         left, right = figure.subplots(1, 2)
@@ -97,8 +102,8 @@ def draw_map(
         name, unit, values = amount
         order = np.argsort(values, kind="stable")
         x, y = points[order].T
-        shown = right.scatter(x, y, c=values[order], norm="log", cmap="viridis", s=12, linewidths=0)
-        bar = figure.colorbar(shown, ax=right, label=unit, shrink=0.8, format="%g", ticks=LogLocator(subs=(1, 2, 5)))
+        dots = right.scatter(x, y, c=values[order], norm="log", cmap="viridis", s=12, linewidths=0)
+        bar = figure.colorbar(dots, ax=right, label=unit, shrink=0.8, format="%g", ticks=LogLocator(subs=(1, 2, 5)))
         bar.ax.yaxis.set_minor_locator(NullLocator())
         right.set_title(f"by {name}")
         for axes in (left, right):
@@ -113,6 +118,7 @@ def draw_map(
 
 
 def _by_kind(axes: Axes, points: np.ndarray, name: str, kinds: Sequence[str] | np.ndarray) -> None:
+    """Scatter the points in the colours of the most frequent kinds, all others in grey, with a legend."""
     values, counts = np.unique(np.asarray(kinds, dtype=str), return_counts=True)
     frequent = sorted(values[np.argsort(-counts, kind="stable")][: len(COLOURS)])
     rest = ~np.isin(kinds, frequent)
@@ -126,15 +132,15 @@ def _by_kind(axes: Axes, points: np.ndarray, name: str, kinds: Sequence[str] | n
 
 
 def _label(axes: Axes, points: np.ndarray, labels: Sequence[str] | np.ndarray) -> None:
-    """Write the labels of the first points, leaving out those that would lie over another or leave the axes."""
-    placed: list[Bbox] = []
+    """Write the labels of the first points, without those that would overlap another or leave the axes."""
+    boxes: list[Bbox] = []
     frame = axes.get_window_extent()
     for point, text in zip(points, labels, strict=False):
         label = axes.annotate(text, point, (3, 3), textcoords="offset points", fontsize=7.5)
         label.set_bbox({"facecolor": "white", "alpha": 0.65, "linewidth": 0, "pad": 0.8})
         box = label.get_window_extent()
         inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
-        if inside and not any(box.overlaps(other) for other in placed):
-            placed.append(box)
+        if inside and not any(box.overlaps(other) for other in boxes):
+            boxes.append(box)
         else:
             label.remove()

@@ -1,4 +1,4 @@
-"""A map of vectors in two dimensions, of what a model has learned of taste."""
+"""Maps of vectors in two dimensions, to see what taste a model has learned."""
 
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -8,21 +8,21 @@ from retrieval.matrices import Model
 
 import numpy as np
 
-LEAST = 4  # points that have a map
+MIN_POINTS = 4  # for a map
 
 
 def missing(kind: str) -> bool:
-    """Whether the package that this kind of map needs is not installed."""
+    """Whether this kind of map needs a package that is not installed."""
     return kind == "umap" and find_spec("umap") is None
 
 
 def taste(model: Model) -> np.ndarray:
-    """[d] bool, the columns in which both sides vary; where either is constant, the other is a bias and no taste."""
+    """Mask [d] bool of the dimensions in which both sides vary; if one side is constant, the other is a bias."""
     return np.logical_and(*(np.ptp(side, axis=0) > 0 for side in (model.left, model.right)))
 
 
 def tsne(vectors: np.ndarray, seed: int) -> np.ndarray:
-    """t-SNE: van der Maaten and Hinton 2008, "Visualizing data using t-SNE"."""
+    """van der Maaten and Hinton 2008, "Visualizing data using t-SNE"."""
     from sklearn.manifold import TSNE
 
     perplexity = min(30, (len(vectors) - 1) / 3)
@@ -31,7 +31,7 @@ def tsne(vectors: np.ndarray, seed: int) -> np.ndarray:
 
 
 def umap(vectors: np.ndarray, seed: int) -> np.ndarray:
-    """UMAP: McInnes, Healy and Melville 2018. The package umap-learn is needed by this alone."""
+    """McInnes, Healy and Melville 2018, "UMAP". Needs the package umap-learn."""
     from umap import UMAP
 
     neighbours = min(15, len(vectors) - 1)
@@ -40,7 +40,7 @@ def umap(vectors: np.ndarray, seed: int) -> np.ndarray:
 
 
 class Projection(NamedTuple):
-    """What a kind of map is called, and the function (vectors, seed) -> places that makes it."""
+    """A kind of map: its title in pictures, and its function (vectors [n, d], seed) -> points [n, 2]."""
 
     title: str
     function: Callable[[np.ndarray, int], np.ndarray]
@@ -50,7 +50,7 @@ PROJECTIONS = {"tsne": Projection("t-SNE", tsne), "umap": Projection("UMAP", uma
 
 
 def project(vectors: np.ndarray, seed: int, kind: str) -> np.ndarray:
-    """[n, 2] places on the map of `vectors` [n, d]; near ones have a small angle between them."""
-    if len(vectors) < LEAST:
+    """Points [n, 2] of `vectors` [n, d]; those with a small angle between them are near. Too few points are all 0."""
+    if len(vectors) < MIN_POINTS:
         return np.zeros((len(vectors), 2), dtype=np.float32)
     return PROJECTIONS[kind].function(np.asarray(vectors, dtype=np.float32), seed)

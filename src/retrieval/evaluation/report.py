@@ -1,4 +1,4 @@
-"""The report of an evaluation: files of metrics, data series and pictures."""
+"""The files of an evaluation: metrics, data series and maps."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +22,7 @@ Results = Mapping[str, Assessment]
 
 
 def write_metrics(out: Path, results: Results, own: str, exam: Exam, params: Evaluation, seed: int) -> dict[str, Any]:
-    """metrics, beyond, settings, groups and intervals (.json), these with the model `own` compared with every other.
+    """Write metrics, beyond, settings, groups and intervals (.json); the last compare model `own` with every other.
 
     Returns the intervals.
     """
@@ -39,7 +39,7 @@ def write_metrics(out: Path, results: Results, own: str, exam: Exam, params: Eva
 def write_series(
     out: Path, results: Results, models: Mapping[str, Model], exam: Exam, params: Evaluation, seed: int
 ) -> dict[str, Series]:
-    """ndcg, popularity and, for each model of vectors, scores (.json); returns the scores."""
+    """Write ndcg, popularity and, for each model of vectors, scores (.json). Returns the scores."""
     lists = {name: result.lists for name, result in results.items()}
     write_json(out / "ndcg.json", by_length(lists))
     write_json(out / "popularity.json", by_popularity({name: each.first(params.k) for name, each in lists.items()}))
@@ -50,37 +50,44 @@ def write_series(
 
 
 def write_maps(out: Path, model: Model, exam: Exam, titles: np.ndarray, params: Evaluation, seed: int) -> None:
-    """Maps of the vectors of the most watched items, and of test users, drawn at random.
+    """Draw maps of the vectors of the most watched items, and of random test users; titles [items]."""
+    _draw_items(out / "items.png", model, exam, titles, params, seed)
+    _draw_users(out / "users.png", model, exam, params, seed)
 
-    Users have the colour of their first feature or, where they have none, of what they watched.
-    """
-    data, columns = exam.data, taste(model)
-    items = np.argsort(-exam.catalogue.watchers, kind="stable")[: params.points]
-    places = project(np.asarray(model.right[items])[:, columns], seed, params.map)
-    watchers = np.maximum(exam.catalogue.watchers[items], 1)
+
+def _draw_items(path: Path, model: Model, exam: Exam, titles: np.ndarray, params: Evaluation, seed: int) -> None:
+    """The most watched items, coloured by genre, or else by their first feature."""
+    data, watchers = exam.data, exam.train_items.watchers
+    items = np.argsort(-watchers, kind="stable")[: params.points]
+    points = project(np.asarray(model.right[items])[:, taste(model)], seed, params.map)
     kinds = _kinds(data.items[items], data.spec["item_columns"], "genres")
+    amount = ("popularity", "users who watched it", np.maximum(watchers[items], 1))
     title = f"Item vectors of {model.name} ({PROJECTIONS[params.map].title}): near items go to the same users"
-    amount = ("popularity", "users who watched it", watchers)
-    draw_map(out / "items.png", title, places, kinds, amount, titles[items[:60]])
-    rng = np.random.default_rng(seed)
+    draw_map(path, title, points, kinds, amount, titles[items[:60]])
+
+
+def _draw_users(path: Path, model: Model, exam: Exam, params: Evaluation, seed: int) -> None:
+    """Random test users, coloured by their first feature, or else by what they watched."""
+    data, rng = exam.data, np.random.default_rng(seed)
     users = np.sort(rng.choice(exam.users, min(params.points, len(exam.users)), replace=False))
-    places = project(np.asarray(model.left[users])[:, columns], seed, params.map)
+    points = project(np.asarray(model.left[users])[:, taste(model)], seed, params.map)
     if data.spec["user_columns"]:
         kinds = _kinds(data.users[users], data.spec["user_columns"])
     else:
         kinds = _kinds(data.seen[users] @ data.items, data.spec["item_columns"], "genres")
-    watched = np.diff(data.histories.indptr)[users]
+    amount = ("activity", "items watched", np.diff(data.histories.indptr)[users])
     title = f"User vectors of {model.name} ({PROJECTIONS[params.map].title}): near users get the same items"
-    draw_map(out / "users.png", title, places, kinds, ("activity", "items watched", watched))
+    draw_map(path, title, points, kinds, amount)
 
 
 def _distributions(models: Mapping[str, Model], exam: Exam, params: Evaluation, seed: int) -> dict[str, Series]:
+    """The densities of the scores of test and train pairs by each model of dense vectors."""
     rng = np.random.default_rng(seed)
     seen, truth = exam.data.seen, exam.truth
     pairs = {
         f"{period}_{kind}": pairs
-        for period, watched, known in (("test", truth, seen), ("train", seen, truth))
-        for kind, pairs in sample(watched, known, params.points, params.negatives, rng).items()
+        for period, watched, excluded in (("test", truth, seen), ("train", seen, truth))
+        for kind, pairs in sample(watched, excluded, params.points, params.negatives, rng).items()
     }
     return {
         name: densities({kind: scores(model, each) for kind, each in pairs.items()})
@@ -89,17 +96,18 @@ def _distributions(models: Mapping[str, Model], exam: Exam, params: Evaluation, 
     }
 
 
-def _kinds(rows: sp.csr_matrix, columns: Mapping[str, list[str]], block: str = "") -> tuple[str, np.ndarray]:
-    """A column's name and each row's value of it: of several ones the one that the row has most of, as a share of what
-    all rows have, and so of a film's genres the rarest; of none "unknown".
+def _kinds(matrix: sp.csr_matrix, vocabulary: Mapping[str, list[str]], column: str = "") -> tuple[str, np.ndarray]:
+    """A column's name, and a value of it for each row of `matrix` [rows, features].
 
-    `block` is the column, or the first one if there is no such; without columns all are unknown.
+    The column is `column`, or the first one if there is no such. A row with several values gets the one of which it
+    has the largest share of all rows: of a film's genres the rarest. A row with none gets "unknown", as do all rows if
+    there are no columns at all.
     """
-    if not columns:
-        return "feature", np.full(rows.shape[0], "unknown")
-    name = block if block in columns else next(iter(columns))
-    start = sum(len(values) for values in list(columns.values())[: list(columns).index(name)])
-    amount = rows[:, start : start + len(columns[name])].toarray()
+    if not vocabulary:
+        return "feature", np.full(matrix.shape[0], "unknown")
+    name = column if column in vocabulary else next(iter(vocabulary))
+    start = sum(len(values) for values in list(vocabulary.values())[: list(vocabulary).index(name)])
+    amount = matrix[:, start : start + len(vocabulary[name])].toarray()
     share = amount / np.maximum(amount.sum(axis=0), 1)
-    values = np.asarray([str(value) for value in columns[name]])
+    values = np.asarray([str(value) for value in vocabulary[name]])
     return name, np.where(share.any(axis=1), values[share.argmax(axis=1)], "unknown")

@@ -1,4 +1,4 @@
-"""Data series for DVC's plots: a list of rows, x and one column a model."""
+"""Data series for DVC's plots: a list of rows with x and one column per model."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ Series = list[dict[str, Any]]
 
 
 def by_length(models: Mapping[str, Lists]) -> Series:
-    """NDCG@k of the first k items, for each k up to the length of the lists."""
+    """NDCG@k for each k up to the length of the lists."""
     longest = max(lists.k for lists in models.values())
     return [
         {"k": k} | {name: rounded(ndcg(lists.first(k)).mean()) for name, lists in models.items()}
@@ -20,12 +20,12 @@ def by_length(models: Mapping[str, Lists]) -> Series:
 
 
 def by_popularity(models: Mapping[str, Lists], parts: int = 10) -> Series:
-    """Share of the recommendations that falls on each part of the items.
+    """Share of the recommendations that goes to each of `parts` parts of the items.
 
-    The items are cut so that each part was watched equally often in train: part 1 are the few most watched items, the
-    last part is the long tail, and recommendations that follow the train data are spread evenly.
+    Each part has the same number of watches in train: part 1 are the few most watched items, the last part is the long
+    tail. Recommendations that follow the train data have equal shares.
     """
-    watchers = next(iter(models.values())).catalogue.watchers
+    watchers = next(iter(models.values())).train_items.watchers
     order = np.argsort(-watchers, kind="stable")
     before = np.cumsum(watchers[order]) - watchers[order]
     part = np.empty(len(order), dtype=np.int64)

@@ -1,1 +1,1 @@
-"""From raw tables to train and test."""
+"""From the raw tables to train, test and cold interactions."""

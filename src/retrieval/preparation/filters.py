@@ -1,4 +1,4 @@
-"""The notebook's filter of the train interactions: active users, popular items, and whoever the test asks about."""
+"""The notebook's filter of the train interactions: active users, popular items, and all users of the test."""
 
 from retrieval.params import NotNegative, Section
 
@@ -7,24 +7,24 @@ import pandas as pd
 
 
 class Filter(Section):
-    """`enabled` switches it on; a user or an item is active with more than so many train interactions."""
+    """A user, or an item, is active with more than `user_interactions`, or `item_interactions`, rows of train."""
 
     enabled: bool
     user_interactions: NotNegative
     item_interactions: NotNegative
 
 
-def active(user: np.ndarray, item: np.ndarray, hot: np.ndarray, limits: Filter) -> np.ndarray:
-    """Which train rows stay: [n] bool, (active user and active item) or a user of the test period.
+def active(user: np.ndarray, item: np.ndarray, test_users: np.ndarray, limits: Filter) -> np.ndarray:
+    """Mask [n] bool of the train rows to keep: the user and the item are active, or the user is in the test period.
 
-    user, item [n] int64; hot: the ids of the users of the test period. A hot user keeps all rows, also those of
-    items that are not active: in the notebook `&` binds before `|`.
+    user, item [n] int64; test_users: ids. A user of the test period keeps every row, even of an item that is not
+    active: in the notebook `&` binds tighter than `|`.
     """
-    valid = (_count(user) > limits.user_interactions) & (_count(item) > limits.item_interactions)
-    return valid | pd.Index(user).isin(hot)
+    both = (_count(user) > limits.user_interactions) & (_count(item) > limits.item_interactions)
+    return both | pd.Index(user).isin(test_users)
 
 
 def _count(ids: np.ndarray) -> np.ndarray:
-    """How many rows have the id of each row, [n] int64."""
+    """[n] int64, how many rows have the same id as each row."""
     code = pd.factorize(ids)[0]
     return np.bincount(code)[code]

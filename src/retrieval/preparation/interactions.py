@@ -1,4 +1,4 @@
-"""From the rows of interactions.csv to train, test and cold, with an account of every row."""
+"""From interactions.csv to train, test and cold interactions, with an account of every row."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -17,23 +17,23 @@ PAIR = ["user_id", "item_id"]
 
 @dataclass
 class Account:
-    """Rows dropped, by reason: rows in = rows kept + rows dropped."""
+    """Counts the dropped rows by reason, so that rows in = rows out + rows dropped."""
 
     dropped: Counter[str] = field(default_factory=Counter)
 
-    def keep(self, rows: pd.DataFrame, stay: np.ndarray | pd.Series, reason: str) -> pd.DataFrame:
-        """The rows that stay; those that do not are counted under the reason."""
-        stay = np.asarray(stay)
-        self.dropped[reason] += int(len(stay) - stay.sum())
-        return rows[stay]
+    def keep(self, rows: pd.DataFrame, mask: np.ndarray | pd.Series, reason: str) -> pd.DataFrame:
+        """The rows where `mask` [rows] bool is true; the others are counted under `reason`."""
+        mask = np.asarray(mask)
+        self.dropped[reason] += int(len(mask) - mask.sum())
+        return rows[mask]
 
 
 @dataclass(frozen=True)
-class Prepared:
+class Interactions:
     """Tables user_id, item_id int64, datetime, weight float32 (the bin of the share watched), in time order.
 
-    test: rows of users and items that train knows; cold: those of users that it does not know. moment: seconds since
-    1970 UTC at which the test begins. dropped: rows by reason.
+    test: rows of the test period whose user and item are both in train; cold: those whose item alone is. moment: the
+    test begins after this second since 1970 UTC. dropped: number of rows by reason.
     """
 
     train: pd.DataFrame
@@ -43,64 +43,71 @@ class Prepared:
     dropped: dict[str, int]
 
 
-def prepare(table: pa.Table, described: np.ndarray, kind: str, split: Split, limits: Filter) -> Prepared:
+def prepare(table: pa.Table, user_ids: np.ndarray, kind: str, split: Split, limits: Filter) -> Interactions:
     """Clean, split and filter the table of `tables.read_interactions`.
 
-    described [m]: the ids of users.csv, none without that file; kind: a name in SPLITS. Step by step:
-    1. Rows without watched_pct are dropped, from train as in the notebook and from test by the same rule: nothing
-       says that anything was watched. The rest is put in time order, ties in file order.
-    2. The split. It comes before repeated (user, item) pairs are resolved: the other way round, a second view in the
-       test period would take the first one out of train, where it was known at the time.
-    3. Of a pair that stands twice in train or twice in test, the last row stays. A test row whose pair is in train is
-       dropped: the test asks for what is new to the user.
-    4. The filter, if it is on. The users of the test period are those before any test row is dropped, as in the
-       notebook. With the filter on, users without a row in users.csv go, too.
-    5. Test rows of items unknown to train are dropped; those of users unknown to train become cold.
-    6. Shares become bins, with edges laid over train.
+    user_ids [m]: those of users.csv, empty without that file; kind: a name in SPLITS. In this order:
+    1. Drop rows without watched_pct: nothing says that anything was watched. Sort by time, ties in file order.
+    2. Split. This comes before repeated (user, item) pairs are dropped: otherwise a second view in the test period
+       would remove the first one from train, although it was known at the time.
+    3. Keep the last row of a pair that is repeated within train or within test. Drop test rows whose pair is in train:
+       the test asks for items new to the user.
+    4. Filter train, if enabled. The users of the test period are taken before any test row is dropped, as in the
+       notebook. The filter also drops users without a row in users.csv.
+    5. Drop test rows whose item is not in train; those whose user is not in train are cold.
+    6. Turn shares into bins, with edges from train.
+
+    Raises `Problem` if train or test would be empty.
     """
     account = Account()
-    rows = table.to_pandas().rename(columns={"last_watch_dt": "datetime", "watched_pct": "weight"})
-    rows = account.keep(rows, rows["weight"].notna(), "no_watched_pct").sort_values("datetime", kind="stable")
-    if rows.empty:
-        raise Problem("interactions.csv: watched_pct is empty in every row")
+    rows = _clean(table, account)
     parts = SPLITS[kind](rows["user_id"].to_numpy(), rows["datetime"].to_numpy().view(np.int64), split)
     train, test = rows[parts.part == TRAIN], rows[parts.part == TEST]
     account.dropped["after_the_test"] += len(rows) - len(train) - len(test)
-    hot = test["user_id"].unique()
+    test_users = test["user_id"].unique()
     train, test = (account.keep(part, ~part.duplicated(PAIR, keep="last"), "repeated") for part in (train, test))
     test = account.keep(test, ~pd.concat([train[PAIR], test[PAIR]]).duplicated()[len(train) :], "seen_in_train")
     if limits.enabled:
-        train = _filter(train, hot, described, limits, account)
+        train = _filter(train, test_users, user_ids, limits, account)
     test = account.keep(test, test["item_id"].isin(train["item_id"]), "item_not_in_train")
     warm = test["user_id"].isin(train["user_id"]).to_numpy()
     if not warm.any():
-        raise Problem(f"split: no test row is of a user and an item that train knows; dropped: {dict(account.dropped)}")
-    laid = edges(train["weight"].to_numpy())
+        raise Problem(f"split: no test row has its user and its item in train; dropped: {dict(account.dropped)}")
+    bin_edges = edges(train["weight"].to_numpy())
     train, test, cold = (
-        part.assign(weight=bins(part["weight"].to_numpy(), laid)) for part in (train, test[warm], test[~warm])
+        part.assign(weight=bins(part["weight"].to_numpy(), bin_edges)) for part in (train, test[warm], test[~warm])
     )
-    return Prepared(train, test, cold, parts.moment, dict(account.dropped))
+    return Interactions(train, test, cold, parts.moment, dict(account.dropped))
+
+
+def _clean(table: pa.Table, account: Account) -> pd.DataFrame:
+    """The rows with a share, in time order."""
+    rows = table.to_pandas().rename(columns={"last_watch_dt": "datetime", "watched_pct": "weight"})
+    rows = account.keep(rows, rows["weight"].notna(), "no_watched_pct").sort_values("datetime", kind="stable")
+    if rows.empty:
+        raise Problem("interactions.csv: column 'watched_pct' is empty in every row; expected the percentage watched")
+    return rows
 
 
 def _filter(
-    train: pd.DataFrame, hot: np.ndarray, described: np.ndarray, limits: Filter, account: Account
+    train: pd.DataFrame, test_users: np.ndarray, user_ids: np.ndarray, limits: Filter, account: Account
 ) -> pd.DataFrame:
-    stay = active(train["user_id"].to_numpy(), train["item_id"].to_numpy(), hot, limits)
-    train = account.keep(train, stay, "filtered")
-    if len(described):
-        train = account.keep(train, train["user_id"].isin(described), "user_not_in_users_csv")
+    mask = active(train["user_id"].to_numpy(), train["item_id"].to_numpy(), test_users, limits)
+    train = account.keep(train, mask, "filtered")
+    if len(user_ids):
+        train = account.keep(train, train["user_id"].isin(user_ids), "user_not_in_users_csv")
     if train.empty:
         raise Problem(
-            f"filter: leaves no train row with user_interactions={limits.user_interactions} "
-            f"and item_interactions={limits.item_interactions}"
+            f"filter: no row is left for train with user_interactions={limits.user_interactions} "
+            f"and item_interactions={limits.item_interactions}; lower them"
         )
     return train
 
 
 def entities(table: pa.Table, key: str, ids: np.ndarray) -> tuple[pa.Table, dict[str, int]]:
-    """The rows of a table of users or items whose id is in `ids`, ids ascending, and rows dropped by reason.
+    """The rows of a table of users or items whose id is in `ids`, by ascending id, and the dropped rows by reason.
 
-    Of an id that stands twice the last row stays.
+    If an id appears more than once, its last row is kept.
     """
     account = Account()
     rows = pd.DataFrame({key: table[key].to_numpy(), "row": np.arange(len(table))})

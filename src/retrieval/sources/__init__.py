@@ -1,4 +1,4 @@
-"""Where the data come from: one source a file, chosen by the parameter `data`."""
+"""Where the data come from: one source per file, chosen by the parameter `data`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ from retrieval.sources import folder, kion, movielens, synthetic
 
 @dataclass(frozen=True)
 class Source:
-    """A source writes interactions.csv, items.csv and, if it knows its users, users.csv of the KION schema.
+    """A source writes interactions.csv, items.csv and, if it has features of users, users.csv, in the KION schema.
 
-    fetch(params, out) writes them into the folder `out` and returns the rows of each file; `params` holds the
-    sections of params.yaml that the stage `fetch` reads. split: how `split.kind=auto` splits the data, a name in
-    split.SPLITS. check(params) raises `Problem` where it is plain before anything runs that there is nothing to fetch.
+    fetch(params, out) writes them into the folder `out` and returns the number of rows of each file; `params` are
+    those of the stage `fetch`. split: the value of `split.kind` that `auto` stands for. check(params) raises `Problem`
+    if it is clear before anything runs that there is nothing to fetch.
     """
 
     fetch: Callable[[Any, Path], dict[str, int]]

@@ -1,4 +1,4 @@
-"""A file over HTTP: resumed where it broke off, tried again after a pause, and checked against its git blob id."""
+"""Downloads over HTTP that resume, retry and verify the git blob id of the file."""
 
 import hashlib
 import os
@@ -12,16 +12,16 @@ from retrieval.errors import Problem
 
 from tqdm import tqdm
 
-ATTEMPTS = 5  # in a row that bring nothing new
+ATTEMPTS = 5  # in a row without a new byte
 TIMEOUT = 30.0  # seconds without a byte
-PAUSE = 1.0  # seconds before the second attempt, twice as long before each one after it
+PAUSE = 1.0  # seconds before the second attempt, doubled before each one after it
 CHUNK = 1 << 20
 
 
-def kept(name: str) -> Path:
-    """The place of a download in the user's cache, where every clone and every experiment finds it again.
+def cache_path(name: str) -> Path:
+    """The path of a download in the user's cache, which all clones and experiments share.
 
-    $XDG_CACHE_HOME/two-tower-retrieval, by default under ~/.cache. `name` holds the file's hash.
+    The folder is $XDG_CACHE_HOME/two-tower-retrieval, by default under ~/.cache. `name` contains the file's hash.
     """
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "two-tower-retrieval"
     folder.mkdir(parents=True, exist_ok=True)
@@ -29,12 +29,12 @@ def kept(name: str) -> Path:
 
 
 def download(url: str, path: Path, blob: str) -> None:
-    """Bring the file at `url` to `path` and make sure that its git blob id is `blob`.
+    """Download `url` to `path` and verify that its git blob id is `blob`.
 
-    What stands at `path` is taken for the beginning of the file, from an earlier call that broke off; whatever came
-    stays there when this call breaks off, too. Connections that fail or end early and answers of 408, 429 and 5xx are
-    tried again, from the byte where they stopped. Raises `Problem` after ATTEMPTS without a new byte, on any other
-    answer, and on a wrong blob id, after which `path` is removed so that the next call begins anew.
+    An existing `path` is the partial file of an earlier call, and the download resumes at its end; if this call fails,
+    its partial file stays as well. Failed or early closed connections and the answers 408, 429 and 5xx are retried.
+    Raises `Problem` after ATTEMPTS without a new byte, on any other error, and on a wrong blob id; a file with a wrong
+    blob id is removed, so that the next call starts over.
     """
     failures = 0
     while not (path.exists() and blob_id(path) == blob):
@@ -52,16 +52,18 @@ def download(url: str, path: Path, blob: str) -> None:
             raise Problem(f"{url}: {error}") from None
         failures = 1 if _size(path) > before else failures + 1
         if failures == ATTEMPTS:
-            raise Problem(f"{url}: {reason}, {ATTEMPTS} times in a row; what came so far is kept, run this again")
+            raise Problem(
+                f"{url}: {reason}, {ATTEMPTS} times in a row; the partial download is kept: run this again to resume"
+            )
         time.sleep(PAUSE * 2 ** (failures - 1))
-    found = blob_id(path)
-    if found != blob:
+    actual = blob_id(path)
+    if actual != blob:
         path.unlink()
-        raise Problem(f"{url}: has the git blob id {found}, expected {blob}; the file was removed, run this again")
+        raise Problem(f"{url}: has git blob id {actual}, expected {blob}; the file was removed: run this again")
 
 
 def blob_id(path: Path) -> str:
-    """The id that git gives a file with these bytes: sha1 of "blob <length>", a zero byte, and the bytes."""
+    """The id of a file in git: the sha1 of "blob <length>", a zero byte, and the content."""
     digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
@@ -70,13 +72,13 @@ def blob_id(path: Path) -> str:
 
 
 def _transfer(url: str, path: Path) -> None:
-    """Append what is missing to `path`; from the start, if the server does not serve a part."""
+    """Append the rest of the file to `path`, or write all of it if the server ignores the range."""
     start = _size(path)
     request = Request(url, headers={"Range": f"bytes={start}-"} if start else {})
     try:
         response = urlopen(request, timeout=TIMEOUT)
     except HTTPError as error:
-        if start and error.code == 416:  # there is nothing after `start`: the file is whole, or another one
+        if start and error.code == 416:  # nothing after `start`: the file is complete, or a different one
             return
         raise
     with response:

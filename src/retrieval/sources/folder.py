@@ -1,4 +1,4 @@
-"""A folder of one's own with CSV files of the KION schema. It is only ever read."""
+"""A folder with the user's own CSV files in the KION schema. It is only read, never written."""
 
 import shutil
 from pathlib import Path
@@ -10,19 +10,19 @@ READERS = {"interactions.csv": read_interactions, "items.csv": read_items, "user
 
 
 def check(folder: Path) -> None:
-    """Raise `Problem` if the folder holds no interactions."""
+    """Raise `Problem` if the folder has no interactions.csv."""
     if not (folder / "interactions.csv").exists():
         raise Problem(
             f"{folder / 'interactions.csv'}: no such file; data=folder expects interactions.csv and items.csv "
-            "of the KION schema there: name your folder with folder=PATH"
+            "in the KION schema there: set folder=PATH to your folder"
         )
 
 
 def fetch(folder: Path, out: Path) -> dict[str, int]:
-    """Read the files of `folder` and copy them; users.csv may be absent. Returns the rows of each.
+    """Validate the files of `folder` and copy them; users.csv is optional. Returns the number of rows of each.
 
-    Needed are user_id, item_id, last_watch_dt and watched_pct of interactions.csv, item_id of items.csv and user_id of
-    users.csv; other columns are as welcome as absent. Copies, not links: DVC makes files in its cache read-only.
+    Required columns: user_id, item_id, last_watch_dt and watched_pct of interactions.csv, item_id of items.csv, user_id
+    of users.csv. All others are optional. Files are copied, not linked, because DVC makes files in its cache read-only.
     """
     check(folder)
     rows = {}

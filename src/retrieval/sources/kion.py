@@ -1,4 +1,4 @@
-"""The MTS KION data set (Safilo et al., 2023), from the zip file of its repository at a pinned commit."""
+"""The MTS KION data set (Safilo et al., 2023), from the zip file in its repository at a pinned commit."""
 
 import shutil
 import zipfile
@@ -8,13 +8,13 @@ from pathlib import Path
 from retrieval.errors import Problem
 from retrieval.params import Positive, Section
 from retrieval.preparation.tables import read_interactions, read_items, read_users
-from retrieval.sources.download import download, kept
+from retrieval.sources.download import cache_path, download
 
 READERS = {"interactions": read_interactions, "users": read_users, "items": read_items}
 
 
 class Kion(Section):
-    """Where the zip file is, the id that git gives its bytes, and the rows of the files in it."""
+    """The URL of the zip file, its git blob id, and the number of rows of each file in it."""
 
     url: str
     blob: str
@@ -24,11 +24,11 @@ class Kion(Section):
 
 
 def fetch(settings: Kion, out: Path) -> dict[str, int]:
-    """Download the zip file, take the three files out and check their rows. Returns the rows of each.
+    """Download the zip file, extract the three files and check their rows. Returns the number of rows of each.
 
-    The zip file stays in the user's cache: a later call goes on where this one broke off, or needs no network.
+    The zip file stays in the user's cache: a later call resumes the download, or needs no network.
     """
-    archive = kept(f"kion-{settings.blob}.zip")
+    archive = cache_path(f"kion-{settings.blob}.zip")
     download(settings.url, archive, settings.blob)
     _extract(archive, out)
     rows = {name: len(read(out / f"{name}.csv")) for name, read in READERS.items()}
@@ -39,7 +39,7 @@ def fetch(settings: Kion, out: Path) -> dict[str, int]:
 
 
 def _extract(archive: Path, out: Path) -> None:
-    """Write the members that are named as the three files, whatever their folder; nothing else leaves the archive."""
+    """Extract the three files by name, from whatever folder of the archive, and nothing else."""
     try:
         with zipfile.ZipFile(archive) as file:
             members = {Path(name).name: name for name in file.namelist()}
@@ -47,6 +47,6 @@ def _extract(archive: Path, out: Path) -> None:
                 with file.open(members[f"{name}.csv"]) as source, (out / f"{name}.csv").open("wb") as target:
                     shutil.copyfileobj(source, target)
     except KeyError as missing:
-        raise Problem(f"{archive}: the zip file holds no {missing.args[0]}") from None
+        raise Problem(f"{archive}: {missing.args[0]} is missing in the zip file") from None
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
-        raise Problem(f"{archive}: is no whole zip file: {error}") from None
+        raise Problem(f"{archive}: not a complete zip file: {error}") from None

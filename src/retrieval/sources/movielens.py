@@ -1,4 +1,4 @@
-"""MovieLens 100K (Harper and Konstan, 2015), out of a Python package that ships it."""
+"""MovieLens 100K (Harper and Konstan, 2015), from a Python package that ships it."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 from retrieval.errors import Problem
 from retrieval.params import Section
-from retrieval.sources.download import kept
+from retrieval.sources.download import cache_path
 from retrieval.stage import sha256
 
 import numpy as np
@@ -17,30 +17,31 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-INSIDE = "recbole/dataset_example/ml-100k/ml-100k."
-LEAST_AGES = (0, 18, 25, 35, 45, 55, 65)
+PREFIX = "recbole/dataset_example/ml-100k/ml-100k."  # of the three files in the wheel
+MIN_AGES = (0, 18, 25, 35, 45, 55, 65)  # of the age bands
 
 
 class MovieLens(Section):
-    """The package that ships the data set, as pip names it, and the sha256 of its wheel."""
+    """The requirement, in pip's notation, of the package that ships the data set, and the sha256 of its wheel."""
 
     package: str
     sha256: str
 
 
 def fetch(settings: MovieLens, out: Path) -> dict[str, int]:
-    """Write the 100,000 ratings of 943 users for 1,682 films. Returns the rows of each file.
+    """Write the 100,000 ratings of 943 users for 1,682 films. Returns the number of rows of each file.
 
-    A rating of 1 to 5 stars counts as 20 to 100 percent watched, times are in UTC, ages are banded as KION's.
+    A rating of 1 to 5 stars becomes 20 to 100 percent watched. Every rating counts as watched, even one star. Times are
+    in UTC; ages become bands like KION's.
     """
-    wheel = kept(f"movielens-{settings.sha256}.whl")
+    wheel = cache_path(f"movielens-{settings.sha256}.whl")
     if not wheel.exists() or sha256(wheel) != settings.sha256:
         _download(settings, wheel)
     try:
         with zipfile.ZipFile(wheel) as archive:
             ratings, users, items = (_read(archive, name) for name in ("inter", "user", "item"))
     except (zipfile.BadZipFile, KeyError, pa.ArrowInvalid) as error:
-        raise Problem(f"movielens: {settings.package} does not hold MovieLens 100K: {error}") from None
+        raise Problem(f"movielens: {settings.package} does not contain MovieLens 100K: {error}") from None
     tables = {"interactions.csv": _interactions(ratings), "users.csv": _users(users), "items.csv": _items(items)}
     for name, table in tables.items():
         csv.write_csv(table, out / name)
@@ -48,26 +49,28 @@ def fetch(settings: MovieLens, out: Path) -> dict[str, int]:
 
 
 def _download(settings: MovieLens, path: Path) -> None:
-    """Bring the wheel to `path`, whole and checked."""
+    """Download the wheel to `path` if its hash is the expected one."""
     pip = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-deps", "--retries", "2"]
     with TemporaryDirectory(dir=path.parent) as into:
-        done = subprocess.run([*pip, "--dest", into, settings.package], capture_output=True, text=True, check=False)
+        result = subprocess.run([*pip, "--dest", into, settings.package], capture_output=True, text=True, check=False)
         wheel = next(Path(into).glob("*.whl"), None)
         if wheel is None:
-            reason = next((line for line in reversed(done.stderr.splitlines()) if line.startswith("ERROR")), "no wheel")
+            reason = next(
+                (line for line in reversed(result.stderr.splitlines()) if line.startswith("ERROR")), "no wheel"
+            )
             raise Problem(
                 f"movielens: pip cannot download {settings.package} from the package index ({reason}); "
                 "data=kion-synthetic and data=folder need no network"
             )
-        found = sha256(wheel)
-        if found != settings.sha256:
-            raise Problem(f"movielens.sha256: {wheel.name} has the sha256 {found}, expected {settings.sha256}")
+        actual = sha256(wheel)
+        if actual != settings.sha256:
+            raise Problem(f"movielens.sha256: {wheel.name} has sha256 {actual}, expected {settings.sha256}")
         wheel.replace(path)
 
 
 def _read(archive: zipfile.ZipFile, name: str) -> pa.Table:
-    """A tab-separated file whose columns are named `name:type`; every column as text."""
-    with archive.open(INSIDE + name) as file:
+    """Read a tab-separated file whose columns are named `name:type`; every column as text."""
+    with archive.open(PREFIX + name) as file:
         names = [column.split(":")[0] for column in file.readline().decode().rstrip("\r\n").split("\t")]
         return csv.read_csv(
             file,
@@ -91,8 +94,8 @@ def _interactions(ratings: pa.Table) -> pa.Table:
 
 
 def _users(users: pa.Table) -> pa.Table:
-    age = np.digitize(users["age"].cast(pa.int64()).to_numpy(), LEAST_AGES) - 1
-    bands = [f"age_{low}_{high - 1}" for low, high in pairwise(LEAST_AGES)] + [f"age_{LEAST_AGES[-1]}_inf"]
+    age = np.digitize(users["age"].cast(pa.int64()).to_numpy(), MIN_AGES) - 1
+    bands = [f"age_{low}_{high - 1}" for low, high in pairwise(MIN_AGES)] + [f"age_{MIN_AGES[-1]}_inf"]
     return pa.table(
         {
             "user_id": users["user_id"].cast(pa.int64()),

@@ -1,4 +1,4 @@
-"""A synthetic data set of KION's shape, with planted tastes: at scale 1 its files have KION's row counts."""
+"""A synthetic data set with the shape of KION and planted tastes; at scale 1 its files have KION's row counts."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ from pyarrow import csv
 from pydantic import Field
 
 FIRST_DAY = np.datetime64("2021-03-13")
-# The values of the categorical columns and how often they occur, about as in KION.
+# The values of the categorical columns and their relative frequencies, about those of KION.
 AGES = {"age_18_24": 15, "age_25_34": 28, "age_35_44": 25, "age_45_54": 17, "age_55_64": 9, "age_65_inf": 6}
 INCOMES = {"0_20": 2.6, "20_40": 57, "40_60": 30, "60_90": 8.4, "90_150": 1.7, "150_inf": 0.3}
 SEXES = {"Ж": 51, "М": 49}  # noqa: RUF001 (KION's own letters)
@@ -26,74 +26,74 @@ GROUPS = len(AGES) * len(SEXES)
 GENRES = 8 * GROUPS
 STUDIOS = {f"studio {k}": 1 / k for k in range(1, 39)}
 COUNTRIES = {f"country {k}": 1 / k for k in range(1, 57)}
-FINISHED = np.array([0.6, 0.45, 0.3])  # share of views to the end, by the level of world.LEVELS
+COMPLETION = np.array([0.6, 0.45, 0.3])  # share of the views to the end, for each of world.LEVELS
 
 
 class Synthetic(Section):
-    """`scale` times KION's users and interactions, and the square root of it times KION's items."""
+    """`scale` multiplies KION's users and interactions, its square root KION's items."""
 
     scale: Annotated[float, Field(ge=1e-4)]
 
 
 def fetch(settings: Synthetic, seed: int, out: Path) -> dict[str, int]:
-    """Write the three files; equal seeds write equal bytes. Returns the rows of each.
+    """Write the three files; equal seeds write equal bytes. Returns the number of rows of each.
 
-    As in KION, not all users stand in users.csv, some of those who do have watched nothing, some items nobody has
-    watched, and a few rows lack watched_pct.
+    As in KION, some users are missing in users.csv, some who are there watched nothing, some items were watched by
+    nobody, and a few rows lack watched_pct.
     """
     rng = np.random.default_rng(seed)
     scale, root = settings.scale, settings.scale**0.5
     active, strangers = round(962_179 * scale), round(95_909 * scale)
-    catalogue = world.catalogue(rng, round(15_963 * root), round(15_706 * root), GROUPS)
+    items = world.plant(rng, round(15_963 * root), round(15_706 * root), GROUPS)
     age, sex = (_choose(rng, shares, active + strangers) for shares in (AGES, SEXES))
-    user_id, item_id = _ids(rng, active + strangers), _ids(rng, len(catalogue.hit))
-    niche = _niches(rng, catalogue, age[:active], sex[:active])
-    described = np.append(rng.choice(active, round(744_288 * scale), replace=False), active + np.arange(strangers))
+    user_id, item_id = _ids(rng, active + strangers), _ids(rng, len(items.hit))
+    niche = _niches(rng, items, age[:active], sex[:active])
+    user_rows = np.append(rng.choice(active, round(744_288 * scale), replace=False), active + np.arange(strangers))
     tables = {
-        "interactions.csv": _interactions(rng, catalogue, niche, user_id, item_id, round(5_476_251 * scale)),
-        "users.csv": _users(rng, user_id, age, sex).take(pa.array(rng.permutation(described))),
-        "items.csv": _items(rng, catalogue, item_id).take(pa.array(rng.permutation(len(item_id)))),
+        "interactions.csv": _interactions(rng, items, niche, user_id, item_id, round(5_476_251 * scale)),
+        "users.csv": _users(rng, user_id, age, sex).take(pa.array(rng.permutation(user_rows))),
+        "items.csv": _items(rng, items, item_id).take(pa.array(rng.permutation(len(item_id)))),
     }
     for name, table in tables.items():
         csv.write_csv(table, out / name)
     return {name: len(table) for name, table in tables.items()}
 
 
-def _niches(rng: np.random.Generator, catalogue: world.PlantedItems, age: np.ndarray, sex: np.ndarray) -> np.ndarray:
-    """The niche of each user, [users] int64: there is a group for each age and sex, and users are in it or near it."""
+def _niches(rng: np.random.Generator, items: world.PlantedItems, age: np.ndarray, sex: np.ndarray) -> np.ndarray:
+    """The niche of each user, [users] int64. Each age and sex has a group; most users are in theirs or one nearby."""
     group_age, group_sex = np.divmod(np.arange(GROUPS), len(SEXES))
     taste = np.exp(-np.abs(np.arange(len(AGES))[:, None] - group_age))[:, None, :]
     taste = taste * np.where(np.arange(len(SEXES))[:, None] == group_sex, 3.0, 1.0)  # [ages, sexes, groups]
     edges = np.cumsum(taste / taste.sum(axis=2, keepdims=True), axis=2)
     group = (edges[age, sex] < rng.random(len(age))[:, None]).sum(axis=1)
-    shares = 1 / np.arange(1, catalogue.niches + 1)
-    return np.minimum(group, GROUPS - 1) * catalogue.niches + _choose(rng, shares, len(age))
+    shares = 1 / np.arange(1, items.niches + 1)
+    return np.minimum(group, GROUPS - 1) * items.niches + _choose(rng, shares, len(age))
 
 
 def _interactions(
     rng: np.random.Generator,
-    catalogue: world.PlantedItems,
+    items: world.PlantedItems,
     niche: np.ndarray,
     user_id: np.ndarray,
     item_id: np.ndarray,
     rows: int,
 ) -> pa.Table:
-    watchable = np.flatnonzero(catalogue.popularity)
+    watchable = np.flatnonzero(items.popularity)
     user, day = world.histories(rng, len(niche), rows, len(watchable) // 8)
-    item, level = world.watch(rng, catalogue, niche, user, day)
+    item, level = world.watch(rng, items, niche, user, day)
     seen, first = np.unique(item, return_index=True)
-    unseen = np.setdiff1d(watchable, seen)  # each takes the place of a view that is not the first of its item
+    unseen = np.setdiff1d(watchable, seen)  # each replaces a view that is not the first of its item
     item[rng.choice(np.setdiff1d(np.arange(rows), first), len(unseen), replace=False)] = unseen
-    share = np.where(rng.random(rows) < FINISHED[level], 100, rng.integers(0, 100, rows))
+    share = np.where(rng.random(rows) < COMPLETION[level], 100, rng.integers(0, 100, rows))
     duration = rng.lognormal(8.5, 0.5, len(item_id))[item] * share / 100
-    unknown = np.zeros(rows, dtype=bool)
-    unknown[rng.choice(rows, round(828 / 5_476_251 * rows), replace=False)] = True
+    missing = np.zeros(rows, dtype=bool)
+    missing[rng.choice(rows, round(828 / 5_476_251 * rows), replace=False)] = True
     columns = {
         "user_id": user_id[user],
         "item_id": item_id[item],
         "last_watch_dt": FIRST_DAY + day,
         "total_dur": duration.astype(np.int64) + 1,
-        "watched_pct": pa.array(share, mask=unknown),
+        "watched_pct": pa.array(share, mask=missing),
     }
     return pa.table(columns).take(pa.array(rng.permutation(rows)))
 
@@ -112,12 +112,12 @@ def _users(rng: np.random.Generator, user_id: np.ndarray, age: np.ndarray, sex: 
     )
 
 
-def _items(rng: np.random.Generator, catalogue: world.PlantedItems, item_id: np.ndarray) -> pa.Table:
+def _items(rng: np.random.Generator, items: world.PlantedItems, item_id: np.ndarray) -> pa.Table:
     n = len(item_id)
     kind = _text(TYPES, _choose(rng, TYPES, n))
     title = _join(" ", kind, pa.array(item_id).cast(pa.string()))
-    year = np.where(catalogue.premiere, 2021, 2020 - rng.exponential(12, n)).clip(1900).astype(np.int64)
-    words = _themes(rng, catalogue, "keyword")
+    year = np.where(items.premiere, 2021, 2020 - rng.exponential(12, n)).clip(1900).astype(np.int64)
+    words = _themes(rng, items, "keyword")
     return pa.table(
         {
             "item_id": item_id,
@@ -125,7 +125,7 @@ def _items(rng: np.random.Generator, catalogue: world.PlantedItems, item_id: np.
             "title": title,
             "title_orig": pc.utf8_upper(title),
             "release_year": _join("", pa.array(year).cast(pa.string()), ".0"),
-            "genres": _themes(rng, catalogue, "genre"),
+            "genres": _themes(rng, items, "genre"),
             "countries": _countries(rng, n),
             "for_kids": _text(FOR_KIDS, _choose(rng, FOR_KIDS, n), rng.random(n) > 0.035),
             "age_rating": _text(AGE_RATINGS, _choose(rng, AGE_RATINGS, n)),
@@ -138,9 +138,9 @@ def _items(rng: np.random.Generator, catalogue: world.PlantedItems, item_id: np.
     )
 
 
-def _themes(rng: np.random.Generator, catalogue: world.PlantedItems, word: str) -> pa.Array:
-    """One to three of GENRES words an item: its niche's own, mostly one more of the group, and sometimes any one."""
-    group, niche = np.divmod(catalogue.niche(), catalogue.niches)
+def _themes(rng: np.random.Generator, items: world.PlantedItems, word: str) -> pa.Array:
+    """One to three of GENRES words per item: that of its niche, mostly another of its group, sometimes a random one."""
+    group, niche = np.divmod(items.niche(), items.niches)
     each, n = GENRES // GROUPS, len(group)
     own, near, any_one = (
         group * each + niche % each,
@@ -154,26 +154,27 @@ def _themes(rng: np.random.Generator, catalogue: world.PlantedItems, word: str) 
 
 
 def _countries(rng: np.random.Generator, n: int) -> pa.Array:
-    """One or two countries an item."""
+    """One or two countries per item."""
     first, second = _choose(rng, COUNTRIES, n), _choose(rng, COUNTRIES, n)
     return _join(", ", _text(COUNTRIES, first), _text(COUNTRIES, second, (second == first) | (rng.random(n) < 0.88)))
 
 
 def _ids(rng: np.random.Generator, n: int) -> np.ndarray:
-    """Different ids with gaps between them, in no order."""
+    """[n] int64, distinct ids with gaps between them, in random order."""
     return rng.permutation(n + n // 25)[:n]
 
 
 def _choose(rng: np.random.Generator, shares: Mapping[str, float] | np.ndarray, n: int) -> np.ndarray:
-    """[n] int64: which of the values, drawn by their shares."""
+    """[n] int64, indices drawn in proportion to `shares`."""
     share = np.array(list(shares.values()) if isinstance(shares, Mapping) else shares)
     return rng.choice(len(share), n, p=share / share.sum())
 
 
 def _text(names: Iterable[str], code: np.ndarray, missing: np.ndarray | None = None) -> pa.Array:
+    """[n] text, names[code], null where `missing`."""
     return pa.array(list(names)).take(pa.array(code, mask=missing))
 
 
 def _join(separator: str, *parts: pa.Array | str) -> pa.Array:
-    """The parts of each row with the separator between them; missing parts are left out."""
+    """Join the parts of each row with the separator, without missing parts."""
     return pc.binary_join_element_wise(*parts, separator, null_handling="skip")

@@ -1,0 +1,55 @@
+"""The stage features on small prepared tables: histories in time order, feature matrices, and their vocabulary."""
+
+from pathlib import Path
+
+import features
+from retrieval import histories
+from retrieval.encode import Columns
+from retrieval.histories import Features
+from retrieval.stage import write_json
+
+import pandas as pd
+import pytest
+
+PARAMS = features.FeaturesParams(columns=Columns(user=["sex", "age"], item=["genres", "decade"], multiple=["genres"]))
+
+
+@pytest.fixture
+def result(tmp_path: Path) -> Features:
+    """Users 7 and 9 and items 3 and 5 are in train; user 8 is cold, item 4 is in no interaction."""
+    prepared = tmp_path / "prepared"
+    prepared.mkdir()
+    times = pd.to_datetime(["2021-03-01 00:00:01", "2021-03-02 00:00:00", "2021-03-03 00:00:00"])
+    train = {
+        "user_id": [9, 7, 9],
+        "item_id": [5, 5, 3],
+        "datetime": times.astype("datetime64[us]"),
+        "weight": [1, 2, 3],
+    }
+    pd.DataFrame(train).astype({"weight": "float32"}).to_parquet(prepared / "train.parquet")
+    pd.DataFrame({"user_id": [7, 8], "sex": ["M", "F"]}).to_parquet(prepared / "users.parquet")
+    items = {"item_id": [3, 4, 5], "genres": ["war, drama", "comedy", "drama"], "release_year": ["1994", "1980", None]}
+    pd.DataFrame(items).to_parquet(prepared / "items.parquet")
+    write_json(prepared / "stats.json", {"split": "days", "moment": 1614816000, "source": "folder"})
+    features.main(PARAMS, prepared, tmp_path / "features")
+    return histories.load(tmp_path / "features")
+
+
+def test_histories_are_by_user_in_time_order(result: Features) -> None:
+    assert result.user_ids.tolist() == [7, 9]
+    assert result.item_ids.tolist() == [3, 5]
+    assert result.histories.indptr.tolist() == [0, 1, 3]
+    assert result.histories.item.tolist() == [1, 1, 0]
+    assert result.histories.time.tolist() == [1614643200, 1614556801, 1614729600]
+    assert result.histories.weight.tolist() == [2, 1, 3]
+
+
+def test_features_are_those_of_the_users_and_items_of_train(result: Features) -> None:
+    assert result.spec["user_columns"] == {"sex": ["M"]}  # F is that of a cold user, age is in no table
+    assert result.users.toarray().tolist() == [[1], [0]]
+    assert result.spec["item_columns"] == {"genres": ["drama", "war"], "decade": ["1990"]}
+    assert result.items.toarray().tolist() == [[1, 1, 1], [1, 0, 0]]
+
+
+def test_the_split_and_its_moment_are_passed_on(result: Features) -> None:
+    assert (result.spec["split"], result.spec["moment"]) == ("days", 1614816000)
