@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from folders import ROOT
+from worlds import ROOT
 
 COMMAND = (sys.executable, "-m", "retrieval.serving")
 TOKEN = "secret"

@@ -12,14 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from folders import build
+from worlds import write_world
 
 OPTIONS = Evaluation(k=3, longest=3, head=0.2, resamples=10, negatives=2, points=2, map="tsne")
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = build(tmp_path_factory.mktemp("cold"))
+    root = write_world(tmp_path_factory.mktemp("cold"))
     who = {"user_id": [7, 8], "age": ["young", " old "], "sex": ["M", "X"], "city": ["a", "b"]}  # X is not in train
     pd.DataFrame(who).to_parquet(root / "prepared" / "users.parquet")
     return root

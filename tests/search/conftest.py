@@ -12,7 +12,7 @@ from retrieval.search.recommender import Recommender
 
 import numpy as np
 import pytest
-from folders import USERS, build
+from worlds import USERS, write_world
 
 Lists = list[tuple[np.ndarray, np.ndarray]]
 
@@ -20,7 +20,7 @@ Lists = list[tuple[np.ndarray, np.ndarray]]
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Only to be read."""
-    return build(tmp_path_factory.mktemp("search") / "world")
+    return write_world(tmp_path_factory.mktemp("search") / "world")
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from retrieval.search.backends import Database, open_index
 from retrieval.search.indexes import Faiss
 
 import pytest
-from folders import reindex, resave
+from worlds import reindex, resave
 
 NO_DATABASE = Database("", "", 1)
 

@@ -8,7 +8,7 @@ from retrieval.search.indexes import INDEXES, Faiss, Indexes, has_index
 
 import numpy as np
 import pytest
-from folders import ROOT
+from worlds import ROOT
 
 NAMES = ("dssm", "ials")
 

@@ -5,9 +5,9 @@ from retrieval.errors import Problem
 
 import numpy as np
 import pytest
-from folders import reindex, resave
 from pymilvus import MilvusClient
 from pymilvus.exceptions import MilvusException
+from worlds import reindex, resave
 
 NOTHING = np.zeros(0, np.int64)
 

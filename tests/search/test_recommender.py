@@ -11,7 +11,7 @@ from retrieval.search.recommender import Recommender
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from folders import ITEMS, USERS, train
+from worlds import ITEMS, USERS, train_models
 
 ROOT = Path(__file__).parents[2]
 
@@ -72,7 +72,7 @@ def test_a_profile_with_a_users_history_and_demographics_is_that_user(world, ite
 
 def test_with_a_trend_a_profile_is_that_user_too(copy, items_and_users):
     """The stage and the fold-in both halve the towers' part and subtract its mean."""
-    train(copy, enabled=True, personal=0.5, common=0.0)
+    train_models(copy, enabled=True, user_weight=0.5, mean_weight=0.0)
     model = matrices.load(copy / "models" / "dssm")
     assert np.abs(model.left[:, :-1].mean(0)).max() < 1e-6 < np.abs(model.left[:, :-1]).max()
     tower = Tower(copy / "models" / "dssm", model)

@@ -9,14 +9,14 @@ from retrieval.serving.settings import Settings
 
 import pytest
 from fastapi import FastAPI
-from folders import build
 from starlette.testclient import TestClient
+from worlds import write_world
 
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Only to be read."""
-    return build(tmp_path_factory.mktemp("serving") / "world")
+    return write_world(tmp_path_factory.mktemp("serving") / "world")
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from retrieval import matrices
 
 import httpx
 import pytest
-from folders import resave, train
 from service_process import COMMAND, TOKEN, environment, start, wait_until
+from worlds import resave, train_models
 
 MODELS = ["dssm", "ease", "ials", "itemknn", "popular", "popular_7d", "userknn"]
 HEAD = b"POST /reco/dssm HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
@@ -76,7 +76,7 @@ def test_answers_under_32_clients_are_the_serial_answers(world):
 
 def test_reload_under_load_fails_no_request_and_refuses_broken_folders(world, copy, tmp_path):
     other = Path(shutil.copytree(world, tmp_path / "other"))
-    train(other, seed=1)
+    train_models(other, seed=1)
     stop, statuses = threading.Event(), []
 
     def ask(url: str) -> None:

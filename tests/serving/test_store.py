@@ -10,7 +10,7 @@ from retrieval.serving import store
 from retrieval.serving.settings import Settings
 
 import pytest
-from folders import resave
+from worlds import resave
 
 
 def flip_a_bit(path: Path) -> None:
