@@ -53,7 +53,7 @@ def main() -> None:
         lists = model.recommend(exam.users, dataset, options.k, filter_viewed=True)
     items = np.full((len(exam.users), options.k), -1, np.int32)
     items[np.searchsorted(exam.users, lists["user_id"]), lists["rank"] - 1] = lists["item_id"]
-    found = values(judge(items, exam.truth[exam.users], exam.catalogue), METRICS)
+    found = values(judge(items, exam.truth[exam.users], exam.train_items), METRICS)
     print(json.dumps({"sasrec": means(found), "epochs": epochs}, indent=2))
 
 

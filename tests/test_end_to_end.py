@@ -63,7 +63,7 @@ def test_an_experiment_runs_only_what_its_parameters_change_and_the_way_back_is_
         (
             "data=folder",
             "check: data/folder/interactions.csv: no such file; data=folder expects interactions.csv and items.csv "
-            "of the KION schema there: name your folder with folder=PATH",
+            "in the KION schema there: set folder=PATH to your folder",
         ),
     ],
 )

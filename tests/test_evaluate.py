@@ -61,7 +61,8 @@ class World:
         titles.to_parquet(self.root / "prepared" / "items.parquet")
         for name, (left, right) in self.models.items():
             left, right = (m.astype(np.float32) for m in (left, right))
-            matrices.save(self.root / "models" / name, left, right, self.users, self.items)
+            kind = {"popular": "constant", "itemknn": "history"}.get(name, "vectors")
+            matrices.save(self.root / "models" / name, left, right, self.users, self.items, kind=kind)
         write_json(self.root / "models" / "dssm" / "history.json", [{"epoch": 1, "loss": 0.5}])
 
     def frame(self, watched: np.ndarray) -> pd.DataFrame:

@@ -25,7 +25,7 @@ def test_training_resumes_after_a_kill_and_ends_in_the_same_bytes(project):
     os.kill(training.pid, signal.SIGKILL)
     assert training.wait() == -signal.SIGKILL
     assert files(project, "models", "metrics") == before, "no partial files"
-    assert "going on after epoch" in run(project, *TRAIN).stdout
+    assert "continuing after epoch" in run(project, *TRAIN).stdout
     assert files(project, "models/dssm") == expected
     assert not list(project.glob(".checkpoints/*")), "finished runs delete their checkpoints"
 

@@ -36,7 +36,8 @@ def exam(folder: Path, pairs: list[tuple[int, int]]) -> Exam:
 
 def popular(users: np.ndarray = USERS, items: np.ndarray = ITEMS) -> Model:
     """Ranks items 0, 1, 2, 3, in this order, for everybody."""
-    return Model("popular", np.ones((3, 1), np.float32), np.array([[4], [3], [2], [1]], np.float32), users, items, {})
+    left, right = np.ones((3, 1), np.float32), np.array([[4], [3], [2], [1]], np.float32)
+    return Model("popular", "constant", left, right, users, items, {})
 
 
 @pytest.fixture

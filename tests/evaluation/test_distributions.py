@@ -46,7 +46,7 @@ def test_scores_are_left_times_right_without_the_users_bias() -> None:
     rng = np.random.default_rng(3)
     left, right = rng.random((300, 4), dtype=np.float32), rng.random((90, 4), dtype=np.float32)
     right[:, 2] = 1  # column 2 of left is the user's bias
-    model = Model("m", left, right, np.arange(300), np.arange(90), {})
+    model = Model("m", "vectors", left, right, np.arange(300), np.arange(90), {})
     for pairs in sample(*world(), 200, 5, rng).values():
         rest = [0, 1, 3]
         expected = (left[pairs.users[pairs.row]][:, rest] * right[pairs.item][:, rest]).sum(axis=1)

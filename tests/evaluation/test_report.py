@@ -57,7 +57,7 @@ def maps(monkeypatch: pytest.MonkeyPatch, user_columns: dict[str, list[str]]) ->
     exam = Exam(data, seen, seen, test_users, TrainItems(seen, items, 0.25))
     bias = np.ones((4, 1), np.float32)
     left, right = np.hstack([bias, VECTORS]), np.hstack([bias, VECTORS + 10])
-    model = Model("dssm", left, right, np.arange(4), np.arange(4), {})
+    model = Model("dssm", "vectors", left, right, np.arange(4), np.arange(4), {})
     write_maps(Path("plots"), model, exam, np.array(["A", "B", "C", "D"]), OPTIONS, seed=0)
     return calls, test_users
 

@@ -31,7 +31,7 @@ def test_nothing_is_auto_afterwards_and_the_line_names_what_was(capsys):
     autos = [key for key, value in flat(params.model_dump()) if value == "auto"]
     resolved = dict(flat(resolve(params, FEATURES).model_dump()))
     assert "auto" not in resolved.values()
-    line = capsys.readouterr().out
+    line = capsys.readouterr().err
     assert line.startswith("auto: ")
     assert len(autos) > 5
     assert all(f"{key}={resolved[key]}" in line for key in autos)
@@ -41,7 +41,7 @@ def test_resolved_parameters_stay_as_they_are(capsys):
     resolved = training_params(RING)
     capsys.readouterr()
     assert resolve(resolved, by_days(RING)) == resolved
-    assert capsys.readouterr().out == "auto: none\n"
+    assert capsys.readouterr().err == "auto: none\n"
 
 
 def test_epochs_patience_recency_and_decay_follow_the_data():

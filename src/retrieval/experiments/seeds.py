@@ -51,10 +51,10 @@ def main() -> None:
     if options.seeds < 1:
         raise Problem(f"--seeds: {options.seeds} is not valid: expected 1 or more")
     settings, data = read(SeedsParams), histories.load(FEATURES)
-    params = resolve(validate(TrainDSSMParams, _set(load(PATH), options.set_param)), data)
+    params = validate(TrainDSSMParams, _set(load(PATH), options.set_param))
     exam = prepare_exam(PREPARED, data, settings.evaluate, settings.seed)
     other = _judge(_fetch(options.against), exam, settings) if options.against else None
-    runs = []
+    runs, params = [], resolve(params, data)
     for seed in range(params.seed, params.seed + options.seeds):
         model, _ = fit(params.model_copy(update={"seed": seed}), data)
         left, right = model.matrices(data.histories)

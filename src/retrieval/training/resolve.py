@@ -1,6 +1,7 @@
 """The parameters of a training, and `resolve`: every `auto` and every rule about combinations, before training."""
 
 import math
+import sys
 from typing import Annotated, Any, Literal
 
 from retrieval.dssm.model import Options
@@ -121,7 +122,7 @@ def resolve(params: TrainDSSMParams, features: Features) -> TrainDSSMParams:
     values["train"]["patience"] = settle("train.patience", patience) if holdout else 0
     epochs = min(MOST_EPOCHS, max(FEWEST_EPOCHS, math.ceil(STEPS / steps)))
     settle("train.epochs", epochs if values["train"]["patience"] else EPOCHS)
-    print("auto:", ", ".join(f"{key}={value}" for key, value in resolved.items()) or "none")
+    print("auto:", ", ".join(f"{key}={value}" for key, value in resolved.items()) or "none", file=sys.stderr)
     return validate(TrainDSSMParams, values)
 
 
