@@ -1,46 +1,22 @@
 """Isolation: each test has an empty download cache, and DVC runs in temporary repositories, never in this one."""
 
-import inspect
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import CodeType, FunctionType
 
 import pytest
 import repositories
 from filelock import FileLock
 
-TESTS = Path(__file__).parent
 HEAVY_FIXTURES = {"finished", "browser"}  # a repository in which DVC has run, and Chromium
-HEAVY_FILES = {TESTS / "training" / "test_loop.py"}  # trains dozens of models
+# Files with many trainings or processes of their own
+HEAVY_FILES = {"test_loop", "test_workers", "test_processes", "test_settings", "test_setup"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
-    """Mark as `heavy` the tests that train many models or start DVC, the service, a browser or another process."""
+    """Mark the tests that `make test-quick` leaves out."""
     for item in items:
-        needs = HEAVY_FIXTURES & set(item.fixturenames)
-        if needs or item.path in HEAVY_FILES or uses_subprocess(item.function, set()):
+        if HEAVY_FIXTURES & set(item.fixturenames) or item.path.stem in HEAVY_FILES:
             item.add_marker(pytest.mark.heavy)
-
-
-def uses_subprocess(function: Callable, visited: set[Callable]) -> bool:
-    """Whether a test, or a helper in tests/ that it calls, uses the module `subprocess`."""
-    function = inspect.unwrap(function)
-    if function in visited or not Path(function.__code__.co_filename).is_relative_to(TESTS):
-        return False
-    visited.add(function)
-    used = [function.__globals__.get(name) for name in names(function.__code__)]
-    helpers = (each for each in used if isinstance(each, FunctionType))
-    return any(each is subprocess for each in used) or any(uses_subprocess(each, visited) for each in helpers)
-
-
-def names(code: CodeType) -> Iterator[str]:
-    """The global names in a function's code and in the functions inside it."""
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from names(constant)
 
 
 @pytest.fixture(autouse=True)

@@ -102,7 +102,11 @@ def test_the_projects_own_parameters_are_valid(tmp_path):
         (("train",), None, "train: None is not valid: expected "),
         (("score",), "cosine", "loss=triplet with score=cosine has no fixed scale for its margin: expected score="),
         (("evaluate", "k"), 100_000, "evaluate.k: 100000 is not valid: expected less than or equal to 1000"),
-        (("trend", "enabled"), True, "loss=triplet has a margin, and its scores can have no trend, bias or temperature"),
+        (
+            ("trend", "enabled"),
+            True,
+            "loss=triplet has a margin, and its scores can have no trend",
+        ),
         (("trend", "personal"), 0.7, "trend.personal is now called trend.user_weight"),
         (("towers", "heads"), 3, "towers: width 64 is not a multiple of heads 3"),
     ],

@@ -17,7 +17,12 @@ def test_dimensions_that_are_constant_on_either_side_are_no_taste() -> None:
     left, right = rng.random((5, 4)), rng.random((6, 4))
     left[:, 1] = 1
     right[:, 3] = 1
-    assert taste(Model("m", "vectors", left, right, np.arange(5), np.arange(6), {})).tolist() == [True, False, True, False]
+    assert taste(Model("m", "vectors", left, right, np.arange(5), np.arange(6), {})).tolist() == [
+        True,
+        False,
+        True,
+        False,
+    ]
 
 
 def test_two_directions_are_two_clusters() -> None:
