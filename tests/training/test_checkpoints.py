@@ -65,8 +65,8 @@ def test_what_is_of_another_run_or_broken_is_ignored_with_a_line(tmp_path, capsy
     _, history = train(path, {"epochs": 1})
     lines = capsys.readouterr().out.splitlines()
     assert len(history) == 1
-    assert lines[1] == f"{tmp_path}/dssm-2.safetensors: ignored, it belongs to other parameters, data or code"
-    assert lines[2].startswith(f"{path}: ignored, it cannot be read")
+    assert lines[0] == f"{tmp_path}/dssm-2.safetensors: ignored, it belongs to other parameters, data or code"
+    assert lines[1].startswith(f"{path}: ignored, it cannot be read")
 
 
 def test_the_path_follows_parameters_data_and_code(tmp_path, monkeypatch):

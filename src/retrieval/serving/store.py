@@ -29,7 +29,7 @@ def load(settings: Settings) -> Store:
     catalogue = load_catalogue(folder / "catalogue")
     available = sorted(card.parent.name for card in folder.glob("[!.]*/card.json"))
     names = settings.serve or available
-    for name in {*names, settings.default, settings.fallback}:
+    for name in (*names, settings.default, settings.fallback):
         if name not in available:
             raise Problem(f"{folder / name}: no such model; {choices(name, available)}")
         if name not in names:
