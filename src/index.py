@@ -8,7 +8,7 @@ from retrieval.search import space
 from retrieval.search.catalogue import Catalogue
 from retrieval.search.catalogue import load as load_catalogue
 from retrieval.search.catalogue import write as write_catalogue
-from retrieval.search.indexes import INDEXES, Faiss, Indexes, has_index
+from retrieval.search.indexes import INDEXES, Faiss, Indexes, has_index, make_deterministic
 from retrieval.search.recommender import Recommender
 from retrieval.stage import folder, run, sha256, write_json
 
@@ -27,9 +27,7 @@ class IndexParams(Section):
 
 def main(params: IndexParams, prepared: Path, features: Path, models: Path, out: Path, metrics: Path) -> None:
     """data/prepared, data/features, models -> models/catalogue, metrics/index.json."""
-    import faiss
-
-    faiss.omp_set_num_threads(1)  # several threads build another graph each time
+    make_deterministic()
     data = histories.load(features)
     rng = np.random.default_rng(params.seed)
     users = np.sort(rng.permutation(len(data.user_ids))[: params.index.users])

@@ -6,7 +6,7 @@ from pathlib import Path
 from retrieval import histories, matrices
 from retrieval.matrices import Model
 from retrieval.runs import recorded
-from retrieval.stage import folder, run, write_json
+from retrieval.stage import folder, rounded, run, write_json
 from retrieval.training.checkpoints import checkpoint_path
 from retrieval.training.loop import fit
 from retrieval.training.resolve import TrainDSSMParams, resolve
@@ -25,7 +25,10 @@ def main(params: TrainDSSMParams, features: Path, out: Path) -> None:
     card = {"data": data.spec["data"], "params": params.model_dump(), "user_columns": data.spec["user_columns"]}
     with folder(out) as aside:
         model.save(aside)
-        write_json(aside / "history.json", history)
+        write_json(
+            aside / "history.json",
+            [line | {key: rounded(line[key]) for key in line if key != "epoch"} for line in history],
+        )
         matrices.write_into(aside, Model(out.name, "vectors", left, right, data.user_ids, data.item_ids, card))
     checkpoint.unlink(missing_ok=True)
 

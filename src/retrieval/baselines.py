@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from retrieval.histories import DAY, Features
-from retrieval.matrices import Matrix
+from retrieval.matrices import Matrix, snap
 from retrieval.params import Positive, Section
 from retrieval.ranking import each_block, top
 
@@ -18,6 +18,7 @@ from pydantic import Field
 from scipy.linalg import inv
 from threadpoolctl import threadpool_limits
 
+EASE_BITS, IALS_BITS = 17, 14  # of numbers on the grid, see `matrices`
 ROWS = 256  # rows of a sparse product that are made dense at a time
 
 
@@ -98,22 +99,23 @@ def ease(features: Features, params: Baselines, seed: int) -> tuple[Matrix, Matr
     """B = I - P / diag(P), P = (X'X + lambda I)^-1; score X B. Steck 2019, "Embarrassingly shallow autoencoders".
 
     RecTools' EASEModel learns the same B and ranks by X B', which is not the paper's score.
-    Memory and time are those of one dense float32 matrix of items, inverted in place: 1 GB for KION's 15,706. In a
+    Memory and time are those of one dense float64 matrix of items, inverted in place: 2 GB for KION's 15,706. In a
     larger catalogue only the `items` most watched have weights; the others score 0.
     """
     counts = features.counts
     chosen = np.sort(np.argsort(-counts, kind="stable")[: params.ease.items])
     seen, items = features.seen[:, chosen], len(chosen)
     by_item = sp.csr_matrix(seen.T)
-    gram = np.empty((items, items), dtype=np.float32, order="F")
+    gram = np.empty((items, items), dtype=np.float64, order="F")
     for start in range(0, items, ROWS):
         block = slice(start, start + ROWS)
         gram[:, block] = (by_item[block] @ seen).toarray().T
-    gram[np.diag_indices(items)] += np.float32(params.ease.regularization)
+    gram[np.diag_indices(items)] += params.ease.regularization
     with threadpool_limits(1, "blas"):
         weights = inv(gram, overwrite_a=True, check_finite=False, assume_a="pos", lower=True).T  # symmetric
     weights /= -np.diag(weights)[:, None]
     np.fill_diagonal(weights, 0)
+    weights = snap(weights, EASE_BITS, overwrite=True)
     if items == len(counts):
         return features.seen, weights
     length = np.zeros(len(counts), dtype=np.int64)
@@ -124,15 +126,21 @@ def ease(features: Features, params: Baselines, seed: int) -> tuple[Matrix, Matr
 
 
 def ials(features: Features, params: Baselines, seed: int) -> tuple[Matrix, Matrix]:
-    """User and item factors of implicit's ALS. Hu, Koren and Volinsky 2008, "Collaborative filtering for implicit
-    feedback datasets". Its rows are solved one by one, so that the number of threads changes no bit.
+    """User and item factors of implicit's ALS, in float64 from the start that implicit draws in float32.
+
+    Hu, Koren and Volinsky 2008, "Collaborative filtering for implicit feedback datasets". Rows are solved one by one,
+    so that the number of threads changes no bit.
     """
     from implicit.cpu.als import AlternatingLeastSquares
 
+    model = AlternatingLeastSquares(**params.ials.model_dump(), random_state=seed, dtype=np.float64)
+    random, factors = np.random.default_rng(seed), params.ials.factors
+    model.user_factors, model.item_factors = (
+        (random.random((rows, factors), dtype=np.float32) * 0.01).astype(np.float64) for rows in features.seen.shape
+    )
     with threadpool_limits(1, "blas"):
-        model = AlternatingLeastSquares(**params.ials.model_dump(), random_state=seed)
         model.fit(features.seen, show_progress=False)
-    return model.user_factors, model.item_factors
+    return snap(model.user_factors, IALS_BITS), snap(model.item_factors, IALS_BITS)
 
 
 class Baseline(NamedTuple):

@@ -69,7 +69,7 @@ def _encode_column(
     present = np.asarray(pc.fill_null(pc.not_equal(text, ""), False))
     codes = text.filter(pa.array(present)).dictionary_encode()
     order = np.asarray(pc.sort_indices(codes.dictionary))
-    code = np.argsort(order)[np.asarray(codes.indices)]
+    code = np.argsort(order, kind="stable")[np.asarray(codes.indices)]
     matrix = sp.csr_matrix((np.ones(len(code), np.float32), (row[present], code)), shape=(rows, len(order)))
     matrix.data[:] = 1  # a value that appears twice in a cell counts once
     return matrix, codes.dictionary.take(pa.array(order)).to_pylist()

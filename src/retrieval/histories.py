@@ -80,9 +80,9 @@ class Features:
 
     @cached_property
     def age(self) -> np.ndarray:
-        """Days between each interaction and the newest one, [n] float32."""
+        """Days between each interaction and the newest one, [n] float64."""
         time = self.histories.time
-        return (time.max() - time).astype(np.float32) / np.float32(DAY)
+        return (time.max() - time) / DAY
 
     @property
     def by_days(self) -> bool:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from retrieval.errors import Problem
 from retrieval.histories import Features
+from retrieval.matrices import snap
 from retrieval.params import Positive, Section, one_of
 
 import numpy as np
@@ -77,7 +78,7 @@ def train(features: Features, params: LightFM, seed: int) -> tuple[np.ndarray, n
     except ValueError as error:
         raise Problem(f"lightfm: {error}; lightfm.learning_rate is {params.learning_rate}") from None
     left, right = model.get_vectors(data)
-    return left.astype(np.float32), right.astype(np.float32)
+    return snap(left), snap(right)
 
 
 def dataset(features: Features, params: LightFM) -> "Dataset":

@@ -11,9 +11,18 @@ The kind says how the matrices may be used:
     history       left is who watched what, as ones: a new user's row is their history
     neighbours    left is how similar a user is to others
     vectors       left and right are dense vectors, which nearest-neighbour indexes and maps can hold
+
+Dense vectors are stored on a grid (`snap`): multiples of 2^-20 of the power of two above the largest number. Scores are
+then exact in float64, whatever the order of the sum: products have 40 bits, a sum of 1,000 of them 50 of its 53.
+
+A coarser grid makes equal what two processors, or two numbers of threads, compute in float64: they sum in another order
+and differ by some 1e-12 of a number's size. On the grid these numbers are equal, unless one of them lies that close to
+the middle between two multiples. With 12 bits and 250,000 weights this happens to one pair of machines in several
+hundred. What is then computed from numbers on the grid differs by 1e-15 only, and is as good as equal on any grid.
 """
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -24,6 +33,7 @@ from retrieval.stage import folder, sha256, write_json
 import numpy as np
 import scipy.sparse as sp
 
+BITS = 20  # of a number on the grid, besides its sign
 KINDS = ("constant", "history", "neighbours", "vectors")
 Matrix: TypeAlias = np.ndarray | sp.csr_matrix
 
@@ -39,6 +49,21 @@ class Model:
     users: np.ndarray
     items: np.ndarray
     card: dict[str, Any]
+
+
+def grid_step(largest: float, bits: int = BITS) -> float:
+    """The step of the grid for numbers up to `largest`: a power of two, larger than it, over 2^bits."""
+    return math.ldexp(1.0, math.frexp(largest)[1] - bits)
+
+
+def snap(values: np.ndarray, bits: int = BITS, overwrite: bool = False) -> np.ndarray:
+    """The values rounded to the grid, as float32, which holds them exactly. `overwrite` reuses a float64 array."""
+    exact = np.asarray(values, np.float64) if overwrite else np.array(values, np.float64)
+    step = grid_step(max(exact.max(initial=0.0), -exact.min(initial=0.0)), bits)
+    exact /= step
+    np.rint(exact, out=exact)
+    exact *= step
+    return exact.astype(np.float32)
 
 
 def save(

@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 CHUNK = 64  # items represented by the best one among them
-SCORES = 2**23  # scores of a block of users: 32 MB per thread
+SCORES = 2**22  # scores of a block of users: 16 MB per thread, and 32 MB for their products
 
 
 @dataclass(frozen=True)
@@ -83,19 +83,20 @@ def each_block(
     size = max(64, SCORES // count)
     width = -(-max(count, least) // CHUNK) * CHUNK
     items = transposed(right, dense=not sp.issparse(left))
-    buffers: SimpleQueue[np.ndarray] = SimpleQueue()
+    buffers: SimpleQueue[tuple[np.ndarray, np.ndarray]] = SimpleQueue()
+    rows, exact = min(size, len(users)), isinstance(items, np.ndarray) and not sp.issparse(left)
     for _ in range(threads):
-        buffers.put(np.full((min(size, len(users)), width), -np.inf, np.float32))
+        buffers.put((np.full((rows, width), -np.inf, np.float32), np.empty((rows if exact else 0, count))))
 
     def block(start: int) -> int:
         part = slice(start, min(start + size, len(users)))
-        buffer = buffers.get()
+        buffer, products = buffers.get()
         try:
             scores = buffer[: part.stop - start]
-            score(left[users[part]], items, scores[:, :count])
+            score(left[users[part]], items, scores[:, :count], products[: part.stop - start])
             work(part, scores)
         finally:
-            buffers.put(buffer)
+            buffers.put((buffer, products))
         return len(scores)
 
     with (
@@ -107,19 +108,23 @@ def each_block(
 
 
 def transposed(right: Matrix, dense: bool) -> Matrix:
-    """`right` in the layout that `score` expects: [d, items], for a dense or a sparse left."""
+    """`right` as `score` expects it, for a dense or a sparse left: [d, items], float64 if both are dense."""
     if not isinstance(right, np.ndarray):
         return right.T.tocsr()
-    return np.asarray(right).T if dense else np.ascontiguousarray(right.T)
+    return np.asarray(right, np.float64).T if dense else np.ascontiguousarray(right.T)
 
 
-def score(left: Matrix, items: Matrix, out: np.ndarray) -> None:
-    """left [users, d] @ items [d, items], into `out`."""
+def score(left: Matrix, items: Matrix, out: np.ndarray, products: np.ndarray | None = None) -> None:
+    """left [users, d] @ items [d, items], into `out` float32; `products` float64 of the same shape is scratch memory.
+
+    Products of dense matrices are float64, so that scores of numbers on the grid (see `matrices`) are exact, whatever
+    the processor and the number of threads. Sparse products are sums in a fixed order.
+    """
     if sp.issparse(left) or sp.issparse(items):
         product = left @ items
         out[:] = product if isinstance(product, np.ndarray) else product.toarray()
     else:
-        np.matmul(left, items, out=out)
+        out[:] = np.matmul(np.asarray(left, np.float64), items, out=products)
 
 
 def top(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

@@ -60,6 +60,11 @@ def write_json(path: Path, value: Any) -> None:
     os.replace(aside, path)
 
 
+def rounded(value: float) -> float:
+    """Round to six significant digits: enough for any comparison, and `git diff` shows only real changes."""
+    return float(f"{value:.6g}")
+
+
 def sha256(path: Path) -> str:
     """The hash of a file's bytes, as hex."""
     with path.open("rb") as file:

@@ -1,7 +1,7 @@
 """Bootstrap intervals, compared with a slow twin and with the normal distribution."""
 
 from retrieval.evaluation.intervals import bootstrap, intervals
-from retrieval.evaluation.metrics import rounded
+from retrieval.stage import rounded
 
 import numpy as np
 import pytest

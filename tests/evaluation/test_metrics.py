@@ -3,7 +3,8 @@
 from math import log2
 
 from retrieval.evaluation import metrics
-from retrieval.evaluation.metrics import BEYOND, METRICS, Lists, TrainItems, judge, means, rounded, values
+from retrieval.evaluation.metrics import BEYOND, METRICS, Lists, TrainItems, judge, means, values
+from retrieval.stage import rounded
 
 import numpy as np
 import pandas as pd

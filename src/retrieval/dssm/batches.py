@@ -76,13 +76,19 @@ def _cumulative(values: Tensor) -> Tensor:
     return torch.cat([values.new_zeros(1, dtype=torch.long), values.cumsum(0)])
 
 
+def _random(count: int, generator: Generator) -> Tensor:
+    """Uniform numbers [count] in [0, 1), the same for every precision of the training."""
+    return torch.rand(count, generator=generator, dtype=torch.float64)
+
+
 def gap_buckets(time: Tensor, rank: Tensor) -> Tensor:
     """The bucket of the time between each token and the one before it in its row, [tokens] int64.
 
     0 for the first of a row (rank 0), 1 for the same second, then one bucket per doubling.
     """
     gap = time.diff(prepend=time[:1])
-    bucket = torch.where(gap <= 0, 1, (2 + gap.clamp(min=1).log2()).long().clamp(max=GAPS - 1))
+    doublings = torch.frexp(gap.clamp(min=1).double()).exponent.long()  # 1 + log2, rounded down, exactly
+    bucket = torch.where(gap <= 0, 1, (1 + doublings).clamp(max=GAPS - 1))
     return bucket.where(rank > 0, 0)
 
 
@@ -109,7 +115,7 @@ class Batches:
         holdout = torch.zeros(len(self.end), dtype=torch.bool) if holdout is None else holdout
         self.last = self.end - holdout.long()  # [users], where the history to train on ends
         self.validation_users = torch.where(holdout)[0]
-        self.chance = torch.ones(len(self.item)) if chance is None else chance
+        self.chance = torch.ones(len(self.item), dtype=torch.float64) if chance is None else chance
 
     def steps(self, targets: str) -> int:
         """About the number of batches per epoch."""
@@ -126,12 +132,12 @@ class Batches:
         A history longer than `length` is cut into windows at places drawn anew each epoch. Windows of similar length
         share a batch, so that there is little padding.
         """
-        drawn = torch.rand(self.chance.shape, generator=generator) < self.chance  # [n], which are targets
+        drawn = _random(len(self.item), generator) < self.chance  # [n], which are targets
         before = _cumulative(drawn)
         earlier = _cumulative(drawn * ragged(self.end - self.first)[1] * self.exclude_seen)
         user, first, last = self._windows(generator)  # each [windows]
         targets, pairs = before[last] - before[first], earlier[last] - earlier[first]
-        noise = NOISE * torch.rand(len(user), generator=generator)
+        noise = NOISE * _random(len(user), generator)
         order = (last - first + noise).argsort(stable=True)
         order = order[targets[order] > 0]
         number = (targets[order].cumsum(0) - 1) // self.size + pairs[order].cumsum(0) // PAIRS
@@ -149,9 +155,9 @@ class Batches:
         """One target per user, drawn from the whole history and predicted from the rest of it: the notebook's way."""
         users = torch.where(self.last > self.first)[0]
         users = users[torch.randperm(len(users), generator=generator)]
-        draw = torch.rand(len(users), generator=generator, dtype=torch.float64)
+        draw = _random(len(users), generator)
         target = self.first[users] + (draw * (self.last - self.first)[users]).long()
-        drawn = torch.where(torch.rand(len(users), generator=generator) < self.chance[target])[0]
+        drawn = torch.where(_random(len(users), generator) < self.chance[target])[0]
         for part in drawn.split(self.size) if len(drawn) else ():
             user, at = users[part], target[part]
             first = self.first[user]

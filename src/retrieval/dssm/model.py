@@ -6,10 +6,11 @@ Huang et al. 2013, "Learning deep structured semantic models for web search usin
 from pathlib import Path
 from typing import Annotated
 
+from retrieval import matrices
 from retrieval.dssm.batches import Batch, Batches
 from retrieval.dssm.bodies import ARCHITECTURES
 from retrieval.dssm.encoders import HISTORIES
-from retrieval.dssm.scoring import SCORES, Scorer
+from retrieval.dssm.scoring import SCORES, WEIGHT_BITS, Scorer, snap
 from retrieval.dssm.sizes import Towers
 from retrieval.dssm.towers import ITEMS, ItemTower, UserTower, embedding
 from retrieval.dssm.trend import Prior, Trend
@@ -49,7 +50,7 @@ class DSSM(nn.Module):
         self.count, self.length, self.tied = len(features.item_ids), sizes.length, sizes.tied
         self.normalize = options.normalize
         counts = torch.from_numpy(features.counts)
-        popularity = ((counts + 1) / (counts + 1).sum()).log().float()
+        popularity = ((counts + 1) / (counts + 1).sum(dtype=torch.float64)).log().to(torch.get_default_dtype())
         self.scorer = Scorer(options.score, sizes, trend, popularity)
         self.item_tower = ItemTower(features.items, options.item, options.architecture, sizes)
         self.user_tower = UserTower(features.users, options.history, options.architecture, sizes)
@@ -85,17 +86,24 @@ class DSSM(nn.Module):
         """left [users, e], each user's after the whole history, and right [items, e]."""
         vectors = self.vectors()
         right = self.scorer.right(vectors, torch.arange(self.count, device=self.device)).cpu()
-        left = torch.empty(len(histories.indptr) - 1, right.shape[1])
+        left = torch.empty(len(histories.indptr) - 1, right.shape[1], dtype=right.dtype)
         for batch in Batches(histories, self.length).whole():
             left[batch.user] = self.scorer.left(self.users(batch.to(self.device), vectors)).cpu()
-        self.scorer.centre(left)
+        self.scorer.finish(left)
         if self.prior is not None:
             right = torch.cat([right, self.prior.serving()[:, None]], 1)
-        return self.scorer.ranked(left).numpy(), right.numpy()
+        return self.scorer.ranked(left).float().numpy(), matrices.snap(right.numpy())
+
+    @torch.no_grad()
+    def snap(self) -> None:
+        """Round all weights to their grid: trainings that differ in the last bits only end in the same model."""
+        for tensor in (*self.parameters(), *self.buffers()):
+            if tensor.is_floating_point():
+                tensor.copy_(snap(tensor, WEIGHT_BITS))
 
     def save(self, out: Path) -> None:
         """Write into an open folder what `newcomer` reads: all weights, and the vectors of the items."""
-        save_file(self.state_dict(), out / WEIGHTS)
+        save_file({name: tensor.contiguous() for name, tensor in self.state_dict().items()}, out / WEIGHTS)
         np.save(out / "tokens.npy", self.vectors().cpu().numpy())
 
 

@@ -33,8 +33,9 @@ class Tower:
         self._tower = UserTower(nobody, options.history, options.architecture, options.towers)
         trend = options.trend if options.trend.enabled else None
         self._scorer = Scorer(options.score, options.towers, trend, torch.zeros(len(model.items)))
+        dtype = weights["scorer.log_temperature"].dtype
         for part, name in ((self._tower, "user_tower"), (self._scorer, "scorer")):
-            _load(part, name, weights)
+            _load(part.to(dtype), name, weights)
         tokens = torch.from_numpy(np.load(path / "tokens.npy", mmap_mode="c", allow_pickle=False))
         self._tokens = weights.get("tokens.weight", tokens)
         self._length, self._normalize = options.towers.length, options.normalize
@@ -44,14 +45,15 @@ class Tower:
         items, time = watched
         places = sorted(self._place[pair] for pair in demographics.items())
         ones = np.ones(len(places), np.float32)
-        self._tower.first.read(sp.csr_matrix((ones, places, [0, len(places)]), shape=(1, len(self._place))))
+        row = sp.csr_matrix((ones, places, [0, len(places)]), shape=(1, len(self._place)))
+        self._tower.first.read(row)
         ends = np.array([0, len(items)])
         if not len(items):  # Batches needs an interaction: this one is outside of the user's rows
             items, time = np.zeros(1, np.int64), np.zeros(1, np.int64)
         history = Histories(ends, items.astype(np.int32), time, np.ones(len(items), np.float32))
         batch = next(Batches(history, self._length).whole())
         vector = unit(self._tower(batch, self._tokens), self._normalize)
-        return self._scorer.ranked(self._scorer.left(vector)).numpy()
+        return self._scorer.ranked(self._scorer.left(vector)).float().numpy()
 
 
 class Constant:

@@ -8,11 +8,16 @@ from typing import NamedTuple
 
 from retrieval.dssm.sizes import Towers
 from retrieval.dssm.trend import Trend
+from retrieval.matrices import grid_step
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+WEIGHT_BITS = (
+    12  # of a weight on its grid: two trainings in float64 differ in one of them once in several hundred pairs
+)
 
 
 class Score(NamedTuple):
@@ -49,11 +54,12 @@ SCORES: dict[str, Score] = {
 class Scorer(nn.Module):
     """From user and item vectors to the rows of the two matrices: score, temperature, bias, trend.
 
-    `popularity` [items] is where the biases start. `trend`: None without one; with one, a user's row is exported as
-    `ranked` says.
+    `popularity` [items] is where the biases start. `trend`: None without one. `finish` prepares the export: a user is
+    ranked by `ranked(left(user))`, an item by `right`.
     """
 
     mean: Tensor
+    step: Tensor
 
     def __init__(self, score: str, sizes: Towers, trend: Trend | None, popularity: Tensor) -> None:
         super().__init__()
@@ -61,6 +67,7 @@ class Scorer(nn.Module):
         temperature = torch.tensor(float(np.log(sizes.temperature)))
         self.log_temperature = nn.Parameter(temperature, requires_grad=sizes.learn_temperature)
         self.bias = nn.Parameter(popularity) if sizes.bias else None
+        self.register_buffer("step", torch.zeros(()))
         if trend is not None:
             self.register_buffer("mean", torch.zeros(sizes.width + self.score.extra))
 
@@ -74,13 +81,25 @@ class Scorer(nn.Module):
         right = self.score.right(vectors)
         return right if self.bias is None else torch.cat([right, self.bias[items][:, None]], 1)
 
-    def centre(self, left: Tensor) -> None:
-        """Remember the mean of left [users, e], which `ranked` weighs; nothing without a trend."""
+    def finish(self, left: Tensor) -> None:
+        """Take what `ranked` needs from left [users, e] of all users: the mean beside a trend, the step of the grid."""
         if self.trend is not None:
-            self.mean.copy_(left.double().mean(0))
+            self.mean.copy_(snap(left.double().mean(0), WEIGHT_BITS))
+        self.step.fill_(grid_step(self._blend(left).abs().max().item()))
 
     def ranked(self, left: Tensor) -> Tensor:
-        """Rows of left as a user is ranked by: beside a trend blended, with a 1 for the prior. [n, e] or [n, e + 1]."""
+        """Rows of left that a user is ranked by, on the grid: beside a trend blended, with a 1 for the prior."""
+        blended = self._blend(left)
+        return torch.round(blended / self.step.to(left.device)) * self.step.to(left.device)
+
+    def _blend(self, left: Tensor) -> Tensor:
+        """[n, e], or [n, e + 1] beside a trend."""
         if self.trend is None:
             return left
         return torch.cat([self.trend.blend(left, self.mean.to(left.device)), torch.ones_like(left[:, :1])], 1)
+
+
+def snap(values: Tensor, bits: int) -> Tensor:
+    """The values rounded to multiples of 2^-bits of the largest one: see `matrices`."""
+    step = grid_step(values.abs().max().item() if values.numel() else 0.0, bits)
+    return torch.round(values / step) * step

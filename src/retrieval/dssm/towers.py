@@ -22,11 +22,11 @@ class Entries(nn.Module):
     indices: Tensor
     data: Tensor
 
-    def __init__(self, matrix: sp.csr_matrix) -> None:
+    def __init__(self, matrix: sp.csr_matrix, dtype: torch.dtype) -> None:
         super().__init__()
         self.register_buffer("indptr", torch.from_numpy(matrix.indptr).long(), persistent=False)
         self.register_buffer("indices", torch.from_numpy(matrix.indices).long(), persistent=False)
-        self.register_buffer("data", torch.from_numpy(matrix.data).float(), persistent=False)
+        self.register_buffer("data", torch.from_numpy(matrix.data).to(dtype), persistent=False)
 
     def forward(self, table: Tensor, rows: Tensor | None = None) -> Tensor:
         """matrix[rows] @ table [m, width]; all rows for rows=None."""
@@ -72,8 +72,9 @@ class Sparse(nn.Module):
 
     def read(self, matrix: sp.csr_matrix) -> None:
         """Take rows from this matrix from now on: another one with the same columns, as for new users."""
-        self.matrix = Entries(matrix)
-        self.transposed = Entries(matrix.T.tocsr()) if self.whole else None
+        dtype = self.weight.dtype
+        self.matrix = Entries(matrix, dtype)
+        self.transposed = Entries(matrix.T.tocsr(), dtype) if self.whole else None
 
     def forward(self, rows: Tensor | None) -> Tensor:
         """[n, width] of rows [n], or of all rows."""

@@ -50,7 +50,7 @@ class Prior:
         self.moment, self.items, self.options = features.spec["moment"], len(features.item_ids), options
         order = np.argsort(-time, kind="stable")
         self.age, self.item = self._days(time[order]), features.histories.item[order]
-        self.on = lru_cache(maxsize=1024)(self._on)
+        self.on, self.dtype = lru_cache(maxsize=1024)(self._on), torch.get_default_dtype()
 
     def at(self, time: Tensor, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
         """For moments [n]: each moment's row [n] of a table, and the table [days, items] of priors.
@@ -73,4 +73,4 @@ class Prior:
         for window, share in zip(self.options.windows, self.options.mix, strict=True):
             first, last = np.searchsorted(self.age, [day + 1, day + 1 + window])
             total += share * 7 / window * np.bincount(self.item[first:last], minlength=self.items)
-        return torch.from_numpy(self.options.slope * np.log1p(total)).float()
+        return torch.from_numpy(self.options.slope * np.log1p(total)).to(self.dtype)

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from retrieval.evaluation.metrics import rounded
 from retrieval.evaluation.series import Series
 from retrieval.matrices import Model
 from retrieval.ranking import each_block
+from retrieval.stage import rounded
 
 import numpy as np
 import scipy.sparse as sp
@@ -80,6 +80,6 @@ def _others(
         block = watched[users[start : start + 256]]
         numbers = rng.random(block.shape, dtype=np.float32)
         numbers[np.repeat(np.arange(block.shape[0]), np.diff(block.indptr)), block.indices] = 2
-        items = np.argpartition(numbers, count - 1, axis=1)[:, :count]
+        items = np.argsort(numbers, axis=1, kind="stable")[:, :count]
         row, place = np.nonzero(np.take_along_axis(numbers, items, axis=1) < 2)
         yield start + row, items[row, place]

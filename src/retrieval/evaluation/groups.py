@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from retrieval.evaluation.metrics import rounded
 from retrieval.histories import Features
+from retrieval.stage import rounded
 
 import numpy as np
 import scipy.sparse as sp

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from retrieval.evaluation.metrics import rounded
+from retrieval.stage import rounded
 
 import numpy as np
 
@@ -13,9 +13,9 @@ def bootstrap(values: np.ndarray, resamples: int, rng: np.random.Generator) -> n
     """Means [resamples, n] of `values` [users, n] over users drawn with replacement (Efron 1979).
 
     All n columns use the same draws, so that differences between them are paired. The means are a matrix product with
-    how often each user was drawn.
+    how often each user was drawn; values are rounded to multiples of 2^-30, so that it is exact in any order.
     """
-    users = len(values)
+    users, values = len(values), np.rint(values * 2.0**30) / 2.0**30
     means = []
     for start in range(0, resamples, CHUNK):
         count = min(CHUNK, resamples - start)

@@ -4,9 +4,12 @@ A new metric is one function and its name in a table. It gets `Lists` and return
 metric, or one number for the lists of all users together. Metrics that RecTools has are defined as there.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+
+from retrieval.stage import rounded
 
 import numpy as np
 import scipy.sparse as sp
@@ -108,8 +111,8 @@ def ndcg(lists: Lists) -> np.ndarray:
 
     RecTools' `NDCG` with the default `divide_by_achievable=False`.
     """
-    discount = 1 / np.log2(np.arange(2, lists.k + 2))
-    return lists.hits @ discount / discount.sum()
+    discount = 1 / _log2(np.arange(2, lists.k + 2))
+    return (lists.hits * discount).sum(axis=1) / discount.sum()
 
 
 def recall(lists: Lists) -> np.ndarray:
@@ -130,7 +133,13 @@ def hit_rate(lists: Lists) -> np.ndarray:
 def novelty(lists: Lists) -> np.ndarray:
     """Mean of -log2(share of the train users who watched the item), in bits: RecTools' `MeanInvUserFreq`."""
     train = lists.train_items
-    return lists.mean(-np.log2(np.maximum(train.watchers, 1) / train.users))
+    return lists.mean(math.log2(train.users) - _log2(np.maximum(train.watchers, 1)))
+
+
+def _log2(counts: np.ndarray) -> np.ndarray:
+    """log2 of integers [n]; that of numpy differs in its last bit between processors."""
+    distinct, place = np.unique(counts, return_inverse=True)
+    return np.array([math.log2(count) for count in distinct.tolist()])[place]
 
 
 def coverage(lists: Lists) -> np.float64:
@@ -224,8 +233,3 @@ def values(lists: Lists, table: Mapping[str, Metric]) -> dict[str, np.ndarray]:
 def means(values: Mapping[str, np.ndarray]) -> dict[str, float]:
     """The mean over users, rounded to six significant digits."""
     return {name: rounded(value.mean()) for name, value in values.items()}
-
-
-def rounded(value: float) -> float:
-    """Round to six significant digits: enough for any comparison, and `git diff` shows only real changes."""
-    return float(f"{value:.6g}")

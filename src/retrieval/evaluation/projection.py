@@ -4,9 +4,10 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from typing import NamedTuple
 
-from retrieval.matrices import Model
+from retrieval.matrices import BITS, Model, snap
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 MIN_POINTS = 4  # for a map
 
@@ -22,12 +23,18 @@ def taste(model: Model) -> np.ndarray:
 
 
 def tsne(vectors: np.ndarray, seed: int) -> np.ndarray:
-    """van der Maaten and Hinton 2008, "Visualizing data using t-SNE"."""
+    """van der Maaten and Hinton 2008, "Visualizing data using t-SNE". Distances are exact, see `matrices`."""
     from sklearn.manifold import TSNE
 
+    exact = snap(vectors).astype(np.float64)
+    length = np.sqrt(np.square(exact).sum(axis=1, keepdims=True))
+    unit = np.rint(exact / np.maximum(length, np.finfo(float).tiny) * 2.0**BITS) / 2.0**BITS
+    distance = np.maximum(1 - unit @ unit.T, 0)
+    np.fill_diagonal(distance, 0)
     perplexity = min(30, (len(vectors) - 1) / 3)
-    maker = TSNE(perplexity=perplexity, metric="cosine", init="random", random_state=seed, n_jobs=1)
-    return maker.fit_transform(vectors)
+    maker = TSNE(perplexity=perplexity, metric="precomputed", init="random", random_state=seed, n_jobs=1)
+    with threadpool_limits(1):
+        return maker.fit_transform(distance)
 
 
 def umap(vectors: np.ndarray, seed: int) -> np.ndarray:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from retrieval.evaluation.metrics import Lists, ndcg, rounded
+from retrieval.evaluation.metrics import Lists, ndcg
+from retrieval.stage import rounded
 
 import numpy as np
 

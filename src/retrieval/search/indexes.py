@@ -66,6 +66,15 @@ class Faiss:
         return self._index.search(queries, min(count, self._index.ntotal))[1]
 
 
+def make_deterministic() -> None:
+    """Make FAISS build and search the same way on every machine: one thread, no vector instructions, no BLAS."""
+    import faiss
+
+    faiss.omp_set_num_threads(1)
+    faiss.SIMDConfig.set_level(faiss.SIMDLevel_NONE)
+    faiss.cvar.distance_compute_blas_threshold = 2**31 - 1
+
+
 def hnsw(points: np.ndarray, options: Indexes, out: Path) -> None:
     """Write a graph of the points [items, e] to the file `out`."""
     import faiss

@@ -49,7 +49,8 @@ def plant(rng: np.random.Generator, items: int, watchable: int, groups: int) -> 
     parts = groups * niches
     bounds = np.linspace(0, items, parts + 1).astype(np.int64)
     niche = np.repeat(np.arange(parts), np.diff(bounds))
-    rank = ((np.arange(items) - bounds[niche]) * parts + rng.permutation(parts)[niche]).argsort().argsort()
+    rank = (np.arange(items) - bounds[niche]) * parts + rng.permutation(parts)[niche]
+    rank = rank.argsort(kind="stable").argsort(kind="stable")
     popularity = np.where(rank < watchable, np.exp(-rank / (items / 3.5)) / (rank + 1.0), 0.0)
     hit = rng.uniform(-2 * FADE, DAYS, items)
     return PlantedItems(bounds, niches, popularity, hit, rng.lognormal(*BOOST, items), rng.random(items) < PREMIERES)
@@ -63,7 +64,7 @@ def histories(rng: np.random.Generator, users: int, total: int, longest: int) ->
     first = np.floor(np.maximum(rng.uniform(-STAY, DAYS, users), 0))
     stay = np.minimum(rng.exponential(STAY, users) + 1, DAYS - first)
     length = np.empty(users, dtype=np.int64)
-    length[np.argsort(stay * rng.lognormal(0, 1, users))] = _lengths(users, total, longest)
+    length[np.argsort(stay * rng.lognormal(0, 1, users), kind="stable")] = _lengths(users, total, longest)
     day = np.repeat(first, length) + rng.random(total) * np.repeat(stay, length)
     return np.repeat(np.arange(users), length), day.astype(np.int64)
 

@@ -16,14 +16,13 @@ from torch import Tensor
 
 CHUNK = 2**20  # scores at once
 ROWS = 128  # fewest targets at once: every chunk of targets reads all items and their gradient
-SMALLEST = torch.finfo(torch.float32).tiny  # the smallest share of a target that is not 0: the highest loss is 87
 LANES = 16  # numbers that a processor multiplies at once: rows of 65 may take a third longer than rows of 64
 
 
 def softmax(left: Tensor, right: Tensor, candidates: AllItems) -> Tensor:
     """Mean of -log(e^s+ / sum of e^s over the candidates), for left [targets, e] and right [items, e].
 
-    A target adds at most 87 to the value, where its share rounds to 0; the gradient has no such bound.
+    A target whose share rounds to 0 adds 87 to the value in float32 and 708 in float64; the gradient has no bound.
     """
     return _Softmax.apply(left, right, candidates)
 
@@ -73,7 +72,7 @@ def _chunks(
         share = torch.softmax(scores, 1, out=scores)  # [B, items], in the buffer
         own = share.gather(1, target)  # [B, 1]
         share.scatter_(1, target, own - 1)
-        yield part, -own.clamp(min=SMALLEST).log().sum(), share
+        yield part, -own.clamp(min=torch.finfo(own.dtype).tiny).log().sum(), share
 
 
 def _shares(left: Tensor) -> list[slice]:

@@ -2,6 +2,8 @@
 
 import copy
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from retrieval.dssm.batches import Batches
@@ -27,17 +29,26 @@ History = list[dict[str, float]]
 def fit(
     params: TrainDSSMParams, features: Features, checkpoint_path: Path | None = None, workers: Workers | None = None
 ) -> tuple[DSSM, History]:
-    """Train by resolved parameters; returns the model to use and the history, one line per epoch.
+    """Train by resolved parameters; returns the model to use, its weights on a grid, and one line of history per epoch.
 
     `checkpoint_path`: where the state after each epoch is saved, and resumed from. Every epoch draws from generators of
     its own, seeded with the seed and the epoch's number.
     """
-    workers, options = workers or Workers(), params.train
+    workers = workers or Workers()
     make_deterministic(workers.device)
-    torch.manual_seed(params.seed)
-    model = DSSM(features, params).to(workers.device)
-    loss, batches = make(params.loss, params.losses, model.count), make_batches(params, features)
-    sampler = make_sampler(params, features, model, loss)
+    with default_dtype(torch.float64 if params.train.precision == "float64" else torch.float32):
+        torch.manual_seed(params.seed)
+        model = DSSM(features, params).to(workers.device)
+        model, history = _train(model, params, features, checkpoint_path, workers)
+    model.snap()
+    return model, history
+
+
+def _train(
+    model: DSSM, params: TrainDSSMParams, features: Features, checkpoint_path: Path | None, workers: Workers
+) -> tuple[DSSM, History]:
+    loss, options = make(params.loss, params.losses, model.count), params.train
+    batches, sampler = make_batches(params, features), make_sampler(params, features, model, loss)
     step = Step(model, loss, options, options.epochs * batches.steps(options.targets), workers)
     best = Best(model, options.patience)
     modules = {"model": model, "average": step.average, "best": best.model}
@@ -127,10 +138,21 @@ def make_batches(params: TrainDSSMParams, features: Features) -> Batches:
 
 def make_sampler(params: TrainDSSMParams, features: Features, model: DSSM, loss: Loss) -> CandidateSampler:
     """Draws the candidates that the loss expects."""
-    frequency = torch.from_numpy(features.counts / features.counts.sum()).float().to(model.device)
+    frequency = torch.from_numpy(features.counts / features.counts.sum()).to(model.device, torch.get_default_dtype())
     return CandidateSampler(
         params.negatives, frequency, loss.all_items, loss.corrected, tied=model.tied, prior=model.prior
     )
+
+
+@contextmanager
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """Make new tensors of this type; model, scores and draws of a training follow it."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def make_deterministic(device: torch.device) -> None:

@@ -25,7 +25,7 @@ Sampler = Callable[[Tensor, Tensor, int, Generator], tuple[Tensor, Tensor]]
 def uniform(targets: Tensor, frequency: Tensor, count: int, generator: Generator) -> tuple[Tensor, Tensor]:
     """All items equally likely, drawn anew for each target, with replacement."""
     items = torch.randint(len(frequency), (len(targets), count), generator=generator)
-    return items, torch.log(torch.full(items.shape, count / len(frequency)))
+    return items, torch.log(torch.full(items.shape, count / len(frequency), dtype=frequency.dtype))
 
 
 def popularity(targets: Tensor, frequency: Tensor, count: int, generator: Generator) -> tuple[Tensor, Tensor]:
@@ -35,7 +35,7 @@ def popularity(targets: Tensor, frequency: Tensor, count: int, generator: Genera
     cumulative = (weight / weight.sum()).cumsum(0)
     draw = torch.rand((len(targets), count), generator=generator, dtype=torch.float64)
     items = torch.searchsorted(cumulative, draw).clamp(max=len(frequency) - 1)
-    return items, (count * weight / weight.sum()).log().float()[items]
+    return items, (count * weight / weight.sum()).log().to(frequency.dtype)[items]
 
 
 def in_batch(targets: Tensor, frequency: Tensor, count: int, generator: Generator) -> tuple[Tensor, Tensor]:

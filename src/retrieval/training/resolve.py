@@ -24,6 +24,7 @@ VALIDATION_USERS = 500  # fewest that tell epochs apart
 PATIENCE_EPOCHS, PATIENCE_STEPS = 6, 500  # fewest without a better validation, for patience=auto
 HALF_LIFE = 60.0  # days, for recency=auto
 RECENT_SHARE = 0.1  # of the interactions are targets of an epoch, at least, for recency=auto
+EXACT = 10**12  # epochs x targets x items x width, at most, for precision=auto to be float64
 SHORTEST = 3  # items of a user whose last one may be held out
 
 
@@ -38,15 +39,17 @@ class Train(Section):
     held out for validation. patience: epochs without a better validation after which training stops and goes back to
     the best; 0 for never, and then no item is held out. epochs: at most.
 
-    precision: of the towers' products; scores and weights are float32. compile: the towers by torch.compile, which
-    takes minutes before the first step. Both are for GPUs: on two cores they are slower.
+    precision: float64 gives the same model on every processor and with any number of threads; float32 takes half the
+    time, and its rounding acts like another seed; bfloat16 is float32 with the towers' products in bfloat16, for GPUs.
+    compile: the towers by torch.compile, which takes minutes before the first step; also for GPUs.
 
     `auto` is resolved as follows.
     batch: 4,096, halved down to 256 until an epoch has 24 steps, as small data need no fewer steps.
     weight_decay: 0.3 where the last days are the test, else 0.01: the longer the training, the less what it learned of
     past weeks holds. recency: 60 where the last days are the test, doubled until a tenth of the interactions are
     expected to be targets; else 0. patience: 6 epochs and at least 500 steps, if the holdout has 500 users, else 0.
-    epochs: with patience as many as have 6,000 steps (4 to 100), else 24.
+    epochs: with patience as many as have 6,000 steps (4 to 100), else 24. precision: float64 up to 10^12 products of
+    epochs, targets, items and width, four times those of the default data; else, and on a GPU, float32.
     """
 
     targets: Literal["sequence", "one"]
@@ -61,7 +64,7 @@ class Train(Section):
     recency: Annotated[float, Field(ge=0), AUTO]
     holdout: Annotated[float, Field(gt=0, lt=1)]
     patience: Annotated[NotNegative, AUTO]
-    precision: Literal["float32", "bfloat16"]
+    precision: Annotated[Literal["float64", "float32", "bfloat16"], AUTO]
     compile: bool
 
 
@@ -121,7 +124,9 @@ def resolve(params: TrainDSSMParams, features: Features) -> TrainDSSMParams:
     patience = max(PATIENCE_EPOCHS, math.ceil(PATIENCE_STEPS / steps)) if holdout >= VALIDATION_USERS else 0
     values["train"]["patience"] = settle("train.patience", patience) if holdout else 0
     epochs = min(MOST_EPOCHS, max(FEWEST_EPOCHS, math.ceil(STEPS / steps)))
-    settle("train.epochs", epochs if values["train"]["patience"] else EPOCHS)
+    epochs = settle("train.epochs", epochs if values["train"]["patience"] else EPOCHS)
+    exact = epochs * targets * len(features.item_ids) * params.towers.width <= EXACT and not torch.cuda.is_available()
+    settle("train.precision", "float64" if exact else "float32")
     print("auto:", ", ".join(f"{key}={value}" for key, value in resolved.items()) or "none", file=sys.stderr)
     return validate(TrainDSSMParams, values)
 
@@ -129,7 +134,7 @@ def resolve(params: TrainDSSMParams, features: Features) -> TrainDSSMParams:
 def chance(features: Features, recency: float) -> Tensor:
     """Each interaction's chance [n] to be a target: 1 for the newest, half of it for every `recency` days before."""
     age = torch.from_numpy(features.age)
-    return torch.exp2(-age / recency) if recency else torch.ones(len(age))
+    return torch.exp2(-age / recency) if recency else torch.ones_like(age)
 
 
 def _recency(features: Features) -> float:

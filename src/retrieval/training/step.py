@@ -24,7 +24,7 @@ class Step:
         self.parameters: list[Tensor] = list(model.parameters())
         self.optimizer = make_optimizer(model, options)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, rate(options, steps))
-        self.average = Average(model, options.average)
+        self.average, self.dtype = Average(model, options.average), torch.get_default_dtype()
         towers = workers.together(model)
         self.towers = torch.compile(towers, dynamic=True) if options.compile else towers
 
@@ -40,11 +40,11 @@ class Step:
         return loss
 
     def columns(self, candidates: Candidates) -> tuple[Tensor, Tensor]:
-        """left [targets, e] and right [items, e] float32; the towers compute in `precision`."""
+        """left [targets, e] and right [items, e] in the precision of the weights; the towers compute in `precision`."""
         mixed = self.options.precision == "bfloat16"
         with torch.autocast(candidates.items.device.type, torch.bfloat16, enabled=mixed):
             left, right = self.towers(candidates.batch, candidates.items)
-        return left.float(), right.float()
+        return left.to(self.dtype), right.to(self.dtype)
 
 
 class Average(nn.Module):
