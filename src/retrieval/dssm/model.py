@@ -84,7 +84,7 @@ class DSSM(nn.Module):
     @torch.no_grad()
     def matrices(self, histories: Histories) -> tuple[np.ndarray, np.ndarray]:
         """left [users, e], each user's after the whole history, and right [items, e]."""
-        vectors = self.vectors()
+        vectors = snap(self.vectors(), matrices.BITS)
         right = self.scorer.right(vectors, torch.arange(self.count, device=self.device)).cpu()
         left = torch.empty(len(histories.indptr) - 1, right.shape[1], dtype=right.dtype)
         for batch in Batches(histories, self.length).whole():
@@ -104,7 +104,7 @@ class DSSM(nn.Module):
     def save(self, out: Path) -> None:
         """Write into an open folder what `newcomer` reads: all weights, and the vectors of the items."""
         save_file({name: tensor.contiguous() for name, tensor in self.state_dict().items()}, out / WEIGHTS)
-        np.save(out / "tokens.npy", self.vectors().cpu().numpy())
+        np.save(out / "tokens.npy", matrices.snap(self.vectors().cpu().numpy()))
 
 
 def unit(vectors: Tensor, normalize: bool) -> Tensor:

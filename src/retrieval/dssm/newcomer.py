@@ -36,8 +36,8 @@ class Tower:
         dtype = weights["scorer.log_temperature"].dtype
         for part, name in ((self._tower, "user_tower"), (self._scorer, "scorer")):
             _load(part.to(dtype), name, weights)
-        tokens = torch.from_numpy(np.load(path / "tokens.npy", mmap_mode="c", allow_pickle=False))
-        self._tokens = weights.get("tokens.weight", tokens)
+        tokens = torch.from_numpy(np.load(path / "tokens.npy", allow_pickle=False))
+        self._tokens = weights.get("tokens.weight", tokens.to(dtype))
         self._length, self._normalize = options.towers.length, options.normalize
 
     @torch.inference_mode()
