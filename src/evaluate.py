@@ -38,6 +38,8 @@ def main(params: EvaluateParams, prepared: Path, features: Path, models: Path, m
     results = {name: assess(model, exam, options) for name, model in all_models.items()}
     bars = report.write_metrics(metrics, results, DSSM, exam, options, seed)
     write_json(metrics / "cold.json", assess_cold(prepared, models, all_models, exam, options))
+    machines = {name: model.card["machine"] for name, model in all_models.items() if "machine" in model.card}
+    write_json(metrics / "machines.json", machines)
     distributions = report.write_series(plots, results, all_models, exam, options, seed)
     history = json.loads((models / DSSM / "history.json").read_text(encoding="utf-8"))
     write_json(plots / "loss.json", history)

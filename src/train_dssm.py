@@ -5,7 +5,7 @@ from pathlib import Path
 
 from retrieval import histories, matrices
 from retrieval.matrices import Model
-from retrieval.runs import recorded
+from retrieval.runs import machine, recorded
 from retrieval.stage import folder, rounded, run, write_json
 from retrieval.training.checkpoints import checkpoint_path
 from retrieval.training.loop import fit
@@ -23,6 +23,8 @@ def main(params: TrainDSSMParams, features: Path, out: Path) -> None:
         sys.exit()  # the first process writes, its run card too
     left, right = model.matrices(data.histories)
     card = {"data": data.spec["data"], "params": params.model_dump(), "user_columns": data.spec["user_columns"]}
+    if params.train.precision != "float64":
+        card["machine"] = {"precision": params.train.precision, **machine()}
     with folder(out) as aside:
         model.save(aside)
         write_json(

@@ -14,7 +14,9 @@ def test_a_run_card_says_what_made_the_model(project):
     assert card["params"]["loss"] == "softmax"
     assert set(card["data"]) == {"data/features"}
     assert {"torch", "dvc", "numpy"} <= set(card["packages"])
-    assert set(card["threads"].values()) == {1}
+    assert set(card["libraries"].values()) == {1}
+    assert card["threads"] == 1
+    assert card["cpu"]
     assert card["seconds"] > 0
     set_params(project, {"train.epochs": 1})
     run(project, "python", "src/train_dssm.py", "data/features", "models/dssm", "models/dssm.run.json")

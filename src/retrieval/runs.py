@@ -1,8 +1,7 @@
 """Run cards: what made a model. Git revision, parameters, data, packages, threads, processor, seconds.
 
-A card is an output of its stage beside the model, not in it: equal seeds give equal bytes of the model and the metrics,
-while the card differs in its seconds. DVC handles the card like the model: a model from the run cache comes with the
-card of the run that made it, and `dvc push`, `dvc exp apply` and temporary runs take the card along.
+A card describes the last run of its stage in this work tree. It lies beside the model and is no output of DVC, as it
+differs from run to run and from machine to machine, where model, metrics and dvc.lock are the same bytes.
 """
 
 import functools
@@ -49,8 +48,8 @@ def describe(params: Section, data: Path, seconds: float) -> dict[str, Any]:
         "data": {str(data): digest(data)},
         "python": platform.python_version(),
         "packages": {each.name: each.version for each in sorted(distributions(), key=lambda each: each.name.lower())},
-        "threads": {Path(each["filepath"]).name: each["num_threads"] for each in threadpool_info()},
-        "cpu": _cpu(),
+        "libraries": {Path(each["filepath"]).name: each["num_threads"] for each in threadpool_info()},
+        **machine(),
         "seconds": round(seconds, 2),
     }
 
@@ -68,6 +67,11 @@ def _git(*arguments: str) -> str:
         return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.rstrip("\n")
     except (OSError, subprocess.CalledProcessError):
         return ""
+
+
+def machine() -> dict[str, Any]:
+    """What decides the last bits of a sum of floats: processor and number of threads."""
+    return {"cpu": _cpu(), "threads": max((each["num_threads"] for each in threadpool_info()), default=1)}
 
 
 def _cpu() -> str:

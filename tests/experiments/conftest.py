@@ -43,4 +43,5 @@ def change() -> Change:
         {"loss": ("softmax", "<b>bpr</b>"), "train.epochs": (14, None)},
         [Plot("plots/loss.json", "Loss", "epoch", "loss", loss), Plot("plots/x.json", "X", "x", "y", constant)],
         {"plots/map.png": {"main": b"one", "new": b"two"}},
+        ["dssm: made <elsewhere>."],
     )

@@ -1,7 +1,7 @@
 """The difference between two revisions, as DVC reports it."""
 
 from retrieval.errors import Problem
-from retrieval.experiments.change import Plot, compare
+from retrieval.experiments.change import Plot, compare, notes
 
 import pytest
 from repositories import environment, metrics
@@ -24,6 +24,16 @@ def test_a_plot_differs_if_one_of_its_lines_does():
     plot = {"a": {"main": same, "new": same}, "b": {"main": same, "new": same}}
     assert not Plot("p", "", "", "", plot).differs
     assert Plot("p", "", "", "", plot | {"b": {"main": same, "new": other}}).differs
+
+
+def test_notes_name_models_of_other_machines_or_precisions():
+    here, there = ({"precision": "float32", "cpu": cpu, "threads": 2} for cpu in ("A", "B"))
+    assert notes({}, {}, "main", "new") == []
+    assert notes({"dssm": here}, {"dssm": here}, "main", "new") == []
+    (note,) = notes({"dssm": here}, {"dssm": there}, "main", "new")
+    assert note.startswith("dssm: trained in float32 on A with 2 threads (main) and in float32 on B with 2")
+    (note,) = notes({}, {"dssm": there}, "main", "new")
+    assert "in float64, the same on every machine (main) and in float32 on B with 2 threads (new)" in note
 
 
 def test_a_branch_and_an_experiment_are_compared(at, experimented):

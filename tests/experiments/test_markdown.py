@@ -12,6 +12,7 @@ import pytest
 def test_the_report_has_parameters_metrics_and_the_plots_that_changed(change):
     text = markdown.render(change, "<!-- mark -->", None)
     assert text.startswith("<!-- mark -->\n")
+    assert "\ndssm: made <elsewhere>.\n" in text
     assert re.search(r"\| `train.epochs` +\| `14` +\| +`` +\|", text)
     assert re.search(r"\| dssm +\| 0.1250 \(\+0.0250\) +\| 0.5000 \(=\) +\|", text), "MAP comes first"
     assert "Unchanged: ease." in text
@@ -35,11 +36,11 @@ def test_pictures_are_linked_by_commit(change, monkeypatch):
 
 def test_pictures_of_the_work_tree_have_no_url():
     with pytest.raises(Problem, match="the work tree has no URL"):
-        markdown.render(Change("main", "workspace", {}, {}, [], {}), "", "https://example.com")
+        markdown.render(Change("main", "workspace", {}, {}, [], {}, []), "", "https://example.com")
 
 
 def test_without_differences_the_report_says_so():
-    text = markdown.render(Change("main", "new", {}, {}, [], {}), "", None)
+    text = markdown.render(Change("main", "new", {}, {}, [], {}, []), "", None)
     assert "No parameter differs." in text
     assert "No metrics." in text
 

@@ -14,6 +14,7 @@ def test_the_page_contains_its_pictures_and_loads_nothing(change, sources):
 
 def test_the_page_has_parameters_and_metrics(change):
     text = page.render(change)
+    assert "<p>dssm: made &lt;elsewhere&gt;.</p>" in text
     assert "<tr><td>loss<td>softmax<td>&lt;b&gt;bpr&lt;/b&gt;" in text
     assert "<td>dssm<td>0.1250<td class=up>+0.0250<td>0.5000<td class=same>=" in text
     assert "<figcaption>plots/loss.json</figcaption>" in text

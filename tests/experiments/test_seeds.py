@@ -36,9 +36,13 @@ def test_one_seed_has_no_deviation_and_without_another_model_there_is_no_compari
     assert render(report, None).splitlines()[2].split() == ["map", "0.5000", "0.0000"]
 
 
-def test_the_command_compares_a_configuration_with_an_experiment(experimented):
+def test_the_command_compares_a_configuration_with_an_experiment(experimented, tmp_path):
     command = [*COMMAND, "--seeds", "2", "--json"]
-    report = json.loads(python(experimented, *command, "--against", "other").stdout)
+    out = tmp_path / "seeds.json"
+    report = json.loads(python(experimented, *command, "--against", "other", "--out", str(out)).stdout)
+    written = json.loads(out.read_text(encoding="utf-8"))
+    assert written["seeds"] == 2
+    assert written["dssm"]["map@10"]["mean"] == pytest.approx(report["map@10"]["mean"], rel=1e-5)
     assert report["map@10"]["deviation"] > 0
     assert report["map@10"]["low"] < report["map@10"]["difference"] < report["map@10"]["high"]
     assert "difference" not in report["coverage@10"], "it is one number for all users"

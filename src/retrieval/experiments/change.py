@@ -1,11 +1,17 @@
 """The difference between two revisions, as DVC reports it: metrics, parameters, plots and pictures."""
 
+import json
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from retrieval.experiments.repository import METRICS, changed_params, dvc_json
+from retrieval.errors import Problem
+from retrieval.experiments.repository import METRICS, call, changed_params, dvc_json
+
+MACHINES, WORKSPACE = Path("metrics/machines.json"), "workspace"
+Machines = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -29,7 +35,7 @@ class Change:
     """The difference between the revisions `base` and `head`.
 
     metrics: model -> metric -> (base, head), also where they are equal; params: name -> (base, head), only where they
-    differ; pictures: file -> revision -> bytes.
+    differ; pictures: file -> revision -> bytes; notes: sentences on how far the two sides can be compared.
     """
 
     base: str
@@ -38,6 +44,7 @@ class Change:
     params: dict[str, tuple[Any, Any]]
     plots: list[Plot]
     pictures: dict[str, dict[str, bytes]]
+    notes: list[str]
 
 
 def compare(base: str, head: str | None) -> Change:
@@ -50,14 +57,45 @@ def compare(base: str, head: str | None) -> Change:
     params = changed_params(*revisions)
     with tempfile.TemporaryDirectory() as folder:
         plots = dvc_json("plots", "diff", *revisions, "--split", "--out", folder)["data"]
-        head = head or "workspace"
+        head = head or WORKSPACE
         pictures = {
             name: {each["revisions"][0]: Path(each["url"]).read_bytes() for each in parts}
             for name, parts in plots.items()
             if parts and parts[0]["type"] == "image"
         }
     series = [_plot(name, parts[0]) for name, parts in plots.items() if parts and parts[0]["type"] == "vega"]
-    return Change(base, head, metrics, params, series, pictures)
+    return Change(base, head, metrics, params, series, pictures, notes(_machines(base), _machines(head), base, head))
+
+
+def notes(old: Machines, new: Machines, base: str, head: str) -> list[str]:
+    """One sentence for each model whose two sides were trained on different machines, or in different precisions.
+
+    `old` and `new` are metrics/machines.json of the two revisions: model -> precision, cpu and threads of its training,
+    without the models that are the same on every machine.
+    """
+    return [
+        f"{model}: trained in {_describe(old.get(model))} ({base}) and in {_describe(new.get(model))} ({head}); "
+        "the difference includes that of the machines, which acts like another seed."
+        for model in sorted({*old, *new})
+        if old.get(model) != new.get(model)
+    ]
+
+
+def _describe(machine: dict[str, Any] | None) -> str:
+    if machine is None:
+        return "float64, the same on every machine"
+    return f"{machine['precision']} on {machine['cpu']} with {machine['threads']} threads"
+
+
+def _machines(revision: str) -> Machines:
+    """The file of a revision, or of the work tree; empty where there is none, as in older revisions."""
+    if revision == WORKSPACE:
+        return json.loads(MACHINES.read_text(encoding="utf-8")) if MACHINES.exists() else {}
+    with tempfile.TemporaryDirectory() as folder, suppress(Problem):
+        file = Path(folder) / MACHINES.name
+        call("dvc", "get", ".", str(MACHINES), "--rev", revision, "--out", str(file))
+        return json.loads(file.read_text(encoding="utf-8"))
+    return {}
 
 
 def _plot(name: str, part: dict[str, Any]) -> Plot:

@@ -17,7 +17,7 @@ PALETTE = {"blue": "#0072B2", "orange": "#D55E00"}
 
 def render(change: Change, mark: str, raw: str | None) -> str:
     """The report, starting with the line `mark`. Pictures are at `raw`/commit/path; without `raw` there are none."""
-    parts = [mark, f"## Experiment: {change.base} → {change.head}", _params(change), _metrics(change)]
+    parts = [mark, f"## Experiment: {change.base} → {change.head}", *change.notes, _params(change), _metrics(change)]
     charts = [chart for plot in change.plots if plot.differs and (chart := _chart(plot, change.base, change.head))]
     if charts:
         legend = f"Blue: `{change.base}`; orange: `{change.head}`."

@@ -36,9 +36,10 @@ def render(change: Change) -> str:
         f"<h3>{escape(name)}</h3><div class=plots>{''.join(map(_picture, parts, parts.values()))}</div>"
         for name, parts in change.pictures.items()
     )
+    notes = "".join(f"<p>{escape(note)}</p>" for note in change.notes)
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title><style>{CSS}</style>"
-        f"<h1>{title}</h1><h2>Parameters</h2>{_params(change)}<h2>Metrics</h2>{_metrics(change)}"
+        f"<h1>{title}</h1>{notes}<h2>Parameters</h2>{_params(change)}<h2>Metrics</h2>{_metrics(change)}"
         f"<h2>Plots</h2>"
         f"<div class=plots>{plots}</div><h2>Pictures</h2>{pictures}</html>\n"
     )

@@ -17,6 +17,7 @@ from retrieval.evaluation.intervals import bootstrap
 from retrieval.experiments.repository import call, changed_params, command
 from retrieval.matrices import Model
 from retrieval.params import PATH, NotNegative, Section, load, read, validate
+from retrieval.stage import rounded, write_json
 from retrieval.training.loop import fit
 from retrieval.training.resolve import TrainDSSMParams, resolve
 
@@ -47,6 +48,7 @@ def main() -> None:
         "--against", metavar="NAME", help="a model of models/, or an experiment or revision, whose DSSM is compared"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="also write means and deviations to this JSON file")
     options = parser.parse_args()
     if options.seeds < 1:
         raise Problem(f"--seeds: {options.seeds} is not valid: expected 1 or more")
@@ -60,6 +62,9 @@ def main() -> None:
         left, right = model.matrices(data.histories)
         runs.append(_judge(Model("dssm", "vectors", left, right, data.user_ids, data.item_ids, {}), exam, settings))
     report = summarise(runs, other, settings.evaluate.resamples, settings.seed)
+    if options.out:
+        lines = {name: {key: rounded(line[key]) for key in ("mean", "deviation")} for name, line in report.items()}
+        write_json(options.out, {"seeds": options.seeds, "dssm": lines})
     print(json.dumps(report, indent=2) if options.json else render(report, options.against))
 
 
