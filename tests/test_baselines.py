@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import train_baselines
 from retrieval import baselines, histories, matrices, ranking
@@ -14,6 +15,7 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
+from implicit.cpu import als
 from implicit.cpu.als import AlternatingLeastSquares
 from implicit.nearest_neighbours import CosineRecommender
 from rectools import Columns
@@ -183,11 +185,19 @@ def test_userknn_pool_is_the_users_who_came_last():
     assert left.toarray().tolist() == [[0, 0.5], [0.5, 0.5], [0.5, 0], [0.5, 0.5]]
 
 
+@pytest.fixture
+def finest_grid(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compare with a library by its own numbers, as float32 holds them."""
+    for name in ("EASE_BITS", "IALS_BITS"):
+        monkeypatch.setattr(baselines, name, 40)
+
+
 def test_ease_by_hand():
     features = world([(0, 0, 1), (0, 1, 2), (1, 0, 1)])
     # X'X + 1 = [[3, 1], [1, 2]], inverse [[2, -1], [-1, 3]] / 5; B01 = -P01/P11 = 1/3, B10 = -P10/P00 = 1/2.
     expected = np.array([[1 / 2, 1 / 3], [0, 1 / 3]])
-    np.testing.assert_allclose(scores(features, "ease", ease={"regularization": 1.0}), expected, rtol=1e-6)
+    # On the grid of numbers up to 1/2, whose power of two is 1: steps of 2^-17
+    np.testing.assert_allclose(scores(features, "ease", ease={"regularization": 1.0}), expected, atol=2**-18)
 
 
 def test_ease_of_a_large_catalogue_knows_the_most_watched_items(groups: Features):
@@ -199,7 +209,7 @@ def test_ease_of_a_large_catalogue_knows_the_most_watched_items(groups: Features
     assert not np.delete(capped, kept, axis=1).any()
 
 
-def test_ease_has_the_weights_of_rectools(groups: Features):
+def test_ease_has_the_weights_of_rectools(groups: Features, finest_grid: None):
     data = dataset(groups)
     weight = EASEModel(regularization=5.0).fit(data).weight
     theirs = data.get_user_item_matrix() @ weight
@@ -207,8 +217,13 @@ def test_ease_has_the_weights_of_rectools(groups: Features):
     np.testing.assert_allclose(scores(groups, "ease"), theirs[:, item], rtol=1e-4, atol=1e-6)
 
 
-def test_ials_scores_as_rectools(groups: Features):
-    model = AlternatingLeastSquares(**PARAMS["ials"], random_state=1, num_threads=1)
+def test_ials_scores_as_rectools(groups: Features, finest_grid: None):
+    """In float64 from implicit's own start in float32."""
+    model = AlternatingLeastSquares(**PARAMS["ials"], dtype=np.float64, num_threads=1)
+    random = np.random.default_rng(1)
+    model.user_factors, model.item_factors = (
+        (random.random((rows, 8), dtype=np.float32) * 0.01).astype(np.float64) for rows in groups.seen.shape
+    )
     # RecTools numbers items as they appear, and the random start follows that order.
     order = dataset(groups).item_id_map.external_ids - 500
     rank = np.argsort(order).astype(np.int32)
@@ -216,13 +231,14 @@ def test_ials_scores_as_rectools(groups: Features):
     assert_recommends_the_same(renamed, "ials", ImplicitALSWrapperModel(model))
 
 
-def test_ials_is_the_same_to_the_bit_on_any_number_of_threads(groups: Features):
+def test_ials_is_the_same_to_the_bit_on_any_number_of_threads(groups: Features, monkeypatch: pytest.MonkeyPatch):
     left, right = BASELINES["ials"].train(groups, params(), 1)
     for threads in (1, 2, 3):
-        model = AlternatingLeastSquares(**PARAMS["ials"], random_state=1, num_threads=threads)
-        model.fit(groups.seen, show_progress=False)
-        assert left.tobytes() == model.user_factors.tobytes()
-        assert right.tobytes() == model.item_factors.tobytes()
+        monkeypatch.setattr(als, "AlternatingLeastSquares", partial(AlternatingLeastSquares, num_threads=threads))
+        assert [each.tobytes() for each in BASELINES["ials"].train(groups, params(), 1)] == [
+            left.tobytes(),
+            right.tobytes(),
+        ]
     assert BASELINES["ials"].train(groups, params(), 2)[0].tobytes() != left.tobytes()
 
 

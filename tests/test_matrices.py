@@ -4,7 +4,7 @@ import json
 
 from retrieval import matrices
 from retrieval.errors import Problem
-from retrieval.matrices import KINDS
+from retrieval.matrices import KINDS, grid_step, snap
 
 import numpy as np
 import pytest
@@ -91,3 +91,29 @@ def test_garbage_is_no_model(tmp_path):
 def test_an_unknown_kind_is_refused(tmp_path):
     with pytest.raises(Problem, match=r"model m: kind 'vector' is unknown; expected one of .* did you mean 'vectors'"):
         matrices.save(tmp_path / "m", LEFT, RIGHT, USERS, ITEMS, kind="vector")
+
+
+def test_the_grid_by_hand():
+    """The power of two above 3 is 4. With 3 bits the step is 4 / 8 = 0.5: 0.7 is nearest to 0.5, 0.25 halfway to 0."""
+    assert grid_step(3.0, 3) == 0.5
+    assert grid_step(4.0, 3) == 1.0
+    assert snap(np.array([3.0, 0.7, -0.8, 0.25, 0.0]), 3).tolist() == [3.0, 0.5, -1.0, 0.0, 0.0]
+    assert snap(np.zeros((2, 0))).shape == (2, 0)
+    assert snap(np.array([3.0, 0.7])).dtype == np.float32
+
+
+def test_what_differs_in_its_last_bits_is_equal_on_the_grid():
+    values = np.random.default_rng(0).normal(size=100_000)
+    noise = 1 + 1e-11 * np.random.default_rng(1).normal(size=values.shape)
+    assert not np.array_equal(values.astype(np.float32), (values * noise).astype(np.float32))
+    assert np.array_equal(snap(values, 12), snap(values * noise, 12))
+
+
+def test_float32_holds_the_grid_exactly_and_memory_is_reused_on_request():
+    values = np.random.default_rng(0).normal(size=1000)
+    steps = snap(values).astype(np.float64) / grid_step(np.abs(values).max())
+    assert (steps == np.rint(steps)).all()
+    assert np.abs(steps).max() < 2**20
+    before = values.copy()
+    assert np.array_equal(snap(values), snap(values, overwrite=True))
+    assert not np.array_equal(values, before)

@@ -116,3 +116,21 @@ def test_an_error_in_a_block_ends_the_ranking() -> None:
     unfit = sp.csr_matrix((999, 1000), dtype=np.float32)
     with pytest.raises(IndexError):
         rank(left, right, np.arange(1000), 10, unfit)
+
+
+def test_scores_of_numbers_on_the_grid_are_exact_in_any_order() -> None:
+    """Equal to sums of integers, rounded once: so is every other order of the columns, and every BLAS."""
+    rng = np.random.default_rng(0)
+    left, right = (rng.integers(-(2**20), 2**20, (rows, 130)) for rows in (9, 70))
+    exact = (left @ right.T).astype(np.float64).astype(np.float32)
+    for order in (np.arange(130), rng.permutation(130)):
+        matrices = ((side[:, order] * 2.0**-20).astype(np.float32) for side in (left, right))
+        scores = rank(*matrices, np.arange(9), 70)
+        assert np.array_equal(np.take_along_axis(exact, scores.items, 1) * np.float32(2.0**-40), scores.scores)
+
+
+def test_one_list_serves_all_users_of_a_constant_model() -> None:
+    left, right = np.ones((5, 1), np.float32), np.array([[1], [3], [2]], np.float32)
+    every = rank(left, right, np.arange(5), 2, constant=True)
+    assert every.items.tolist() == [[1, 2]] * 5
+    assert np.array_equal(every.items, rank(left, right, np.arange(5), 2).items)

@@ -5,7 +5,9 @@ import json
 from retrieval.dssm.batches import Batches
 from retrieval.dssm.bodies import ARCHITECTURES
 from retrieval.dssm.encoders import HISTORIES
+from retrieval.dssm.scoring import WEIGHT_BITS
 from retrieval.errors import Problem
+from retrieval.matrices import grid_step
 from retrieval.training import negatives
 from retrieval.training.loop import make_batches, validate
 from retrieval.training.losses import LOSSES, Loss
@@ -98,6 +100,23 @@ def test_equal_seeds_give_equal_bytes():
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
     assert any(not torch.equal(states[0][name], states[2][name]) for name in states[0])
     assert json.dumps(runs[0][1]) == json.dumps(runs[1][1])
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_weights_are_on_the_grid_in_the_precision_of_the_training(precision):
+    net, _ = train(RING, history="gru", epochs=1, precision=precision)
+    assert {weight.dtype for weight in net.parameters()} == {getattr(torch, precision)}
+    assert torch.get_default_dtype() == torch.float32
+    for name, weight in net.named_parameters():
+        steps = weight.detach().double() / grid_step(weight.abs().max().item(), WEIGHT_BITS)
+        assert torch.equal(steps, steps.round()), name
+
+
+def test_float32_learns_what_float64_learns():
+    """Every draw but that of the first weights is the same; the losses differ by the precision and by those weights."""
+    exact, quick = (train(RING, history="gru", item="id", precision=p)[1][-1]["loss"] for p in ("float64", "float32"))
+    assert exact != quick
+    assert quick == pytest.approx(exact, abs=0.05)
 
 
 def test_in_bfloat16_it_learns_the_same_with_weights_of_float32():

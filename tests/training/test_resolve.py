@@ -62,6 +62,13 @@ def test_epochs_patience_recency_and_decay_follow_the_data():
     assert training_params(by_days(old), **AUTO).train.recency == 960
 
 
+def test_short_trainings_are_exact():
+    """RING has 2,400 interactions and 20 items: in width 8 an epoch is 384,000 products, and 10^12 are 2.6 million."""
+    for epochs, precision in ((2_604_166, "float64"), (2_604_167, "float32")):
+        assert training_params(RING, precision="auto", epochs=epochs).train.precision == precision
+    assert training_params(RING, precision="float32").train.precision == "float32"
+
+
 def test_an_epoch_has_24_steps_where_batch_is_auto():
     """23 x 4,096 = 94,208 targets make 23 steps of 4,096 and 46 of 2,048; 900 make 4 of 256, the least."""
     for users, length, batch in ((47_104, 2, 2048), (47_105, 2, 4096), (300, 3, 256)):

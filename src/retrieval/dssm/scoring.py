@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from retrieval.dssm.sizes import Towers
 from retrieval.dssm.trend import Trend
-from retrieval.matrices import grid_step
+from retrieval.matrices import BITS, grid_step
 
 import numpy as np
 import torch
@@ -84,7 +84,7 @@ class Scorer(nn.Module):
     def finish(self, left: Tensor) -> None:
         """Take what `ranked` needs from left [users, e] of all users: the mean beside a trend, the step of the grid."""
         if self.trend is not None:
-            self.mean.copy_(snap(left.double().mean(0), WEIGHT_BITS))
+            self.mean.copy_(snap(left.double().mean(0), BITS))
         self.step.fill_(grid_step(self._blend(left).abs().max().item()))
 
     def ranked(self, left: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from retrieval.matrices import Model
 from retrieval.search import space
 from retrieval.search.catalogue import verify_files
 from retrieval.search.indexes import INDEXES, Faiss, Index, Indexes, has_index
+from retrieval.stage import sha256
 
 import numpy as np
 
@@ -36,7 +37,7 @@ def open_index(backend: str, path: Path, model: Model, database: Database) -> tu
         return fitted, Faiss(path / f"{backend}.faiss")
     from retrieval.search.milvus import Milvus
 
-    collection = f"{model.name}_{card['files']['space.npz'][:12]}"
+    collection = f"{model.name}_{sha256(path / 'index.json')[:12]}"
     points = fitted.items(np.asarray(model.right))
     hnsw = Indexes.model_validate(card["params"]).hnsw
     return fitted, Milvus(database.url, database.token, collection, points, hnsw, database.timeout)
