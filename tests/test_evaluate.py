@@ -157,9 +157,20 @@ def test_files_name_the_models_in_order(out: Path) -> None:
 def test_equal_seed_equal_bytes(world: World, out: Path) -> None:
     first, second = out, world.evaluate("second")
     files = sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file())
-    assert len(files) == 6 + 3 + 2 + 4
+    assert len(files) == 7 + 3 + 2 + 4
     for file in files:
         assert (first / file).read_bytes() == (second / file).read_bytes(), file
+
+
+def test_the_machine_of_a_training_that_is_not_exact_is_written(tmp_path: Path) -> None:
+    world, machine = World(tmp_path), {"precision": "float32", "cpu": "A", "threads": 2}
+    path = tmp_path / "models" / "dssm"
+    model = matrices.load(path)
+    matrices.save(tmp_path / "again" / "dssm", model.left, model.right, model.users, model.items, kind=model.kind,
+                  machine=machine)  # fmt: skip
+    (tmp_path / "again" / "dssm" / "card.json").replace(path / "card.json")
+    written = json.loads((world.evaluate() / "metrics" / "machines.json").read_text(encoding="utf-8"))
+    assert written == {"dssm": machine}
 
 
 def test_without_the_dssm_there_is_an_error(tmp_path: Path) -> None:
