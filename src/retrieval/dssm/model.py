@@ -102,8 +102,11 @@ class DSSM(nn.Module):
                 tensor.copy_(snap(tensor, WEIGHT_BITS))
 
     def save(self, out: Path) -> None:
-        """Write into an open folder what `newcomer` reads: all weights, and the vectors of the items."""
-        save_file({name: tensor.contiguous() for name, tensor in self.state_dict().items()}, out / WEIGHTS)
+        """Write into an open folder what `newcomer` reads: weights and item vectors, which float32 holds exactly."""
+        weights = {
+            name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in self.state_dict().items()
+        }
+        save_file(weights, out / WEIGHTS)
         np.save(out / "tokens.npy", matrices.snap(self.vectors().cpu().numpy()))
 
 

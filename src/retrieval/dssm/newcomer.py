@@ -33,11 +33,10 @@ class Tower:
         self._tower = UserTower(nobody, options.history, options.architecture, options.towers)
         trend = options.trend if options.trend.enabled else None
         self._scorer = Scorer(options.score, options.towers, trend, torch.zeros(len(model.items)))
-        dtype = weights["scorer.log_temperature"].dtype
         for part, name in ((self._tower, "user_tower"), (self._scorer, "scorer")):
-            _load(part.to(dtype), name, weights)
+            _load(part.double(), name, weights)
         tokens = torch.from_numpy(np.load(path / "tokens.npy", allow_pickle=False))
-        self._tokens = weights.get("tokens.weight", tokens.to(dtype))
+        self._tokens = weights.get("tokens.weight", tokens).double()
         self._length, self._normalize = options.towers.length, options.normalize
 
     @torch.inference_mode()

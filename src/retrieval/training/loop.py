@@ -29,8 +29,9 @@ History = list[dict[str, float]]
 def fit(
     params: TrainDSSMParams, features: Features, checkpoint_path: Path | None = None, workers: Workers | None = None
 ) -> tuple[DSSM, History]:
-    """Train by resolved parameters; returns the model to use, its weights on a grid, and one line of history per epoch.
+    """Train by resolved parameters; returns the model to use and the history, one line per epoch.
 
+    The model's weights are float64 and on a grid: the same weights give the same two matrices on every machine.
     `checkpoint_path`: where the state after each epoch is saved, and resumed from. Every epoch draws from generators of
     its own, seeded with the seed and the epoch's number.
     """
@@ -40,7 +41,7 @@ def fit(
         torch.manual_seed(params.seed)
         model = DSSM(features, params).to(workers.device)
         model, history = _train(model, params, features, checkpoint_path, workers)
-    model.snap()
+    model.double().snap()
     return model, history
 
 
