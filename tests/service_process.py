@@ -15,6 +15,7 @@ from worlds import ROOT
 
 COMMAND = (sys.executable, "-m", "retrieval.serving")
 TOKEN = "secret"
+SECONDS = 300  # an upper bound of every wait, even on slow and busy machines
 
 
 def environment(**variables: str) -> dict[str, str]:
@@ -23,32 +24,51 @@ def environment(**variables: str) -> dict[str, str]:
 
 
 @contextmanager
-def start(world: Path, *flags: str, log: Path | None = None) -> Iterator[tuple[subprocess.Popen, str]]:
+def start(
+    world: Path, *flags: str, log: Path | None = None, **variables: str
+) -> Iterator[tuple[subprocess.Popen, str]]:
     """Run the service over the models of `world`: the process, and its URL once it answers. stderr goes to `log`."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [*COMMAND, "--models", str(world / "models"), "--port", str(port), *flags]
     with (log or Path(os.devnull)).open("w") as stderr:
-        process = subprocess.Popen(command, env=environment(RETRIEVAL_TOKEN=TOKEN), stderr=stderr, cwd=world)
+        process = subprocess.Popen(
+            command, env=environment(RETRIEVAL_TOKEN=TOKEN, **variables), stderr=stderr, cwd=world
+        )
     url = f"http://127.0.0.1:{port}"
     try:
-        wait_until(lambda: is_ready(url))
+        wait_until(lambda: is_ready(url, process))
         yield process, url
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(SECONDS)
 
 
-def is_ready(url: str) -> bool:
-    """Whether the service answers."""
+def is_ready(url: str, process: subprocess.Popen) -> bool:
+    """Whether the service answers. Its process must not have ended."""
+    assert process.poll() is None, f"the service ended with exit code {process.returncode}"
     try:
-        return urllib.request.urlopen(f"{url}/ready", timeout=5).status == 200
-    except (urllib.error.URLError, ConnectionError, TimeoutError):
+        return urllib.request.urlopen(f"{url}/ready", timeout=SECONDS).status == 200
+    except (urllib.error.URLError, ConnectionError):
         return False
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+def workers(process: subprocess.Popen) -> list[int]:
+    """The ids of the worker processes of a service."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return [int(pid) for pid in children if "spawn_main" in command_line(int(pid))]
+
+
+def command_line(pid: int) -> str:
+    """The command line of a process; empty if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = SECONDS) -> None:
     """Wait until the condition is true; fail after so many seconds."""
     end = time.monotonic() + seconds
     while not condition():

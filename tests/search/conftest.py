@@ -37,9 +37,9 @@ def items_and_users(world: Path) -> Catalogue:
 
 @pytest.fixture(scope="session")
 def recommender() -> Callable[..., Recommender]:
-    """recommender(world, name, backend="exact", url="", timeout=5): a model of a world."""
+    """recommender(world, name, backend="exact", url="", timeout=300): a model of a world."""
 
-    def load(world: Path, name: str, backend: str = "exact", url: str = "", timeout: float = 5) -> Recommender:
+    def load(world: Path, name: str, backend: str = "exact", url: str = "", timeout: float = 300) -> Recommender:
         models = world / "models"
         model = matrices.load(models / name)
         nearest = open_index(backend, models / "catalogue" / "indexes" / name, model, Database(url, "", timeout))

@@ -3,8 +3,10 @@
 import json
 import logging
 import shutil
+import time
 from collections.abc import Iterator
 
+from retrieval.serving import store
 from retrieval.serving.app import create
 from retrieval.serving.settings import Settings
 
@@ -42,6 +44,13 @@ def test_a_reload_of_broken_folders_is_refused_and_the_old_models_stay(copy, cap
         assert str(copy) not in answer.text
         assert client.get("/reco/dssm/15").json() == before
     assert "right.npy" in capsys.readouterr().err
+
+
+def test_a_reload_may_take_longer_than_other_requests(world, monkeypatch):
+    with TestClient(create(Settings(models=world / "models", token="secret", timeout=0.1))) as client:
+        load = store.load
+        monkeypatch.setattr(store, "load", lambda settings: (time.sleep(0.3), load(settings))[1])
+        assert client.post("/reload", headers={"authorization": "Bearer secret"}).status_code == 200
 
 
 def test_broken_folders_end_the_start(copy, capsys):

@@ -13,7 +13,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
-from service_process import start
+from service_process import SECONDS, start
 from worlds import write_world
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -32,7 +32,7 @@ class Page:
         self.until(lambda: all(self.titles(panel) for panel in (0, 1)))
 
     def until(self, condition) -> None:
-        WebDriverWait(self.browser, 20, 0.05).until(lambda _: condition())
+        WebDriverWait(self.browser, SECONDS, 0.05).until(lambda _: condition())
 
     def all(self, selector: str) -> list[WebElement]:
         return self.browser.find_elements(By.CSS_SELECTOR, selector)
@@ -48,16 +48,24 @@ class Page:
         self.all(f"#{field}")[0].clear()
         self.all(f"#{field}")[0].send_keys(text)
 
+    def click(self, selector: str, text: str) -> None:
+        """Click what has this text, once it is there. In one step: a later answer may replace it at any time."""
+        script = """
+            const [selector, text] = arguments;
+            const one = [...document.querySelectorAll(selector)].find((one) => one.textContent === text);
+            one?.click();
+            return Boolean(one);
+        """
+        self.until(lambda: self.browser.execute_script(script, selector, text))
+
     def pick_user(self, user: int) -> None:
         self.type("user-query", str(user))
-        self.until(lambda: f"User {user}" in self.texts("#users button"))
-        next(button for button in self.all("#users button") if button.text == f"User {user}").click()
+        self.click("#users button", f"User {user}")
         self.until(lambda: self.texts("#history-note")[0].startswith(f"User {user} "))
 
     def add_film(self, title: str) -> None:
         self.type("film-query", title)
-        self.until(lambda: f"{title} (1994)" in self.texts("#films button"))
-        next(button for button in self.all("#films button") if button.text == f"{title} (1994)").click()
+        self.click("#films button", f"{title} (1994)")
         self.until(lambda: title in self.texts("#history b"))
 
 
@@ -89,10 +97,10 @@ def page(browser: webdriver.Chrome, url: str) -> Iterator[Page]:
 def test_two_models_answer_for_a_user_side_by_side(page):
     page.pick_user(15)
     assert [Select(one).first_selected_option.text for one in page.all("#lists select")] == ["dssm", "popular"]
-    page.until(lambda: len(page.titles(0)) == len(page.titles(1)) == 10)
     watched = set(page.texts("#history b"))
     assert watched
-    assert not watched & {*page.titles(0), *page.titles(1)}
+    page.until(lambda: not watched & {*page.titles(0), *page.titles(1)})
+    assert len(page.titles(0)) == len(page.titles(1)) == 10
     assert len(page.texts("#demographics span")) == 2
     before = page.titles(0)
     Select(page.all("#lists select")[0]).select_by_visible_text("ease")
@@ -114,7 +122,8 @@ def test_the_random_button_picks_another_user(page):
 
 def test_every_film_and_demographic_of_a_profile_changes_the_answers(page):
     page.all("#tab-profile")[0].click()
-    page.until(lambda: "the same for everyone" in page.texts("#lists p") and len(page.titles(0)) == 10)
+    page.until(lambda: page.texts("#lists section:first-child p") == ["the same for everyone"])
+    assert len(page.titles(0)) == 10
     scores = [page.texts("#lists section:first-child .score")]
 
     def changed() -> bool:

@@ -2,14 +2,16 @@
 
 import subprocess
 
+from retrieval.serving.settings import Settings
+
 import pytest
-from service_process import COMMAND, environment
+from service_process import COMMAND, SECONDS, environment
 
 
 def run(*flags: str, **variables: str) -> subprocess.CompletedProcess[str]:
     command = [*COMMAND, *flags]
     return subprocess.run(
-        command, env=environment(**variables), capture_output=True, text=True, timeout=60, check=False
+        command, env=environment(**variables), capture_output=True, text=True, timeout=SECONDS, check=False
     )
 
 
@@ -33,6 +35,6 @@ def test_a_wrong_setting_is_refused_in_one_line(flags, variables, reason):
 def test_help_describes_every_flag():
     process = run("--help")
     assert process.returncode == 0
-    for flag in ("host", "port", "workers", "models", "serve", "default", "fallback", "backend", "token", "timeout"):
+    for flag in Settings.model_fields:
         assert f"  --{flag} " in process.stdout
     assert "address to listen on (default: 127.0.0.1)" in process.stdout

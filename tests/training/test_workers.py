@@ -43,7 +43,7 @@ def train(folder: Path, processes: int, **changes) -> tuple[list, dict[str, torc
     torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     command = [sys.executable, *(torchrun if processes > 1 else []), *script]
-    run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+    run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=1200)
     assert run.returncode == 0, run.stderr
     assert not (folder / ".checkpoints").is_dir() or not list((folder / ".checkpoints").iterdir())
     history = json.loads((folder / "dssm" / "history.json").read_text(encoding="utf-8"))

@@ -2,7 +2,6 @@
 
 import functools
 import os
-import signal
 import sys
 import tempfile
 from typing import TYPE_CHECKING
@@ -35,27 +34,20 @@ def read_settings() -> "Settings":
 
 
 def serve(settings: "Settings") -> None:
-    """Serve from this process, or from `settings.workers` processes below it."""
-    from retrieval.serving.app import create
+    """Serve from this process, or from `settings.workers` processes below it. Invalid models end the process."""
+    from retrieval.serving.middleware import log_to_stderr
+    from retrieval.serving.processes import Supervisor, application
 
     import uvicorn
-    from uvicorn.supervisors import Multiprocess
-
-    class Supervisor(Multiprocess):
-        """uvicorn's parent process. It forwards SIGHUP, on which workers reload the models without a restart."""
-
-        def handle_hup(self) -> None:
-            for process in self.processes:
-                if process.pid is not None:
-                    os.kill(process.pid, signal.SIGHUP)
 
     config = uvicorn.Config(
-        functools.partial(create, settings),
+        functools.partial(application, settings),
         factory=True,
         host=settings.host,
         port=settings.port,
         workers=settings.workers,
         timeout_graceful_shutdown=round(settings.timeout),
+        timeout_worker_healthcheck=settings.worker_timeout,
         access_log=False,
         log_config=None,
         server_header=False,
@@ -63,10 +55,13 @@ def serve(settings: "Settings") -> None:
     if settings.workers == 1:
         uvicorn.Server(config).run()
         return
-    create(settings)  # once before the workers: reports invalid models and fills the database
+    log_to_stderr()
     with tempfile.TemporaryDirectory() as shared:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared
-        Supervisor(config, [config.bind_socket()]).run()
+        supervisor = Supervisor(config, [config.bind_socket()])
+        supervisor.run()
+    if supervisor.failed:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def log_to_stderr() -> None:
 
 
 class Guard:
-    """Wraps the app and limits requests to `body` bytes and `timeout` seconds."""
+    """Wraps the app and limits requests to `body` bytes and `timeout` seconds. A reload may take any time."""
 
     def __init__(self, app: ASGIApp, body: int, timeout: float) -> None:
         self.app, self.body, self.timeout = app, body, timeout
@@ -63,7 +63,7 @@ class Guard:
             await send(message)
 
         try:
-            async with asyncio.timeout(self.timeout):
+            async with asyncio.timeout(None if scope["path"] == "/reload" else self.timeout):
                 await self.app(scope, self._limit(receive), send_with_id)
         except TimeoutError:
             if not status:  # an answer that has started cannot be replaced

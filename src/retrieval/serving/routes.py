@@ -2,15 +2,14 @@
 
 import json
 import logging
-import os
 import secrets
-import signal
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 from retrieval.errors import Problem
 from retrieval.serving import schemas
+from retrieval.serving.processes import reload_all
 from retrieval.serving.schemas import MAX_K, Id
 from retrieval.serving.service import Service, describe, refuse
 
@@ -141,7 +140,7 @@ async def reload(request: Request, authorization: Annotated[str, Header()] = "")
         log.error("not reloaded: %s", problem)
         refuse(409, "the model folders are invalid, see the log; the old models stay")
     if service.settings.workers > 1:
-        os.kill(os.getppid(), signal.SIGHUP)  # the parent forwards it to every worker
+        reload_all()
     return schemas.Version(version=service.store.version, changed=changed)
 
 

@@ -26,3 +26,6 @@ class Settings(BaseSettings):
     token: SecretStr = Field(SecretStr(""), description="bearer token required by POST /reload; disabled if empty")
     body: Annotated[int, Field(ge=1)] = Field(262144, description="maximum size of a request body in bytes")
     timeout: Annotated[float, Field(gt=0)] = Field(10.0, description="seconds per request, and to shut down")
+    worker_timeout: Annotated[int, Field(ge=1)] = Field(
+        120, description="for workers > 1: seconds without a sign of life after which a worker is replaced"
+    )
