@@ -51,18 +51,32 @@ clean:                        ## remove the environment, checkpoints, the report
 help:                         ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
 
-# The environment of the pipeline. The .pth file puts .venv/bin first on PATH for every Python that runs in it, so that
-# `.venv/bin/dvc repro` finds the right `python` even if the environment is not activated.
+PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check
+# The first line of a requirements file says what it is for, how long installing it takes and how large it is.
+ANNOUNCE = @echo "Installing $<. $$(sed -n '1s/^\# //p' $<)"
+
+# The environment of the pipeline. PyPI's torch for Linux contains CUDA. Without an NVIDIA GPU torch alone is first looked
+# for in PyTorch's index of CPU builds; if that cannot be reached, or PIP_* names other indexes, pip's indexes decide.
+# The .pth file puts .venv/bin first on PATH for every Python that runs in it, so that `.venv/bin/dvc repro` finds the
+# right `python` even if the environment is not activated.
 .venv/ready: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is required: make PYTHON=python3.12")'
-	$(PYTHON) -m venv --clear .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
-	.venv/bin/python -c 'import sysconfig; open(sysconfig.get_path("purelib") + "/own_programs_first.pth", "w").write(\
+	$(ANNOUNCE)
+	@$(PYTHON) -m venv --clear .venv
+	@if [ "$$(uname)" = Linux ] && [ -z "$$PIP_INDEX_URL$$PIP_EXTRA_INDEX_URL$$PIP_NO_INDEX" ]; then \
+	    if [ -e /dev/nvidia0 ] || command -v nvidia-smi >/dev/null; then echo "torch comes with CUDA: $(CUDA)"; \
+	    else $(PIP) --quiet --no-deps --retries 0 --timeout 5 --index-url $(CPU_BUILDS) $$(grep '^torch==' $<) 2>/dev/null || \
+	        echo "$(CPU_BUILDS) cannot be reached: torch comes from pip's own index, maybe with CUDA: $(CUDA)"; fi; fi
+	@$(PIP) --requirement $<
+	@.venv/bin/python -c 'import sysconfig; open(sysconfig.get_path("purelib") + "/own_programs_first.pth", "w").write(\
 	"import os, sys; os.environ[\"PATH\"] = os.path.join(sys.prefix, \"bin\") + os.pathsep + os.environ.get(\"PATH\", \"\")\n")'
-	touch $@
+	@touch $@
+CPU_BUILDS = https://download.pytorch.org/whl/cpu
+CUDA = 5 GB more, some minutes
 
 # What serve, test, lint and bench need on top. The last three include requirements/serve.txt.
 EXTRAS = serve test lint bench
 $(EXTRAS:%=.venv/ready-%): .venv/ready-%: requirements/%.txt requirements/serve.txt .venv/ready
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
-	touch $@
+	$(ANNOUNCE)
+	@$(PIP) --requirement $<
+	@touch $@
