@@ -57,6 +57,8 @@ ANNOUNCE = @echo "Installing $<. $$(sed -n '1s/^\# //p' $<)"
 
 # The environment of the pipeline. PyPI's torch for Linux contains CUDA. Without an NVIDIA GPU torch alone is first looked
 # for in PyTorch's index of CPU builds; if that cannot be reached, or PIP_* names other indexes, pip's indexes decide.
+# LightFM compiles with -ffast-math -march=native unless told otherwise, so that two machines would get two models. It is
+# compiled here without both, and not taken from pip's cache, where an older build may be.
 # The .pth file puts .venv/bin first on PATH for every Python that runs in it, so that `.venv/bin/dvc repro` finds the
 # right `python` even if the environment is not activated.
 .venv/ready: requirements.txt
@@ -67,6 +69,7 @@ ANNOUNCE = @echo "Installing $<. $$(sed -n '1s/^\# //p' $<)"
 	    if [ -e /dev/nvidia0 ] || command -v nvidia-smi >/dev/null; then echo "torch comes with CUDA: $(CUDA)"; \
 	    else $(PIP) --quiet --no-deps --retries 0 --timeout 5 --index-url $(CPU_BUILDS) $$(grep '^torch==' $<) 2>/dev/null || \
 	        echo "$(CPU_BUILDS) cannot be reached: torch comes from pip's own index, maybe with CUDA: $(CUDA)"; fi; fi
+	@LIGHTFM_NO_CFLAGS=1 CFLAGS="-O3 -ffp-contract=off" $(PIP) --no-cache-dir --no-deps $$(grep '^rectools-lightfm==' $<)
 	@$(PIP) --requirement $<
 	@.venv/bin/python -c 'import sysconfig; open(sysconfig.get_path("purelib") + "/own_programs_first.pth", "w").write(\
 	"import os, sys; os.environ[\"PATH\"] = os.path.join(sys.prefix, \"bin\") + os.pathsep + os.environ.get(\"PATH\", \"\")\n")'

@@ -1,5 +1,6 @@
 """LightFM: the two matrices against RecTools, the data set against the notebook's way of building it."""
 
+import hashlib
 from dataclasses import replace
 
 import train_lightfm
@@ -131,6 +132,12 @@ def test_the_two_matrices_recommend_as_rectools(
     np.testing.assert_allclose(ours[user, item], recos[Columns.Score], rtol=1e-4, atol=1e-5)
     best = -np.sort(-ours, axis=1)[user, recos[Columns.Rank] - 1]
     np.testing.assert_allclose(best, recos[Columns.Score], rtol=1e-4, atol=1e-5)
+
+
+def test_lightfm_is_compiled_to_be_the_same_on_every_machine(world: Features):
+    """With -ffast-math or -march=native, LightFM's own default, the numbers depend on the processor that compiled it."""
+    digest = hashlib.sha256(b"".join(part.tobytes() for part in train(world, params(epochs=5), 1))).hexdigest()
+    assert digest[:16] == "bb31dc2c6429f130", "make clean, then make: it sets LIGHTFM_NO_CFLAGS=1, which pip alone does not"
 
 
 def test_equal_seed_equal_bytes(world: Features):
