@@ -42,8 +42,8 @@ report: .venv/ready           ## write report/report.html and report.md, what ch
 verify: .venv/ready           ## run a commit again from scratch and compare the results: make verify ARGS=HEAD~1
 	PYTHONPATH=src python -m retrieval.experiments.verify $(ARGS)
 
-seeds: .venv/ready            ## train with several seeds: make seeds ARGS="-S loss=bpr --against main"
-	PYTHONPATH=src python -m retrieval.experiments.seeds $(ARGS)
+seeds: .venv/ready            ## train with several seeds, into metrics/seeds.json; or ARGS="-S loss=bpr --against main"
+	PYTHONPATH=src python -m retrieval.experiments.seeds $(or $(ARGS),--out metrics/seeds.json)
 
 clean:                        ## remove the environment, checkpoints, the report and tool caches; data and models stay
 	rm -rf .venv .checkpoints .pytest_cache .ruff_cache .mypy_cache .hypothesis report

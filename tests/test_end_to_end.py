@@ -37,6 +37,14 @@ def test_a_clone_with_the_same_seed_ends_in_the_same_bytes(finished, tmp_path):
     assert lock[0] == lock[1]
 
 
+def test_an_edited_file_runs_only_the_stages_that_use_it(project):
+    """A loss is of the training alone, and its comment changes no model, so that nothing after it runs."""
+    for file, stages in (("training/losses.py", ["train_dssm"]), ("dssm/newcomer.py", ["evaluate", "index"])):
+        with (project / "src" / "retrieval" / file).open("a", encoding="utf-8") as source:
+            source.write("# edited\n")
+        assert sorted(stages_run(dvc(project, "repro"))) == sorted(["check", *stages])
+
+
 def test_an_experiment_runs_only_what_its_parameters_change_and_the_way_back_is_in_the_run_cache(project):
     before = results(project)
     output = dvc(project, "exp", "run", "--set-param", "loss=bpr")
