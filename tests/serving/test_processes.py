@@ -167,14 +167,14 @@ def test_every_worker_reloads_and_a_killed_one_is_replaced(copy):
         wait_until(lambda: killed not in workers(process) and len(workers(process)) == 2)
 
 
-def test_workers_that_need_20_seconds_before_they_answer_come_up(world, tmp_path):
-    """uvicorn's own parent gives them five."""
+def test_a_worker_that_needs_20_seconds_before_it_answers_comes_up(world, tmp_path):
+    """uvicorn's own parent gives it five."""
     slow = "import sys, time\nif 'spawn_main' in str(sys.orig_argv): time.sleep(20)\n"
     (tmp_path / "sitecustomize.py").write_text(slow, encoding="utf-8")
     path, log = f"{tmp_path}{os.pathsep}{ROOT / 'src'}", tmp_path / "log"
-    with start(world, "--workers", "2", log=log, PYTHONPATH=path) as (process, url):
-        wait_until(lambda: log.read_text(encoding="utf-8").count("Application startup complete") == 2)
-        assert len(workers(process)) == 2
+    begin = time.monotonic()
+    with start(world, "--workers", "2", log=log, PYTHONPATH=path) as (_, url):
+        assert time.monotonic() - begin > 20, "it has slept"
         assert urllib.request.urlopen(f"{url}/reco/dssm/15", timeout=SECONDS).status == 200
     assert "replaced" not in log.read_text(encoding="utf-8")
 
