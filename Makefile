@@ -7,8 +7,8 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .NOTPARALLEL:  # two targets must not install into .venv at the same time
 
 repro: .venv/ready            ## run the pipeline on the data that params.yaml names
-	PYTHONPATH=src python -m retrieval.experiments.lock
-	dvc repro
+	@PYTHONPATH=src python -m retrieval.experiments.lock
+	@PYTHONPATH=src python -m retrieval.experiments.pipeline
 
 test: .venv/ready-test        ## run the tests; some of them: make test ARGS=tests/dssm
 	pytest -n 2 $(ARGS)
@@ -75,7 +75,7 @@ ANNOUNCE = @echo "Installing $<. $$(sed -n '1s/^\# //p' $<)"
 	"import os, sys; os.environ[\"PATH\"] = os.path.join(sys.prefix, \"bin\") + os.pathsep + os.environ.get(\"PATH\", \"\")\n")'
 	@touch $@
 CPU_BUILDS = https://download.pytorch.org/whl/cpu
-CUDA = 5 GB more, some minutes
+CUDA = 4 GB more, some minutes
 
 # What serve, test, lint and bench need on top. The last three include requirements/serve.txt.
 EXTRAS = serve test lint bench

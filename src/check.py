@@ -1,5 +1,8 @@
 """Validate params.yaml before any stage deletes or writes anything."""
 
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import evaluate
@@ -30,8 +33,24 @@ class CheckParams(
 def main(params: CheckParams, out: Path) -> None:
     """params.yaml -> a marker file that never changes, so that no later stage runs again because of it."""
     SOURCES[params.data].check(params)
+    for line in warnings(Path.cwd()):
+        print(f"check: warning: {line}", file=sys.stderr)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text("params.yaml is valid\n", encoding="utf-8")
+
+
+def warnings(root: Path) -> Iterator[str]:
+    """What DVC cannot do in the repository at `root`. The pipeline itself needs none of it."""
+    if not str(root).isascii():
+        yield f"{root}: `dvc exp run` with --temp or --queue fails in a path that is not ASCII"
+    identity = ("git", "-c", "user.useConfigOnly=true", "var", "GIT_COMMITTER_IDENT")  # like DVC, guesses nothing
+    try:
+        subprocess.run(identity, cwd=root, capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        yield (
+            "git has no user.name and user.email, and `dvc exp run` needs both: "
+            "git config user.name NAME && git config user.email EMAIL"
+        )
 
 
 if __name__ == "__main__":

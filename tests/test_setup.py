@@ -2,19 +2,31 @@
 
 import os
 import re
+import shutil
 import subprocess
+import tomllib
 from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 TARGETS = re.search(r"^\.PHONY: (.+)$", MAKEFILE, re.M)[1].split()
 FILES = [ROOT / "requirements.txt", *sorted((ROOT / "requirements").glob("*.txt"))]
 EXTRAS = {"test": "test", "test-quick": "test", "test-slow": "test", "lint": "lint", "serve": "serve", "bench": "bench"}
+
+
+def test_the_version_is_the_same_everywhere_and_the_first_of_the_changelog():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert project["version"] == citation["version"]
+    first = re.search(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)[1]
+    assert Version(project["version"]).base_version == first
 
 
 def lines(file: Path) -> list[str]:
@@ -67,10 +79,11 @@ def test_what_the_packages_require_is_pinned_too(file):
             assert not applies or cuda or canonicalize_name(need.name) in pinned, f"{pin.name} requires {need}"
 
 
-def make(*arguments: str) -> str:
+def make(*arguments: str, root: Path = ROOT, **variables: str) -> str:
     """What make prints, whether or not another make runs the tests."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-    run = subprocess.run(["make", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "PIP_"))}
+    environment |= variables
+    run = subprocess.run(["make", *arguments], cwd=root, env=environment, capture_output=True, text=True, check=True)
     return run.stdout
 
 
@@ -90,3 +103,79 @@ def test_a_target_installs_only_what_it_needs(target):
 
 def test_repro_is_the_default_target():
     assert make("--dry-run") == make("--dry-run", "repro")
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_a_requirements_file_says_how_long_it_takes_and_how_large_it_is(file):
+    """In its first line, which make prints."""
+    assert re.match(r"^# .+: about [\w ]+, [\d.]+ [MG]B\.$", file.read_text(encoding="utf-8").splitlines()[0])
+
+
+# Stands for the Python of the machine and for that of .venv: it logs what pip is asked for.
+PYTHON = """#!/bin/sh
+case "$*" in
+*venv*) mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
+*--index-url*) echo "$*" >>asked && [ -n "$REACHED" ] ;;
+*pip*) echo "$*" >>asked ;;
+esac
+"""
+CPU_BUILDS = "https://download.pytorch.org/whl/cpu"
+
+
+@pytest.fixture
+def install(tmp_path: Path):
+    """install(gpu=..., VARIABLE=...): what make prints and asks pip for, with or without a GPU."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    shutil.copy(ROOT / "requirements.txt", tmp_path)
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("python", "nvidia-smi", "uname"):
+        (programs / name).write_text({"python": PYTHON, "uname": "#!/bin/sh\necho Linux\n"}.get(name, "#!/bin/sh\n"))
+        (programs / name).chmod(0o755)
+
+    def run(gpu: bool, **variables: str) -> tuple[list[str], list[str]]:
+        if not gpu:
+            (programs / "nvidia-smi").unlink()
+        variables["PATH"] = f"{programs}{os.pathsep}{os.environ['PATH']}"
+        lines = make(".venv/ready", "PYTHON=python", root=tmp_path, **variables).splitlines()
+        assert "about two minutes" in lines[0]
+        return lines[1:], (tmp_path / "asked").read_text().splitlines()
+
+    return run
+
+
+without_gpu = pytest.mark.skipif(
+    shutil.which("nvidia-smi") is not None or Path("/dev/nvidia0").exists(), reason="this machine has a GPU"
+)
+
+
+@without_gpu
+def test_without_a_gpu_torch_alone_comes_from_the_index_of_cpu_builds(install):
+    lines, asked = install(gpu=False, REACHED="yes")
+    assert lines == []
+    torch, rest = asked
+    assert f"--index-url {CPU_BUILDS} torch==" in torch
+    assert "--no-deps" in torch
+    assert rest.endswith("--requirement requirements.txt")
+
+
+@without_gpu
+def test_if_that_index_cannot_be_reached_one_line_says_so_and_pip_decides(install):
+    lines, asked = install(gpu=False)
+    assert len(lines) == 1
+    assert re.match(rf"{CPU_BUILDS} cannot be reached: .* GB more", lines[0])
+    assert asked[-1].endswith("--requirement requirements.txt")
+
+
+def test_with_a_gpu_the_size_of_cuda_is_announced(install):
+    lines, asked = install(gpu=True, REACHED="yes")
+    assert len(lines) == 1
+    assert re.match(r"torch comes with CUDA: \d GB more", lines[0])
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("setting", ["PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_NO_INDEX"])
+def test_indexes_that_the_user_names_are_left_alone(install, setting):
+    lines, asked = install(gpu=False, REACHED="yes", **{setting: "1"})
+    assert lines == []
+    assert len(asked) == 1

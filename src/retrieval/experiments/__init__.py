@@ -1,1 +1,1 @@
-"""Commands on experiments: the leaderboard, the report of a pull request, verification, several seeds."""
+"""Commands on experiments: the pipeline, the leaderboard, the report of a pull request, verification, several seeds."""
