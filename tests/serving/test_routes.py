@@ -146,7 +146,7 @@ def test_bad_questions_get_a_reason(client, path, status, reason):
         ("dssm", '{"kk": 1}', 422, "Extra inputs"),
         ("dssm", '{"history": [' + ",".join(['{"item_id": 10}'] * 1001) + "]}", 422, "at most 1000"),
         ("dssm", '{"history": ', 422, "JSON decode error"),
-        ("dssm", "[" * 9000, 422, "the body is not valid JSON"),
+        ("dssm", "[" * 19_000, 422, "the body is not valid JSON"),
         ("dssm", "\xff", 422, "the body is not valid JSON"),
         ("ials", "{}", 422, "ials cannot score new users; models that accept profiles: dssm, ease"),
         ("nothing", "{}", 404, "unknown model"),

@@ -135,3 +135,10 @@ def test_a_complete_file_needs_no_server(server, path: Path) -> None:
     path.write_bytes(DATA)
     download(server.url, path, git_blob(DATA))
     assert server.requests == []
+
+
+def test_a_cache_that_cannot_be_made_is_refused_in_one_line(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("not a folder", encoding="utf-8")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(Problem, match="no folder for downloads: Not a directory; name another in XDG_CACHE_HOME"):
+        cache_path("name")

@@ -22,9 +22,13 @@ def cache_path(name: str) -> Path:
     """The path of a download in the user's cache, which all clones and experiments share.
 
     The folder is $XDG_CACHE_HOME/two-tower-retrieval, by default under ~/.cache. `name` contains the file's hash.
+    Raises `Problem` if the folder cannot be made.
     """
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "two-tower-retrieval"
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Problem(f"{folder}: no folder for downloads: {error.strerror}; name another in XDG_CACHE_HOME") from None
     return folder / name
 
 
