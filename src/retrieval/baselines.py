@@ -133,12 +133,11 @@ def ials(features: Features, params: Baselines, seed: int) -> tuple[Matrix, Matr
     """
     from implicit.cpu.als import AlternatingLeastSquares
 
-    model = AlternatingLeastSquares(**params.ials.model_dump(), random_state=seed, dtype=np.float64)
     random, factors = np.random.default_rng(seed), params.ials.factors
-    model.user_factors, model.item_factors = (
-        (random.random((rows, factors), dtype=np.float32) * 0.01).astype(np.float64) for rows in features.seen.shape
-    )
+    start = [(random.random((rows, factors), dtype=np.float32) * 0.01).astype(float) for rows in features.seen.shape]
     with threadpool_limits(1, "blas"):
+        model = AlternatingLeastSquares(**params.ials.model_dump(), dtype=np.float64)
+        model.user_factors, model.item_factors = start
         model.fit(features.seen, show_progress=False)
     return snap(model.user_factors, IALS_BITS), snap(model.item_factors, IALS_BITS)
 
