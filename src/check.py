@@ -40,7 +40,7 @@ def main(params: CheckParams, out: Path) -> None:
 
 
 def warnings(root: Path) -> Iterator[str]:
-    """What DVC cannot do in the repository at `root`. The pipeline itself needs none of it."""
+    """One line for each feature of DVC that fails in the repository at `root`. The pipeline needs none of them."""
     if not str(root).isascii():
         yield f"{root}: `dvc exp run` with --temp or --queue fails in a path that is not ASCII"
     identity = ("git", "-c", "user.useConfigOnly=true", "var", "GIT_COMMITTER_IDENT")  # like DVC, guesses nothing

@@ -31,7 +31,7 @@ def main(params: EvaluateParams, prepared: Path, features: Path, models: Path, m
     all_models = {card.parent.name: matrices.load(card.parent) for card in sorted(models.glob("[!.]*/card.json"))}
     if DSSM not in all_models:
         raise Problem(
-            f"{models / DSSM}: no such model, with which all others are compared; run the stage train_dssm first"
+            f"{models / DSSM}: no such model; all others are compared with it: run the stage train_dssm first"
         )
     data = histories.load(features)
     exam = prepare_exam(prepared, data, options, seed)

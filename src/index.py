@@ -19,7 +19,7 @@ K = 10  # length of the lists whose recall is measured
 
 
 class IndexParams(Section):
-    """What `index` reads from params.yaml."""
+    """The parameters that `index` reads."""
 
     seed: NotNegative
     index: Indexes
@@ -47,7 +47,7 @@ def main(params: IndexParams, prepared: Path, features: Path, models: Path, out:
 def _build(
     path: Path, source: Path, model: matrices.Model, catalogue: Catalogue, users: np.ndarray, options: Indexes
 ) -> dict[str, dict[str, float]]:
-    """Write all indexes of a model and their card; return index -> recall of the users' lists, size of the file."""
+    """Write all indexes of a model and their card. Returns index -> mean recall over `users`, size of the file."""
     fitted = space.fit(model.left, np.asarray(model.right))
     space.save(path / "space.npz", fitted)
     points, results = fitted.items(np.asarray(model.right)), {}

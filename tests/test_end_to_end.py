@@ -71,7 +71,7 @@ def test_an_experiment_runs_only_what_its_parameters_change_and_the_way_back_is_
         (
             "data=folder",
             "check: data/folder/interactions.csv: no such file; data=folder expects interactions.csv and items.csv "
-            "in the KION schema there: set folder=PATH to your folder",
+            "in the KION schema: set folder=PATH to the folder that contains them",
         ),
     ],
 )

@@ -176,5 +176,5 @@ def test_the_machine_of_a_training_that_is_not_exact_is_written(tmp_path: Path) 
 def test_without_the_dssm_there_is_an_error(tmp_path: Path) -> None:
     world = World(tmp_path)
     (tmp_path / "models" / "dssm").rename(tmp_path / "models" / ".dssm.partial")
-    with pytest.raises(Problem, match=r"models/dssm: no such model, .*; run the stage train_dssm first"):
+    with pytest.raises(Problem, match=r"models/dssm: no such model; .*: run the stage train_dssm first"):
         world.evaluate()

@@ -60,7 +60,7 @@ def encode(
 def _encode_column(
     column: pa.ChunkedArray, row: np.ndarray, rows: int, multiple: bool
 ) -> tuple[sp.csr_matrix, list[str]]:
-    """The features [rows, values] of one column and its sorted values; row [len(column)]: the row of each cell."""
+    """The features [rows, values] of a column, and its sorted values. row [len(column)] is the row of each cell."""
     text = pc.utf8_trim_whitespace(pc.cast(column, pa.string())).combine_chunks()
     if multiple:
         lists = pc.split_pattern(text, ",")

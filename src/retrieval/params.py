@@ -33,7 +33,7 @@ P = TypeVar("P", bound=Section)
 
 
 def one_of(*tables: Collection[str]) -> AfterValidator:
-    """`Annotated[str, one_of(TABLE)]`: the name of an entry of a table. Tables are looked up when a value is read."""
+    """`Annotated[str, one_of(TABLE)]`: a key of a table. Tables are read at validation, so they may grow until then."""
 
     def check(value: str) -> str:
         names = [name for table in tables for name in table]
@@ -107,7 +107,7 @@ class _UniqueKeys(yaml.CSafeLoader):
 
 
 def _line(schema: type[BaseModel], error: ErrorDetails) -> str:
-    """What pydantic says of one key, in the words of this project."""
+    """One error of pydantic in the wording of this project."""
     where = ".".join(_name(part) for part in error["loc"])
     start = f"{where}: " if where else ""
     value = error["input"]
@@ -135,7 +135,7 @@ def _short(value: object) -> str:
 
 
 def _as_number(text: str, integer: bool) -> str:
-    """How to write `text` as a number, "" if it is none. PyYAML reads 1e-3, which has no dot, as text."""
+    """How to write `text` as a number; "" if it is not a number. PyYAML reads 1e-3, which has no dot, as text."""
     try:
         number = float(text)
     except ValueError:

@@ -1,7 +1,7 @@
 """Run cards: what made a model. Git revision, parameters, data, packages, threads, processor, seconds.
 
-A card describes the last run of its stage in this work tree. It lies beside the model and is no output of DVC, as it
-differs from run to run and from machine to machine, where model, metrics and dvc.lock are the same bytes.
+A card describes the last run of its stage in this work tree. It lies beside the model but is not an output of DVC: it
+differs from run to run and from machine to machine, while the model, the metrics and dvc.lock do not.
 """
 
 import functools
@@ -24,7 +24,7 @@ INPUTS = ("src", "dvc.yaml", "params.yaml", "requirements.txt")
 
 
 def recorded(main: Callable[..., None]) -> Callable[..., None]:
-    """Decorate a stage's `main(params, data, ...)`: one more path at its end is where its run card is written."""
+    """Decorator of a stage's `main(params, data, *paths)`: adds a last path, where the run card is written."""
 
     @functools.wraps(main)
     def timed(params: Section, data: Path, *rest: Path) -> None:
@@ -40,7 +40,7 @@ def recorded(main: Callable[..., None]) -> Callable[..., None]:
 
 
 def describe(params: Section, data: Path, seconds: float) -> dict[str, Any]:
-    """The card of a run that read the folder `data`. `changed`: tracked inputs that differ from the revision."""
+    """The card of a run that read the folder `data`. `changed` lists tracked inputs that differ from the revision."""
     status = _git("status", "--porcelain", "--untracked-files=no", "--", *INPUTS)
     return {
         "git": {"revision": _git("rev-parse", "HEAD"), "changed": [line.split()[-1] for line in status.splitlines()]},
@@ -62,7 +62,7 @@ def digest(path: Path) -> str:
 
 
 def _git(*arguments: str) -> str:
-    """What git prints; nothing without git or a repository."""
+    """The output of git; empty without git or a repository."""
     try:
         return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.rstrip("\n")
     except (OSError, subprocess.CalledProcessError):

@@ -19,8 +19,8 @@ from retrieval.params import read
 def run(main: Callable[..., None], everything: bool = False) -> None:
     """Run a stage: `main(params: <Section>, *paths: Path)`; the paths come from the command line, in order.
 
-    With `everything`, params.yaml may hold no keys but the stage's. A `Problem` ends in one line on stderr and exit
-    code 1, Ctrl-C in one line and exit code 130.
+    With `everything`, other keys in params.yaml are an error. A `Problem` is printed as one line on stderr, with exit
+    code 1; Ctrl-C as one line, with exit code 130.
     """
     signature = inspect.signature(main, eval_str=True)
     parser = argparse.ArgumentParser(description=inspect.getdoc(inspect.getmodule(main)))
@@ -39,7 +39,7 @@ def run(main: Callable[..., None], everything: bool = False) -> None:
 
 @contextmanager
 def folder(out: Path) -> Iterator[Path]:
-    """A new folder to write into, moved to `out` once everything is written: what is at `out` is always whole."""
+    """A new folder to write into. It replaces `out` when the block ends without an error: `out` is never incomplete."""
     aside = out.with_name(f".{out.name}.partial")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)

@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 
 
 def side_by_side(work: Callable[[Job], Result], jobs: Iterable[Job]) -> Iterator[Result]:
-    """work(job) for every job, in their order; as many run at once as torch has threads. Gradients are off."""
+    """Yield work(job) for each job, in order. As many jobs run at once as torch has threads; gradients are off."""
     threads = torch.get_num_threads()
     try:
         yield from _pool(threads).map(torch.no_grad()(work), jobs)

@@ -40,7 +40,7 @@ def test_an_invalid_file_is_refused(own: Path, out: Path) -> None:
 
 
 def test_a_missing_folder_is_refused_by_the_check_and_by_the_fetch(own: Path, out: Path) -> None:
-    message = r"nowhere/interactions\.csv: no such file; data=folder expects .*: set folder=PATH to your folder$"
+    message = r"nowhere/interactions\.csv: no such file; data=folder expects .*: set folder=PATH to the folder .*$"
     for refuse in (folder.check, lambda path: folder.fetch(path, out)):
         with pytest.raises(Problem, match=message):
             refuse(own / "nowhere")

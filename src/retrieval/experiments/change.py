@@ -35,7 +35,7 @@ class Change:
     """The difference between the revisions `base` and `head`.
 
     metrics: model -> metric -> (base, head), also where they are equal; params: name -> (base, head), only where they
-    differ; pictures: file -> revision -> bytes; notes: sentences on how far the two sides can be compared.
+    differ; pictures: file -> revision -> bytes; notes: what limits the comparison, one sentence each.
     """
 
     base: str
@@ -48,7 +48,7 @@ class Change:
 
 
 def compare(base: str, head: str | None) -> Change:
-    """Ask DVC to compare two revisions, or one with the work tree. Raises `Problem` for an unknown revision."""
+    """Compare two revisions, or one with the work tree, by DVC. Raises `Problem` for an unknown revision."""
     revisions = [base, *([head] if head else [])]
     metrics: dict[str, dict[str, tuple[float | None, float | None]]] = {}
     for name, each in dvc_json("metrics", "diff", "--all", *revisions).get(METRICS, {}).items():
@@ -68,14 +68,14 @@ def compare(base: str, head: str | None) -> Change:
 
 
 def notes(old: Machines, new: Machines, base: str, head: str) -> list[str]:
-    """One sentence for each model whose two sides were trained on different machines, or in different precisions.
+    """One sentence for each model that was trained on another machine, or in another precision, on the two sides.
 
     `old` and `new` are metrics/machines.json of the two revisions: model -> precision, cpu and threads of its training,
     without the models that are the same on every machine.
     """
     return [
         f"{model}: trained in {_describe(old.get(model))} ({base}) and in {_describe(new.get(model))} ({head}); "
-        "the difference includes that of the machines, which acts like another seed."
+        "part of the difference may come from the machines, as from another seed."
         for model in sorted({*old, *new})
         if old.get(model) != new.get(model)
     ]

@@ -1,8 +1,8 @@
 """The leaderboard: every experiment and model that has metrics, best first, with the parameters that differ.
 
 A row shows only the parameters that differ from the current commit. Results that several experiments share, such as
-those of the baselines when the loss changes, appear once, under the first experiment. Failed runs have no row. A star
-marks the best value of a column.
+those of the baselines when only the loss changes, appear once, under the first experiment. Failed runs have no row. A
+star marks the best value of a column.
 """
 
 import argparse
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def rows(revisions: list[dict[str, Any]]) -> list[Row]:
-    """The rows of the output of `dvc exp show --json`, each result once."""
+    """The rows of the output of `dvc exp show --json`; equal results of a model appear once."""
     entries = list(_entries(revisions))
     base = next((flat(_params(data)) for name, data in entries if name != "workspace"), {})
     results: dict[tuple[Any, ...], Row] = {}

@@ -1,4 +1,4 @@
-"""Repair the files that a killed DVC leaves truncated: it writes two of them in place, and cannot start without them.
+"""Repair the two files that DVC may leave truncated when it is killed, and without which it cannot start.
 
 dvc.lock is restored from git, or deleted if git has none; DVC finds later runs in its run cache.
 .dvc/tmp/rwlock, which lists the paths that running processes use, is deleted: its process is dead.
@@ -22,7 +22,7 @@ RWLOCK = Path(".dvc/tmp/rwlock")
 
 
 def main() -> None:
-    """Repair both files; leave those alone that DVC can read."""
+    """Repair both files, unless DVC can read them."""
     repair_lock()
     repair_rwlock()
 

@@ -1,4 +1,4 @@
-"""What `make repro` runs: `dvc repro` without its hints, then the results and what to do next.
+"""`make repro`: run `dvc repro` without its hints, then print the results and the next steps.
 
 DVC hints at `git add` after every run, and at `dvc push`, for which there is no remote. No setting silences them.
 """
@@ -21,7 +21,7 @@ NEXT = """\
 Next:
   source .venv/bin/activate && dvc exp run -S loss=bpr    an experiment: the same with another loss
   make leaderboard                                        all experiments and models, best first
-  make serve                                              recommendations over HTTP, with a page to look at
+  make serve                                              recommendations over HTTP, with a demo page
 """
 
 

@@ -29,23 +29,23 @@ PREPARED, FEATURES, MODELS = Path("data/prepared"), Path("data/features"), Path(
 
 
 class SeedsParams(Section):
-    """What decides how models are judged."""
+    """The parameters of the evaluation."""
 
     seed: NotNegative
     evaluate: Evaluation
 
 
 def main() -> None:
-    """Print one line per metric."""
+    """Train and evaluate once per seed; print one line per metric."""
     parser = argparse.ArgumentParser(prog="seeds", description=(__doc__ or "").splitlines()[0])
     parser.add_argument(
-        "-n", "--seeds", type=int, default=5, help="number of seeds: that of params.yaml and the following (default: 5)"
+        "-n", "--seeds", type=int, default=5, help="number of seeds, from the one in params.yaml upwards (default: 5)"
     )
     parser.add_argument(
         "-S", "--set-param", action="append", default=[], metavar="KEY=VALUE", help="set a parameter, as in dvc exp run"
     )
     parser.add_argument(
-        "--against", metavar="NAME", help="a model of models/, or an experiment or revision, whose DSSM is compared"
+        "--against", metavar="NAME", help="compare with a model in models/, or the DSSM of an experiment or revision"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--out", type=Path, metavar="FILE", help="also write means and deviations to this JSON file")
@@ -120,7 +120,7 @@ def _fetch(name: str) -> Model:
 
 
 def _same_data(revision: str) -> None:
-    """Raise `Problem` if the revision has other data or another split: it may have been trained on this test set."""
+    """Raise `Problem` if the revision has other data or another split: its train may contain this test."""
     stages = load(Path("dvc.yaml"))["stages"]
     sections = {*stages["fetch"]["params"], *stages["prepare"]["params"]} - {"seed"}
     for key, (there, here) in changed_params(revision).items():
@@ -131,7 +131,7 @@ def _same_data(revision: str) -> None:
 
 
 def _set(values: dict[str, Any], changes: list[str]) -> dict[str, Any]:
-    """The parameters with KEY=VALUE set. Only parameters of the towers: the data and the other models do not change."""
+    """The parameters with KEY=VALUE set. Only those of train_dssm are allowed: data and other models stay the same."""
     for change in changes:
         key, equals, value = change.partition("=")
         if not equals:

@@ -1,9 +1,9 @@
 """Run the pipeline of a revision from scratch in a temporary clone and compare the results with those committed.
 
 "equal" means that every output has the bytes that dvc.lock names. A training in float32 ends in other bytes on another
-processor or with another number of threads. Its outputs are judged by the metrics over all users: each must be within
-the tolerance, as a share of the largest value of the same name in its file. Metrics over fewer users, and curves, are
-only reported.
+processor or with another number of threads. Its outputs are judged by the metrics over all users: no difference may be
+larger than the tolerance, a share of the largest value of the same metric in its file. Differences of metrics over
+fewer users, and of curves, are printed but not judged.
 """
 
 import argparse
@@ -29,7 +29,7 @@ def main() -> None:
         "--tolerance",
         type=float,
         default=0.1,
-        help="accepted share of the largest value of the same name (default: 0.1)",
+        help="largest difference, as a share of the largest value of the metric (default: 0.1)",
     )
     options = parser.parse_args()
     with clone(options.revision) as root:

@@ -1,1 +1,1 @@
-"""From the raw tables to train, test and cold interactions."""
+"""From the raw tables to the train, test and cold interactions."""

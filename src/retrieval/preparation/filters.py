@@ -1,4 +1,4 @@
-"""The notebook's filter of the train interactions: active users, popular items, and all users of the test."""
+"""The notebook's filter of the train interactions: active users, popular items, and all users of the test period."""
 
 from retrieval.params import NotNegative, Section
 
@@ -7,7 +7,7 @@ import pandas as pd
 
 
 class Filter(Section):
-    """A user, or an item, is active with more than `user_interactions`, or `item_interactions`, rows of train."""
+    """Users with more than `user_interactions` train rows are active, and items with more than `item_interactions`."""
 
     enabled: bool
     user_interactions: NotNegative
@@ -17,8 +17,8 @@ class Filter(Section):
 def active(user: np.ndarray, item: np.ndarray, test_users: np.ndarray, limits: Filter) -> np.ndarray:
     """Mask [n] bool of the train rows to keep: the user and the item are active, or the user is in the test period.
 
-    user, item [n] int64; test_users: ids. A user of the test period keeps every row, even of an item that is not
-    active: in the notebook `&` binds tighter than `|`.
+    user, item [n] int64; test_users: ids. A user of the test period keeps every row, even if the item is not active, as
+    in the notebook, where `&` binds tighter than `|`.
     """
     both = (_count(user) > limits.user_interactions) & (_count(item) > limits.item_interactions)
     return both | pd.Index(user).isin(test_users)

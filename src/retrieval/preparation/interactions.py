@@ -1,4 +1,4 @@
-"""From interactions.csv to train, test and cold interactions, with an account of every row."""
+"""From interactions.csv to train, test and cold interactions; every dropped row is counted."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -32,8 +32,8 @@ class Account:
 class Interactions:
     """Tables user_id, item_id int64, datetime, weight float32 (the bin of the share watched), in time order.
 
-    test: rows of the test period whose user and item are both in train; cold: those whose item alone is. moment: the
-    test begins after this second since 1970 UTC. dropped: number of rows by reason.
+    test: rows of the test period whose user and item are in train; cold: rows whose item is in train and whose user is
+    not. moment: that of `split.Parts`. dropped: number of rows by reason.
     """
 
     train: pd.DataFrame
@@ -47,14 +47,14 @@ def prepare(table: pa.Table, user_ids: np.ndarray, kind: str, split: Split, limi
     """Clean, split and filter the table of `tables.read_interactions`.
 
     user_ids [m]: those of users.csv, empty without that file; kind: a name in SPLITS. In this order:
-    1. Drop rows without watched_pct: nothing says that anything was watched. Sort by time, ties in file order.
+    1. Drop rows without watched_pct: they do not say that anything was watched. Sort by time, ties in file order.
     2. Split. This comes before repeated (user, item) pairs are dropped: otherwise a second view in the test period
-       would remove the first one from train, although it was known at the time.
+       would remove the first one from train.
     3. Keep the last row of a pair that is repeated within train or within test. Drop test rows whose pair is in train:
        the test asks for items new to the user.
-    4. Filter train, if enabled. The users of the test period are taken before any test row is dropped, as in the
-       notebook. The filter also drops users without a row in users.csv.
-    5. Drop test rows whose item is not in train; those whose user is not in train are cold.
+    4. Filter train, if enabled. All users of the test period are exempt, even those whose test rows step 3 has dropped,
+       as in the notebook. The filter also drops users without a row in users.csv.
+    5. Drop test rows whose item is not in train. Of the others, those whose user is not in train are cold.
     6. Turn shares into bins, with edges from train.
 
     Raises `Problem` if train or test would be empty.

@@ -18,8 +18,7 @@ MICROSECONDS_PER_DAY = 24 * 60 * 60 * MICROSECONDS_PER_SECOND
 class Parts:
     """`part` [n] int8: TRAIN, TEST, or LATER, which is after the test and in neither of them.
 
-    `moment`: the test begins after this second, counted since 1970 UTC. It is where the test days begin, or the time
-    of the last train row.
+    `moment` is when train ends, in seconds since 1970 UTC: where the test days begin, or at the last train row.
     """
 
     part: np.ndarray
@@ -30,7 +29,7 @@ def last_days(user: np.ndarray, time: np.ndarray, split: "Split") -> Parts:
     """Test on the last `split.days` days of the data: time in (last - days, last].
 
     user [n] int64; time [n] int64, microseconds since 1970. Fold f tests on (last - (f + 1) days, last - f days], and
-    later rows are in no part. Train and test share no moment. Raises `Problem` if no row is left for train.
+    later rows are LATER. Train and test share no moment. Raises `Problem` if no row is left for train.
     """
     length = split.days * MICROSECONDS_PER_DAY
     end = int(time.max()) - split.fold * length
@@ -62,11 +61,12 @@ def leave_last(user: np.ndarray, time: np.ndarray, split: "Split") -> Parts:
     return Parts(part, int(time[part == TRAIN].max()) // MICROSECONDS_PER_SECOND)
 
 
+# A split gets the user and the time of each row, in time order, and the options.
 SPLITS: dict[str, Callable[[np.ndarray, np.ndarray, "Split"], Parts]] = {"days": last_days, "leave-last": leave_last}
 
 
 class Split(Section):
-    """`kind` auto is the kind that the source names; `fold` moves the split back by that many test periods."""
+    """`kind`: auto is the kind that the data source names. `fold`: moves the split back by that many test periods."""
 
     kind: Annotated[str, one_of(["auto"], SPLITS)]
     days: Positive

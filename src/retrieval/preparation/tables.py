@@ -31,7 +31,7 @@ def read_interactions(path: Path) -> pa.Table:
     row = pc.index(pc.is_finite(table["watched_pct"]), False).as_py()
     if row >= 0:
         value = table["watched_pct"][row].as_py()
-        raise Problem(f"{path}: column 'watched_pct', row {row + 1}: {value} is not finite; leave unknown shares empty")
+        raise Problem(f"{path}: column 'watched_pct', row {row + 1}: {value} is not finite; leave unknown values empty")
     return table
 
 
@@ -97,7 +97,7 @@ def _parse(path: Path, types: dict[str, pa.DataType], newlines: bool = True, thr
 
 
 def _explain(path: Path, types: dict[str, pa.DataType], error: pa.ArrowInvalid) -> str:
-    """One line about a file that Arrow cannot read: the first value that does not convert, else Arrow's message."""
+    """Why Arrow cannot read a file, in one line: the first value that does not convert, else Arrow's own message."""
     try:
         text = _parse(path, dict.fromkeys(types, pa.string()), threads=False)
     except pa.ArrowInvalid as reason:

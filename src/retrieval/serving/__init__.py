@@ -1,1 +1,1 @@
-"""Recommendations over HTTP: reads model folders, answers requests."""
+"""Recommendations over HTTP, from model folders."""

@@ -44,7 +44,7 @@ def log_to_stderr() -> None:
 
 
 class Guard:
-    """Wraps the app and limits requests to `body` bytes and `timeout` seconds. A reload may take any time."""
+    """Wraps the app and limits requests to `body` bytes and `timeout` seconds. A reload has no time limit."""
 
     def __init__(self, app: ASGIApp, body: int, timeout: float) -> None:
         self.app, self.body, self.timeout = app, body, timeout
@@ -75,7 +75,7 @@ class Guard:
         _record(scope, request_id, status, time.perf_counter() - start)
 
     def _limit(self, receive: Receive) -> Receive:
-        """`receive`, which answers 413 once the body is larger than the limit."""
+        """`receive`, except that a body larger than the limit is answered with 413."""
         size = 0
 
         async def receive_within_limit() -> Message:

@@ -1,4 +1,4 @@
-"""The processes behind `--workers`: workers that answer requests, and their parent, which replaces dead ones."""
+"""The processes of `--workers`: workers that answer requests, and their parent, which replaces dead workers."""
 
 import logging
 import multiprocessing
@@ -31,14 +31,14 @@ def application(settings: Settings) -> "FastAPI":
 
 
 def reload_all() -> None:
-    """Ask the parent to reload all workers. Does nothing if that has ended: its id may be another process's."""
+    """Ask the parent to reload all workers. Does nothing if the parent has ended: its id may be another process's."""
     parent = multiprocessing.parent_process()
     if parent is not None and parent.is_alive() and parent.pid is not None:
         os.kill(parent.pid, signal.SIGHUP)
 
 
 def _end_with_parent(seconds: float) -> None:
-    """When the parent is gone, close the port and stop: as on SIGTERM, but after so many seconds in any case."""
+    """When the parent ends, close the port and stop as on SIGTERM; after `seconds` stop in any case."""
     parent = multiprocessing.parent_process()
     if parent is None:
         return
@@ -55,9 +55,9 @@ def _end_with_parent(seconds: float) -> None:
 class Supervisor(Multiprocess):
     """uvicorn's parent process, for workers that take long to load.
 
-    uvicorn's own asks the workers one by one and waits for each answer; meanwhile it sees neither dead workers nor
-    signals. This one never waits. It starts one worker first, which reports invalid models and fills the database, and
-    the others once that one answers requests. On SIGHUP the workers reload the models without a restart.
+    uvicorn's own parent asks the workers one by one and waits for each answer; meanwhile it sees neither dead workers
+    nor signals. This one never waits. It starts one worker first, which reports invalid models and fills the database.
+    The others start once the first answers requests. On SIGHUP the workers reload the models without a restart.
     """
 
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
@@ -69,7 +69,7 @@ class Supervisor(Multiprocess):
         self._loaded = False  # whether a worker has ever been ready
 
     def init_processes(self) -> None:
-        """Start the first worker; later, and again in each turn, all that are missing."""
+        """Start the first worker; once one has been ready, all that are missing."""
         while len(self.processes) < (self.processes_num if self._loaded else 1):
             self.processes.append(self._start())
 
@@ -94,7 +94,7 @@ class Supervisor(Multiprocess):
         self.init_processes()
 
     def handle_hup(self) -> None:
-        """Pass SIGHUP on to the workers; to one that is still loading, for which it would be fatal, later."""
+        """Pass SIGHUP on to the workers: to one that is still loading, which it would end, only when it is ready."""
         for worker in self.processes:
             if worker in self._ready and worker.pid is not None:
                 os.kill(worker.pid, signal.SIGHUP)

@@ -156,5 +156,5 @@ async def metrics(request: Request) -> Response:
 
 @router.get("/", include_in_schema=False)
 async def page() -> HTMLResponse:
-    """The page for people."""
+    """The demo page."""
     return HTMLResponse(PAGE.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Answers to questions that have passed the schema."""
+"""Answers requests that have passed the schema."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class Service:
-    """Answers questions from a store, or raises `HTTPException` with the reason.
+    """Answers requests from a store, or raises `HTTPException` with the reason.
 
     A reload replaces `store` as a whole. A request takes the store once, at its start.
     """
@@ -35,7 +35,7 @@ class Service:
         self._reloading = asyncio.Lock()
 
     async def call(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Run a search: in a thread if it waits for a database; exact search and FAISS are faster than a thread."""
+        """Run a search, in a thread if it waits for a database. Exact search and FAISS are faster than starting one."""
         if self.settings.backend == "milvus":
             return await asyncio.to_thread(function, *arguments)
         return function(*arguments)

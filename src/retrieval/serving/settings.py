@@ -16,8 +16,8 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65535)] = Field(8000, description="port to listen on; 0 picks a free one")
     workers: Annotated[int, Field(ge=1)] = Field(1, description="number of processes, each with one thread")
     models: Path = Field(Path("models"), description="folder with the model folders and the catalogue")
-    serve: list[str] = Field([], description="models to serve; all of the folder if empty")
-    default: str = Field("dssm", description="model that the page and clients ask first")
+    serve: list[str] = Field([], description="models to serve; all in the folder if empty")
+    default: str = Field("dssm", description="model that the page shows first; clients read it from /models")
     fallback: str = Field("popular", description="model for unknown users")
     backend: Literal["exact", "hnsw", "ivf", "milvus"] = Field("exact", description="how the items are searched")
     database: str = Field("models.db", description="for backend=milvus: URL, or file of the embedded database")
@@ -25,7 +25,7 @@ class Settings(BaseSettings):
     metrics: Path = Field(Path("metrics/metrics.json"), description="metrics to show on the page")
     token: SecretStr = Field(SecretStr(""), description="bearer token required by POST /reload; disabled if empty")
     body: Annotated[int, Field(ge=1)] = Field(262144, description="maximum size of a request body in bytes")
-    timeout: Annotated[float, Field(gt=0)] = Field(10.0, description="seconds per request, and to shut down")
+    timeout: Annotated[float, Field(gt=0)] = Field(10.0, description="maximum seconds per request and for a shutdown")
     worker_timeout: Annotated[int, Field(ge=1)] = Field(
         120, description="for workers > 1: seconds without a sign of life after which a worker is replaced"
     )

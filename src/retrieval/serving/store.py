@@ -1,4 +1,4 @@
-"""What the service answers from: the catalogue and the models, checked against each other, never changed."""
+"""The data of the service: the catalogue and the models, checked against each other and immutable."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Where the data come from: one source per file, chosen by the parameter `data`."""
+"""Data sources, one per file. The parameter `data` names the source to fetch from."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ class Source:
     """A source writes interactions.csv, items.csv and, if it has features of users, users.csv, in the KION schema.
 
     fetch(params, out) writes them into the folder `out` and returns the number of rows of each file; `params` are
-    those of the stage `fetch`. split: the value of `split.kind` that `auto` stands for. check(params) raises `Problem`
-    if it is clear before anything runs that there is nothing to fetch.
+    those of the stage `fetch`. split: the value of `split.kind` that `auto` stands for. check(params) runs before all
+    other stages and raises `Problem` if the data cannot be fetched, such as from a missing folder.
     """
 
     fetch: Callable[[Any, Path], dict[str, int]]

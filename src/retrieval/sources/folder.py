@@ -1,4 +1,4 @@
-"""A folder with the user's own CSV files in the KION schema. It is only read, never written."""
+"""A folder with the user's own CSV files in the KION schema. It is only read."""
 
 import shutil
 from pathlib import Path
@@ -14,7 +14,7 @@ def check(folder: Path) -> None:
     if not (folder / "interactions.csv").exists():
         raise Problem(
             f"{folder / 'interactions.csv'}: no such file; data=folder expects interactions.csv and items.csv "
-            "in the KION schema there: set folder=PATH to your folder"
+            "in the KION schema: set folder=PATH to the folder that contains them"
         )
 
 

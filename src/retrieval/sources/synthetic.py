@@ -26,7 +26,7 @@ GROUPS = len(AGES) * len(SEXES)
 GENRES = 8 * GROUPS
 STUDIOS = {f"studio {k}": 1 / k for k in range(1, 39)}
 COUNTRIES = {f"country {k}": 1 / k for k in range(1, 57)}
-COMPLETION = np.array([0.6, 0.45, 0.3])  # share of the views to the end, for each of world.LEVELS
+COMPLETION = np.array([0.6, 0.45, 0.3])  # share of the views that are complete, for each of world.LEVELS
 
 
 class Synthetic(Section):
@@ -38,8 +38,8 @@ class Synthetic(Section):
 def fetch(settings: Synthetic, seed: int, out: Path) -> dict[str, int]:
     """Write the three files; equal seeds write equal bytes. Returns the number of rows of each.
 
-    As in KION, some users are missing in users.csv, some who are there watched nothing, some items were watched by
-    nobody, and a few rows lack watched_pct.
+    As in KION, some users are missing in users.csv, others are there but watched nothing, some items were watched by
+    nobody, and a few rows have no watched_pct.
     """
     rng = np.random.default_rng(seed)
     scale, root = settings.scale, settings.scale**0.5
@@ -60,7 +60,7 @@ def fetch(settings: Synthetic, seed: int, out: Path) -> dict[str, int]:
 
 
 def _niches(rng: np.random.Generator, items: world.PlantedItems, age: np.ndarray, sex: np.ndarray) -> np.ndarray:
-    """The niche of each user, [users] int64. Each age and sex has a group; most users are in theirs or one nearby."""
+    """The niche of each user, [users] int64. Each age and sex has a group; most users are in it or in one nearby."""
     group_age, group_sex = np.divmod(np.arange(GROUPS), len(SEXES))
     taste = np.exp(-np.abs(np.arange(len(AGES))[:, None] - group_age))[:, None, :]
     taste = taste * np.where(np.arange(len(SEXES))[:, None] == group_sex, 3.0, 1.0)  # [ages, sexes, groups]
@@ -139,7 +139,7 @@ def _items(rng: np.random.Generator, items: world.PlantedItems, item_id: np.ndar
 
 
 def _themes(rng: np.random.Generator, items: world.PlantedItems, word: str) -> pa.Array:
-    """One to three of GENRES words per item: that of its niche, mostly another of its group, sometimes a random one."""
+    """One to three of GENRES words per item: one of its niche, mostly another of its group, sometimes a random one."""
     group, niche = np.divmod(items.niche(), items.niches)
     each, n = GENRES // GROUPS, len(group)
     own, near, any_one = (

@@ -1,4 +1,4 @@
-"""A synthetic world with planted tastes: who watches what on which day.
+"""A simulation of users with known tastes: who watches what on which day.
 
 Items are divided into groups and groups into niches. A user belongs to one niche, which depends on age and sex. What a
 user watches on a day is drawn by the popularity of that day: mostly within the niche, otherwise within its group or
@@ -103,7 +103,7 @@ def watch(
 
 
 def mass(items: PlantedItems) -> np.ndarray:
-    """[DAYS, items + 1] float64, ascending: [d, j] is d plus the share of the views of day d of the items before j."""
+    """[DAYS, items + 1] float64, ascending: [d, j] is d plus the share of day d's views of the items before j."""
     age = np.arange(DAYS)[:, None] - items.hit
     trend = 1 + items.boost * np.exp(-np.maximum(age, 0) / FADE) * (age >= 0)
     popularity = items.popularity * trend * ~(items.premiere & (age < 0))
@@ -114,7 +114,7 @@ def mass(items: PlantedItems) -> np.ndarray:
 def _draw(
     rng: np.random.Generator, items: PlantedItems, ladder: np.ndarray, niche: np.ndarray, day: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw a level for each row, and an item by the popularity of the day within the range of the level."""
+    """Draw a level for each row, and an item within the range of the level by the popularity of the day."""
     bounds, niches = items.bounds, items.niches
     group = niche // niches * niches
     level = rng.choice(len(LEVELS), len(niche), p=LEVELS)
