@@ -95,6 +95,7 @@ def measure(scale: float) -> Iterator[tuple[str, dict[str, float]]]:
     """Name and cost of each stage, in order; the number of train rows comes after `evaluate`."""
     defaults = load(ROOT / "params.yaml")
     defaults |= {"data": "kion-synthetic", "synthetic": {"scale": scale}}
+    defaults["train"]["precision"] = "float32"  # at every scale, so that growth is that of one thing
     with tempfile.TemporaryDirectory() as name:
         for stage in STAGES:
             if stage == VECTORS:

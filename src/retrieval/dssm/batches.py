@@ -16,7 +16,7 @@ NOISE = 4  # tokens by which lengths are blurred before windows are sorted: batc
 
 
 class Batch(NamedTuple):
-    """Rows of tokens, one after another, and the place of each target.
+    """Rows of tokens, one after another, and the position of each target.
 
     user [rows], start [rows], size [rows]: the tokens of row r are item[start[r] : start[r] + size[r]].
     item [tokens], gap [tokens]: the item watched, and the bucket of the time since the one before it.
@@ -175,7 +175,7 @@ class Batches:
             yield self._ends(user, self.last[user])
 
     def whole(self) -> Iterator[Batch]:
-        """Every user's whole history. There is nothing to predict: the targets mean nothing."""
+        """Every user's whole history. `target` and `time` are placeholders."""
         for user in self._by_length(torch.arange(len(self.end))):
             yield self._ends(user, self.end[user])
 

@@ -1,4 +1,4 @@
-"""The notebook's four tower bodies: what happens between a tower's first linear layer and its last.
+"""The notebook's four tower bodies: the layers between a tower's first linear layer and its last.
 
 A body transforms the features after a tower's first linear layer, a head transforms the user's history: both map
 [n, width] to [n, width]. As in the notebook, a body applies its second layer twice, the second time inside the residual

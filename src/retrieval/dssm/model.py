@@ -96,7 +96,7 @@ class DSSM(nn.Module):
 
     @torch.no_grad()
     def snap(self) -> None:
-        """Round all weights to their grid: trainings that differ in the last bits only end in the same model."""
+        """Round all weights to their grid, so that trainings that differ only in the last bits give the same model."""
         for tensor in (*self.parameters(), *self.buffers()):
             if tensor.is_floating_point():
                 tensor.copy_(snap(tensor, WEIGHT_BITS))

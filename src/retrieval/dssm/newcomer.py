@@ -56,7 +56,7 @@ class Tower:
 
 
 class Constant:
-    """A model whose left is one row for all (popularity)."""
+    """A model with the same row of left for every user (popularity)."""
 
     def __init__(self, row: np.ndarray) -> None:
         self._row = row
@@ -66,7 +66,7 @@ class Constant:
 
 
 def newcomer(path: Path, model: Model) -> Tower | Constant | None:
-    """What makes a row of left for a user who is not in it, even one who has watched nothing; None where nothing can.
+    """What computes a row of left for a new user, even without a history; None if the model cannot.
 
     Raises `Problem` where the towers in the model folder `path` do not load.
     """

@@ -15,9 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-WEIGHT_BITS = (
-    12  # of a weight on its grid: two trainings in float64 differ in one of them once in several hundred pairs
-)
+WEIGHT_BITS = 12  # of a weight on its grid, see `matrices`
 
 
 class Score(NamedTuple):
@@ -82,13 +80,13 @@ class Scorer(nn.Module):
         return right if self.bias is None else torch.cat([right, self.bias[items][:, None]], 1)
 
     def finish(self, left: Tensor) -> None:
-        """Take what `ranked` needs from left [users, e] of all users: the mean beside a trend, the step of the grid."""
+        """Store what `ranked` needs of left [users, e] of all users: the mean, with a trend, and the grid's step."""
         if self.trend is not None:
             self.mean.copy_(snap(left.double().mean(0), BITS))
         self.step.fill_(grid_step(self._blend(left).abs().max().item()))
 
     def ranked(self, left: Tensor) -> Tensor:
-        """Rows of left that a user is ranked by, on the grid: beside a trend blended, with a 1 for the prior."""
+        """Rows of left for ranking, on the grid. With a trend they are blended and get a 1 for the prior."""
         blended = self._blend(left)
         return torch.round(blended / self.step.to(left.device)) * self.step.to(left.device)
 

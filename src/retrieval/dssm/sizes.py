@@ -12,9 +12,9 @@ class Towers(Section):
 
     width: of the vectors and of every layer. dropout: of the bodies and the history encoders. id_dropout: how often an
     item's id is left out in training, so that a new item gets a vector from its features. length: how many items of a
-    history are read, the last ones. layers, heads: of attention. half_life: in items, of what a bag remembers; 0 for a
-    plain mean. tied: histories are read with the item tower's vectors, else with vectors of their own. bias: every item
-    has one. temperature: divides the scores; with learn_temperature it is where learning starts.
+    history are read, the last ones. layers: of gru and transformer. heads: of attention. half_life: of a bag, in items;
+    0 for a plain mean. tied: histories are read with the item tower's vectors, else with vectors of their own. bias:
+    each item has one. temperature: divides the scores; with learn_temperature its start value.
     """
 
     width: Annotated[int, Field(ge=2, multiple_of=2)]

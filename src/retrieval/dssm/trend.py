@@ -13,15 +13,14 @@ from torch import Tensor
 
 
 class Trend(Section):
-    """A popularity of the moment that every score contains, so that the towers learn what it does not say.
+    """Recent popularity, a fixed term of every score: the towers learn the rest.
 
     prior(item, moment) = slope x log(1 + sum over windows of mix x weekly count), where a weekly count is the number of
     interactions in the `windows` days before the moment, times 7 / days.
 
-    user_weight, mean_weight: what the towers' part counts beside the prior once they are trained. user_weight is for
-    how a user differs from the mean of all users, mean_weight for that mean. What the towers say of all users alike is
-    partly what an item deserves at any time and partly what was popular in the past; of what is popular now the prior
-    knows more.
+    user_weight, mean_weight: weights of the towers' part after training; the prior has weight 1. user_weight multiplies
+    a user's difference from the mean user vector, mean_weight that mean. The mean scores items the same for all users,
+    partly by past popularity, of which the prior knows more.
     """
 
     enabled: Annotated[bool, AUTO]
@@ -38,7 +37,7 @@ class Trend(Section):
         return self
 
     def blend(self, left: Tensor, mean: Tensor) -> Tensor:
-        """The towers' part of left [users, e] beside the prior; `mean` [e] is that of all users."""
+        """left [users, e] without the prior, weighted; `mean` [e] is the mean over all users."""
         return self.user_weight * (left - mean) + self.mean_weight * mean
 
 

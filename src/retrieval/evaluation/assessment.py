@@ -49,7 +49,7 @@ class Evaluation(Section):
 
 @dataclass(frozen=True)
 class Exam:
-    """What every model is judged by.
+    """The data that every model is judged on.
 
     data: the features that the models were trained on. truth [users, items] CSR: who watched what in the test period;
     debiased: the same without most watches of the most popular items; users: the test users, rows of `truth`.
@@ -64,7 +64,7 @@ class Exam:
 
 @dataclass(frozen=True)
 class Assessment:
-    """How well a model did.
+    """The results of one model.
 
     lists: `longest` items new to each test user. values and beyond: METRICS, and BEYOND and DEBIASED, of the first k,
     one value per test user. settings: the means of METRICS in the other two settings, test_all and train.

@@ -1,4 +1,4 @@
-"""Test users without a history in train: models know their features at most, and what is popular."""
+"""Test users without a history in train: a model knows only their features, and what is popular."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -221,7 +221,7 @@ BEYOND: dict[str, Metric] = {
     "gini": gini,
 }
 
-# Judged on a test without most watches of the most popular items, whose ranks say little about a model.
+# Computed on a test from which most watches of the most popular items are removed.
 DEBIASED: dict[str, Metric] = {"debiased_map": average_precision, "debiased_recall": recall}
 
 

@@ -57,7 +57,7 @@ PROJECTIONS = {"tsne": Projection("t-SNE", tsne), "umap": Projection("UMAP", uma
 
 
 def project(vectors: np.ndarray, seed: int, kind: str) -> np.ndarray:
-    """Points [n, 2] of `vectors` [n, d]; those with a small angle between them are near. Too few points are all 0."""
+    """Points [n, 2] of `vectors` [n, d]; vectors at a small angle are close together. Too few points are all 0."""
     if len(vectors) < MIN_POINTS:
         return np.zeros((len(vectors), 2), dtype=np.float32)
     return PROJECTIONS[kind].function(np.asarray(vectors, dtype=np.float32), seed)

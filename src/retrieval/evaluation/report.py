@@ -99,7 +99,7 @@ def _distributions(models: Mapping[str, Model], exam: Exam, params: Evaluation, 
 def _kinds(matrix: sp.csr_matrix, vocabulary: Mapping[str, list[str]], column: str = "") -> tuple[str, np.ndarray]:
     """A column's name, and a value of it for each row of `matrix` [rows, features].
 
-    The column is `column`, or the first one if there is no such. A row with several values gets the one of which it
+    The column is `column`, or the first one if that does not exist. A row with several values gets the one of which it
     has the largest share of all rows: of a film's genres the rarest. A row with none gets "unknown", as do all rows if
     there are no columns at all.
     """

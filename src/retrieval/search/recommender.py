@@ -1,4 +1,4 @@
-"""One model that answers: the best items for a row of left, without those already seen, and the items like an item."""
+"""Recommendations from one model: the best items for a row of left, and the items similar to an item."""
 
 from pathlib import Path
 

@@ -58,7 +58,7 @@ class Checkpoint:
                 print(f"{other}: ignored, it belongs to other parameters, data or code")
         try:
             with safe_open(self.path, "pt") as file:
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (it is no mapping)
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
                 rest = json.loads(file.metadata()["rest"])
         except FileNotFoundError:
             return []

@@ -82,6 +82,6 @@ def _shares(left: Tensor) -> list[slice]:
 
 
 def _split(columns: Tensor) -> list[Tensor]:
-    """The columns [n, e] as two matrices: those that fill whole lanes, and the rest, such as a bias."""
+    """The columns [n, e] as two matrices: a multiple of LANES columns, and the rest, such as a bias."""
     whole = columns.shape[1] // LANES * LANES
     return [part.contiguous() for part in (columns[:, :whole], columns[:, whole:]) if part.shape[1]]

@@ -44,9 +44,9 @@ class Train(Section):
     compile: the towers by torch.compile, which takes minutes before the first step; also for GPUs.
 
     `auto` is resolved as follows.
-    batch: 4,096, halved down to 256 until an epoch has 24 steps, as small data need no fewer steps.
-    weight_decay: 0.3 where the last days are the test, else 0.01: the longer the training, the less what it learned of
-    past weeks holds. recency: 60 where the last days are the test, doubled until a tenth of the interactions are
+    batch: 4,096, halved down to 256 until an epoch has 24 steps, because small data need as many steps.
+    weight_decay: 0.3 where the last days are the test, else 0.01: long training overfits past
+    weeks. recency: 60 where the last days are the test, doubled until a tenth of the interactions are
     expected to be targets; else 0. patience: 6 epochs and at least 500 steps, if the holdout has 500 users, else 0.
     epochs: with patience as many as have 6,000 steps (4 to 100), else 24. precision: float64 up to 10^12 products of
     epochs, targets, items and width, four times those of the default data; else, and on a GPU, float32.

@@ -17,7 +17,7 @@ from torch.nn.utils import clip_grad_norm_
 
 
 class Step:
-    """Learns from the candidates of a batch. `steps`: how many there are at most."""
+    """Learns from the candidates of a batch. `steps`: the maximum number of steps."""
 
     def __init__(self, model: DSSM, loss: Loss, options: Train, steps: int, workers: Workers) -> None:
         self.model, self.loss, self.options, self.workers = model, loss, options, workers
@@ -29,7 +29,7 @@ class Step:
         self.towers = torch.compile(towers, dynamic=True) if options.compile else towers
 
     def __call__(self, candidates: Candidates, batch: Batch) -> float:
-        """Take the step. Returns the mean loss of the batch before it, of several processes this one's part of it."""
+        """Take a step. Returns the mean loss before it; with several processes, this process's part of the mean."""
         share = self.workers.weight(len(candidates.batch.target) / len(batch.target), len(batch.user))
         self.optimizer.zero_grad()
         loss = share * backward(self.columns, candidates, self.loss, share * self.workers.count)

@@ -44,7 +44,7 @@ class Workers:
         return torch.arange(min(self.rank, rows - 1), rows, self.count)
 
     def weight(self, share: float, rows: int) -> float:
-        """The weight of this process's share: 0 if it got a row only to have one."""
+        """The weight of this process's share: 0 if its only row is there to keep it in step with the others."""
         return share if self.rank < rows else 0.0
 
     def total(self, value: float) -> float:
