@@ -9,7 +9,7 @@ from filelock import FileLock
 
 HEAVY_FIXTURES = {"finished", "browser"}  # a repository in which DVC has run, and Chromium
 # Files with many trainings or processes of their own
-HEAVY_FILES = {"test_loop", "test_workers", "test_processes", "test_settings", "test_setup"}
+HEAVY_FILES = {"test_loop", "test_machines", "test_processes", "test_settings", "test_setup", "test_workers"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
