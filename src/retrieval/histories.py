@@ -7,8 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from retrieval import ids
 from retrieval.errors import Problem
-from retrieval.stage import write_json
+from retrieval.stage import sha256, write_json
 
 import numpy as np
 import pyarrow as pa
@@ -56,9 +57,12 @@ class Features:
     """Everything that a model may learn from.
 
     users [users, columns] and items [items, columns] CSR float32 of one-hot and multi-hot columns; user_ids and
-    item_ids int64, ascending, in the order of the rows. spec: "user_columns" and "item_columns", the values of the
-    one-hot columns by column of the table ({column: [value, ...]}); "split", days or leave-last; "moment", when the
-    test period begins, in seconds since 1970; and, once saved, "data", a hash of all files.
+    item_ids in the order of the rows, ascending (see `ids`). disliked [users, items] CSR float32 of ones: items that
+    are not to be recommended to a user, although they are not in the history; None if there are none. spec:
+    "user_columns" and "item_columns", the values of the one-hot columns by column of the table ({column: [value, ...]});
+    "split", days or leave-last; "moment", when the test period begins, in seconds since 1970; "repeats", drop or keep:
+    whether the test has items that the user has watched in train; "timed", whether the data have times, not only an
+    order; and, once saved, "data", a hash of all files.
     """
 
     histories: Histories
@@ -67,11 +71,19 @@ class Features:
     user_ids: np.ndarray
     item_ids: np.ndarray
     spec: dict[str, Any]
+    disliked: sp.csr_matrix | None = None
 
     @cached_property
     def seen(self) -> sp.csr_matrix:
         """Who watched what in train, [users, items] float32 of ones."""
         return self.histories.matrix(len(self.item_ids))
+
+    @cached_property
+    def excluded(self) -> sp.csr_matrix:
+        """What the lists of the test leave out, [users, items] float32 of ones: seen items, and those disliked."""
+        parts = [self.seen] if self.spec["repeats"] == "drop" else []
+        parts += [] if self.disliked is None else [self.disliked]
+        return sp.csr_matrix(sum(parts, sp.csr_matrix(self.seen.shape, dtype=np.float32)) > 0, dtype=np.float32)
 
     @cached_property
     def counts(self) -> np.ndarray:
@@ -96,11 +108,12 @@ def save(out: Path, features: Features) -> None:
     np.savez(out / "histories.npz", indptr=h.indptr, item=h.item, time=h.time, weight=h.weight)
     sp.save_npz(out / "users.npz", features.users, compressed=False)
     sp.save_npz(out / "items.npz", features.items, compressed=False)
-    np.savez(out / "ids.npz", user=features.user_ids, item=features.item_ids)
-    digest = hashlib.sha256()
-    for path in sorted(out.iterdir()):
-        digest.update(path.read_bytes())
-    write_json(out / "spec.json", {**features.spec, "data": digest.hexdigest()})
+    if features.disliked is not None:
+        sp.save_npz(out / "disliked.npz", features.disliked, compressed=False)
+    ids.save(out / "user_ids.parquet", features.user_ids)
+    ids.save(out / "item_ids.parquet", features.item_ids)
+    hashes = "".join(sha256(path) for path in sorted(out.iterdir()))
+    write_json(out / "spec.json", {**features.spec, "data": hashlib.sha256(hashes.encode()).hexdigest()})
 
 
 def load(path: Path) -> Features:
@@ -108,12 +121,12 @@ def load(path: Path) -> Features:
     try:
         with np.load(path / "histories.npz", allow_pickle=False) as file:
             histories = Histories(*(file[name] for name in ("indptr", "item", "time", "weight")))
-        with np.load(path / "ids.npz", allow_pickle=False) as file:
-            user_ids, item_ids = file["user"], file["item"]
+        user_ids, item_ids = (ids.load(path / f"{side}_ids.parquet") for side in ("user", "item"))
         users, items = (sp.csr_matrix(sp.load_npz(path / f"{side}.npz")) for side in ("users", "items"))
+        disliked = sp.csr_matrix(sp.load_npz(path / "disliked.npz")) if (path / "disliked.npz").exists() else None
         spec = json.loads((path / "spec.json").read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise Problem(
             f"{path}: not a folder of features: {Path(error.filename).name} is missing; run the stage features first"
         ) from None
-    return Features(histories, users, items, user_ids, item_ids, spec)
+    return Features(histories, users, items, user_ids, item_ids, spec, disliked)
