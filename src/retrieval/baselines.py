@@ -38,7 +38,7 @@ class UserKNN(Section):
 class EASE(Section):
     """`regularization`: the paper's lambda, in interactions. `items`: how many items have weights, the most watched."""
 
-    regularization: float = Field(gt=0)
+    regularization: float = Field(ge=1e-3, le=1e9)
     items: Positive
 
 
@@ -46,8 +46,8 @@ class IALS(Section):
     """Implicit ALS: `alpha` is the weight of a watched item, 1 that of any other."""
 
     factors: Positive
-    regularization: float = Field(ge=0)
-    alpha: float = Field(gt=0)
+    regularization: float = Field(ge=0, le=1e6)
+    alpha: float = Field(ge=1e-3, le=1e6)
     iterations: Positive
 
 
