@@ -3,21 +3,19 @@
 from pathlib import Path
 from typing import Annotated
 
-from retrieval.params import Section, Seed, one_of
+from retrieval.params import Line, Section, Seed, one_of
 from retrieval.sources import SOURCES
 from retrieval.sources.kion import Kion
 from retrieval.sources.movielens import MovieLens
 from retrieval.sources.synthetic import Synthetic
 from retrieval.stage import folder, run, sha256, write_json
 
-from pydantic import Field
-
 
 class FetchParams(Section):
     """The parameters that `fetch` reads."""
 
     data: Annotated[str, one_of(SOURCES)]
-    folder: Annotated[str, Field(min_length=1)]
+    folder: Line
     seed: Seed
     movielens: MovieLens
     kion: Kion

@@ -5,7 +5,7 @@ who watched what, as ones: no weights and no features.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from retrieval.histories import DAY, Features
 from retrieval.matrices import Matrix, snap
@@ -45,7 +45,7 @@ class EASE(Section):
 class IALS(Section):
     """Implicit ALS: `alpha` is the weight of a watched item, 1 that of any other."""
 
-    factors: Positive
+    factors: Annotated[int, Field(ge=1, le=65_536)]
     regularization: float = Field(ge=0, le=1e6)
     alpha: float = Field(ge=1e-3, le=1e6)
     iterations: Positive

@@ -62,9 +62,16 @@ class _Auto:
         )
 
 
+def _check_line(value: str) -> str:
+    if any(ord(letter) < 32 or ord(letter) == 127 for letter in value):
+        raise PydanticCustomError("line", "expected text without line breaks and control characters")
+    return value
+
+
 AUTO = _Auto()
 Positive = Annotated[int, Field(ge=1, le=LARGEST)]
 NotNegative = Annotated[int, Field(ge=0, le=LARGEST)]
+Line = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_check_line)]  # such as a path
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]  # what NumPy, torch, scikit-learn and LightFM all take
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -185,7 +192,7 @@ def _line(schema: type[BaseModel], error: ErrorDetails) -> str:
     if error["type"] == "extra_forbidden":
         return f"{start}unknown key; {choices(error['loc'][-1], _fields(schema, error['loc'][:-1]))}"
     if error["type"] in ("float_type", "int_type", "float_parsing", "int_parsing") and isinstance(value, str):
-        return f"{start}{value!r} is text, expected a number{_as_number(value, error['type'].startswith('int'))}"
+        return f"{start}{_short(value)} is text, expected a number{_as_number(value, error['type'].startswith('int'))}"
     if error["type"] == "value_error":
         return f"{start}{error['ctx']['error']}"
     message = error["msg"].removeprefix("Input should be ")
