@@ -27,6 +27,7 @@ PATH = Path("params.yaml")
 MAX_BYTES = 100_000  # of params.yaml, ten times as many as it has
 MAX_DEPTH = 20  # of lists and mappings in each other
 MAX_ERRORS, MAX_LOOKED_AT = 6, 200  # in one line; that are put into words to find them
+_TAG = "tag:yaml.org,2002:"
 LARGEST = 2**31 - 1  # integer, unless a field says otherwise: what NumPy, torch and FAISS store in 32 bits
 RENAMED = {"trend.personal": "trend.user_weight", "trend.common": "trend.mean_weight"}
 
@@ -113,7 +114,8 @@ def load(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise Problem(f"{path}: {error.strerror}") from None
     except (yaml.YAMLError, ValueError) as error:
-        raise Problem(f"{path}: invalid YAML: {' '.join(str(error).split()) or type(error).__name__}") from None
+        text = " ".join(str(error).replace('in "<unicode string>", line', "in line").split())
+        raise Problem(f"{path}: invalid YAML: {text or type(error).__name__}") from None
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise Problem(f"{path}: expected a mapping of names to values at the top level")
     return values
@@ -132,7 +134,8 @@ def parse(text: str) -> Any:
         if isinstance(event, yaml.AliasEvent):
             raise _error(f"alias *{event.anchor}: write the value itself", event)
         if isinstance(event, (yaml.ScalarEvent, yaml.CollectionStartEvent)) and event.tag is not None:
-            raise _error(f"tag {event.tag}: expected a value without a tag", event)
+            tag = event.tag.replace(_TAG, "!!")
+            raise _error(f"tag {tag}: expected a value without a tag", event)
         if isinstance(event, yaml.DocumentStartEvent) and (event.version or event.tags):
             raise _error("a line with %: expected YAML without directives", event)
     return yaml.load(text, Loader=Loader)
@@ -176,7 +179,6 @@ _PLAIN = {  # what a value without quotes must match to be other than text; the 
     r"|[-+]?\.[0-9_]+([eE][-+][0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
     "int": r"(?!_)[-+]?(0b[01_]+|0o[0-7_]+|0x[0-9a-fA-F_]+|[0-9_]+)",
 }
-_TAG = "tag:yaml.org,2002:"
 # Under None are those for any first letter.
 Loader.yaml_implicit_resolvers = {None: [(_TAG + name, re.compile(rf"(?:{p})\Z")) for name, p in _PLAIN.items()]}
 Loader.yaml_constructors = Loader.yaml_constructors | {_TAG + "int": Loader.construct_yaml_int}
