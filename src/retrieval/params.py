@@ -25,10 +25,11 @@ from pydantic_core import ErrorDetails, PydanticCustomError, core_schema
 
 PATH = Path("params.yaml")
 MAX_BYTES = 100_000  # of params.yaml, ten times as many as it has
-MAX_DEPTH = 20  # of lists and mappings in each other
-MAX_ERRORS, MAX_LOOKED_AT = 6, 200  # in one line; that are put into words to find them
-_TAG = "tag:yaml.org,2002:"
+MAX_DEPTH = 20  # of nested lists and mappings
+MAX_ERRORS = 6  # in one line
+MAX_WORDED = 200  # errors that are put into words, since two of them can be the same
 LARGEST = 2**31 - 1  # integer, unless a field says otherwise: what NumPy, torch and FAISS store in 32 bits
+_TAG = "tag:yaml.org,2002:"
 RENAMED = {"trend.personal": "trend.user_weight", "trend.common": "trend.mean_weight"}
 
 
@@ -95,8 +96,8 @@ def validate(schema: type[P], values: dict[str, Any], path: Path = PATH, everyth
         return schema.model_validate({key: values[key] for key in values if everything or key in schema.model_fields})
     except ValidationError as error:
         details = error.errors()
-        lines = list(dict.fromkeys(_line(schema, detail) for detail in details[:MAX_LOOKED_AT]))
-        left = len(lines[MAX_ERRORS:]) + len(details[MAX_LOOKED_AT:])
+        lines = list(dict.fromkeys(_line(schema, detail) for detail in details[:MAX_WORDED]))
+        left = len(lines[MAX_ERRORS:]) + len(details[MAX_WORDED:])
         more = [f"and {left} more"] if left else []
         raise Problem(f"{path}: {'; '.join(lines[:MAX_ERRORS] + more)}") from None
 

@@ -22,6 +22,7 @@ from retrieval.training.loop import fit
 from retrieval.training.resolve import TrainDSSMParams, resolve
 
 import numpy as np
+import yaml
 from tabulate import tabulate
 
 PREPARED, FEATURES, MODELS = Path("data/prepared"), Path("data/features"), Path("models")
@@ -145,7 +146,10 @@ def _set(values: dict[str, Any], changes: list[str]) -> dict[str, Any]:
                 raise Problem(f"-S {change}: {each} is a value, not a section")
         if name not in section:
             raise Problem(f"-S {change}: unknown key; {choices(name, section)}")
-        section[name] = parse(value)
+        try:
+            section[name] = parse(value)
+        except (yaml.YAMLError, ValueError):
+            raise Problem(f"-S {change}: {value!r} is not valid YAML") from None
     return values
 
 
