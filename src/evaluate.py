@@ -9,7 +9,7 @@ from retrieval.evaluation import report
 from retrieval.evaluation.assessment import Evaluation, assess, prepare_exam
 from retrieval.evaluation.cold import assess_cold
 from retrieval.evaluation.pictures import draw_intervals, draw_scores
-from retrieval.params import NotNegative, Section
+from retrieval.params import Section, Seed
 from retrieval.stage import run, write_json
 
 import numpy as np
@@ -21,7 +21,7 @@ DSSM = "dssm"  # compared with every other model, and the model of the training 
 class EvaluateParams(Section):
     """The parameters that `evaluate` reads."""
 
-    seed: NotNegative
+    seed: Seed
     evaluate: Evaluation
 
 

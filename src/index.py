@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from retrieval import histories, matrices
-from retrieval.params import NotNegative, Section
+from retrieval.params import Section, Seed
 from retrieval.search import space
 from retrieval.search.catalogue import Catalogue
 from retrieval.search.catalogue import load as load_catalogue
@@ -21,7 +21,7 @@ K = 10  # length of the lists whose recall is measured
 class IndexParams(Section):
     """The parameters that `index` reads."""
 
-    seed: NotNegative
+    seed: Seed
     index: Indexes
 
 

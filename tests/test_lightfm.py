@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-import yaml
+from dvc.utils.serialize import dumps_yaml
 from rectools import Columns
 from rectools.dataset import Dataset
 from rectools.models import LightFMWrapperModel, model_from_config
@@ -191,7 +191,7 @@ def test_divergence_is_one_line(world: Features):
 )
 def test_bad_parameters_are_named(tmp_path, change: dict[str, object], message: str):
     path = tmp_path / "params.yaml"
-    path.write_text(yaml.safe_dump({"seed": 1, "lightfm": NOTEBOOK | change}).replace("'1e-3'", '"1e-3"'))
+    path.write_text(dumps_yaml({"seed": 1, "lightfm": NOTEBOOK | change}))
     with pytest.raises(Problem, match=message):
         read(train_lightfm.TrainLightFMParams, path)
 

@@ -10,7 +10,7 @@ from retrieval.evaluation.metrics import BEYOND, DEBIASED, METRICS, Lists, Train
 from retrieval.evaluation.projection import PROJECTIONS, missing
 from retrieval.histories import Features
 from retrieval.matrices import Model
-from retrieval.params import Positive, Section, one_of
+from retrieval.params import Section, one_of
 from retrieval.ranking import rank
 
 import numpy as np
@@ -34,9 +34,9 @@ class Evaluation(Section):
     k: Length
     longest: Length
     head: Annotated[float, Field(gt=0, lt=1)]
-    resamples: Positive
-    negatives: Positive
-    points: Positive
+    resamples: Annotated[int, Field(ge=1, le=1_000_000)]
+    negatives: Annotated[int, Field(ge=1, le=10_000)]
+    points: Annotated[int, Field(ge=1, le=20_000)]  # a map takes points^2 numbers
     map: Annotated[str, one_of(PROJECTIONS)]
 
     @field_validator("map")
