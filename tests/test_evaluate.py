@@ -50,7 +50,13 @@ class World:
         indptr = np.append(0, np.cumsum(self.seen.sum(axis=1)))
         history = Histories(indptr, item.astype(np.int32), user.astype(np.int64), np.ones(len(item), np.float32))
         sexes = sp.csr_matrix(np.eye(2, dtype=np.float32)[np.arange(USERS) % 2])
-        spec = {"user_columns": {"sex": ["F", "M"]}, "item_columns": {"genres": list("abcd")}, "moment": 0}
+        spec = {
+            "user_columns": {"sex": ["F", "M"]},
+            "item_columns": {"genres": list("abcd")},
+            "moment": 0,
+            "repeats": "drop",
+            "timed": True,
+        }
         for name in ("features", "prepared", "models"):
             (self.root / name).mkdir(parents=True)
         features = Features(history, sexes, sp.csr_matrix(self.item_features), self.users, self.items, spec)

@@ -19,11 +19,11 @@ def assess_cold(
 ) -> dict[str, dict[str, float]]:
     """METRICS of each of `models`, which `folder` holds, that serves users without a history; {} without such users."""
     path, data = prepared / "cold.parquet", exam.data
-    test = pq.read_table(path, columns=["user_id", "item_id"]).to_pandas()
-    if test.empty:
+    test = pq.read_table(path, columns=["user_id", "item_id"])
+    if not len(test):
         return {}
-    ids, user = np.unique(test["user_id"], return_inverse=True)
-    item = rows_of(test["item_id"].to_numpy(), data.item_ids, path, "items")
+    ids, user = np.unique(test["user_id"].to_numpy(), return_inverse=True)
+    item = rows_of(test["item_id"], data.item_ids, path, "items")
     truth = binary(user, item, (len(ids), len(data.item_ids)))
     features = _user_features(prepared / "users.parquet", ids, exam)
     results = {}

@@ -8,15 +8,21 @@ from pydantic import BaseModel, ConfigDict, Field
 MAX_K = 100  # items in an answer
 MAX_HISTORY = 1000  # watched items in a profile
 
-Id = Annotated[int, Field(ge=-(2**63), le=2**63 - 1, description="a 64-bit id")]
-Text = Annotated[str, Field(max_length=200)]
+MAX_TEXT = 200  # characters
+
+Integer = Annotated[int, Field(strict=True, ge=-(2**63), le=2**63 - 1)]
+Id = Annotated[
+    Integer | Annotated[str, Field(min_length=1, max_length=MAX_TEXT)],
+    Field(description="an id as it is in the data: a 64-bit integer, or text"),
+]
+Text = Annotated[str, Field(max_length=MAX_TEXT)]
 
 
 class Items(BaseModel):
     """Items as parallel lists, best first."""
 
     model: str
-    items: list[int]
+    items: list[int | str]
     scores: list[float]
     titles: list[str | None]
     years: list[str | None]
@@ -26,7 +32,7 @@ class Items(BaseModel):
 class Recommendations(Items):
     """`personal`: whether the scores depend on the user. `seen`: whether the user has watched the item."""
 
-    user_id: int | None
+    user_id: int | str | None
     personal: bool
     seen: list[bool]
 
@@ -34,7 +40,7 @@ class Recommendations(Items):
 class Similar(Items):
     """Items similar to an item."""
 
-    item_id: int
+    item_id: int | str
 
 
 class WatchedItem(BaseModel):
@@ -58,19 +64,19 @@ class Profile(BaseModel):
 
 
 class Visit(BaseModel):
-    """An item of a user's history."""
+    """An item of a user's history; `date` is null if the data only have an order."""
 
-    item_id: int
+    item_id: int | str
     title: str | None
     year: str | None
     genres: list[str]
-    date: datetime
+    date: datetime | None
 
 
 class User(BaseModel):
     """A user's demographics and train history, most recent first; `watched` is the length of the whole history."""
 
-    user_id: int
+    user_id: int | str
     demographics: dict[str, str]
     watched: int
     history: list[Visit]
@@ -79,7 +85,7 @@ class User(BaseModel):
 class Item(BaseModel):
     """An item of the catalogue; `watched` is the number of users who watched it in train."""
 
-    item_id: int
+    item_id: int | str
     title: str | None
     year: str | None
     genres: list[str]
