@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -130,4 +131,6 @@ def load(path: Path) -> Features:
         raise Problem(
             f"{path}: not a folder of features: {Path(error.filename).name} is missing; run the stage features first"
         ) from None
+    except (ValueError, OSError, zipfile.BadZipFile) as error:
+        raise Problem(f"{path}: not a folder of features: {error}; run the stage features again") from None
     return Features(histories, users, items, user_ids, item_ids, spec, disliked)

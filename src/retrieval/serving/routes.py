@@ -128,7 +128,7 @@ async def history(request: Request, user_id: Id, k: K = 20) -> schemas.User:
     catalogue = _service(request).store.catalogue
     user = catalogue.user_row(user_id)
     if user is None:
-        refuse(404, f"user {user_id:id} is not in the data")
+        refuse(404, f"user {user_id} is not in the data")
     rows, time = (values[::-1][:k].tolist() for values in catalogue.history(user))
     dates = [datetime.fromtimestamp(second, UTC) if catalogue.timed else None for second in time]
     visits = [schemas.Visit(**describe(catalogue, row), date=date) for row, date in zip(rows, dates, strict=True)]
