@@ -55,8 +55,14 @@ class Direct(httpx.BaseTransport):
 
 
 @pytest.fixture(scope="session")
-def text_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """A client of the application over a world whose ids are text, and odd."""
+def text_app(tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
+    """The application over a world whose ids are text, and odd."""
     world = write_world(tmp_path_factory.mktemp("serving") / "text", text=True)
-    with httpx.Client(transport=Direct(create(Settings(models=world / "models"))), base_url="http://test") as client:
+    return create(Settings(models=world / "models", body=20_000))
+
+
+@pytest.fixture(scope="session")
+def text_client(text_app: FastAPI) -> Iterator[httpx.Client]:
+    """A client of that application."""
+    with httpx.Client(transport=Direct(text_app), base_url="http://test") as client:
         yield client

@@ -192,6 +192,11 @@ def test_text_ids_work_like_integers(browser, text_url, user):
     page.until(lambda: len(page.texts("#similar b")) == 10)
 
 
+def test_long_titles_are_cut(page):
+    script = "return film({ title: 'x'.repeat(50000), year: null, genres: [] }).textContent"
+    assert page.browser.execute_script(script) == "x" * 119 + "…"
+
+
 def test_integers_of_64_bits_are_exact(page):
     exact = "return JSON.parse(arguments[0], exact)"
     numbers = "[9007199254740993, -9223372036854775808, 7, 1e300, 0.5]"
