@@ -57,7 +57,7 @@ def test_all_users_together_get_the_recommendations_of_each_alone(root):
     tower = Tower(root / "models" / "dssm", models["dssm"])
     recall = []
     for user, who in {7: {"age": "young", "sex": "M"}, 8: {"age": "old"}, 99: {}}.items():
-        scores = (tower(NOTHING, who) @ models["dssm"].right.T).ravel()
+        scores = (tower(NOTHING, who.items()) @ models["dssm"].right.T).ravel()
         found = set(np.argsort(-scores, kind="stable")[:3]) & set(watched[user])
         recall.append(len(found) / len(watched[user]))
     assert results["dssm"]["recall@3"] == pytest.approx(np.mean(recall))

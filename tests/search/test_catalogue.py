@@ -83,7 +83,7 @@ def test_histories_view_counts_and_demographics_are_those_of_the_features(world,
         np.testing.assert_array_equal(items, features.histories.item[span])
         np.testing.assert_array_equal(time, features.histories.time[span])
         expected = {pairs[i] for i in features.users[user].indices}
-        assert set(items_and_users.demographics(user).items()) == expected
+        assert set(items_and_users.demographics(user)) == expected
     np.testing.assert_array_equal(items_and_users.view_counts, np.asarray(features.seen.sum(0)).ravel())
 
 

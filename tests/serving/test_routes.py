@@ -87,6 +87,22 @@ def test_dates_demographics_and_even_a_history_are_optional_in_a_profile(client)
     assert answers[0]["personal"]
 
 
+def test_a_column_of_demographics_may_have_several_values(client, copy):
+    ages = "old", ["old"], ["old", "old"], ["old", "young"], []
+    answers = [client.post("/reco/dssm", json={"demographics": {"age": age}}).json() for age in ages]
+    assert answers[0] == answers[1] == answers[2]
+    assert answers[3]["scores"] not in (answers[0]["scores"], answers[4]["scores"])
+    data = histories.load(copy / "features")
+    users = data.users.tolil()
+    users[1, :3] = 1, 1, 0
+    histories.save(copy / "features", replace(data, users=users.tocsr()))
+    reindex(copy)
+    with TestClient(create(Settings(models=copy / "models"))) as client:
+        about = client.get("/users/15/history").json()["demographics"]
+    assert about["age"] == ["old", "young"]
+    assert isinstance(about.get("sex", ""), str)
+
+
 def test_of_an_item_that_appears_twice_the_last_time_counts(client):
     twice, once = [10, 31, 10], [31, 10]
     bodies = [{"history": [{"item_id": item} for item in items]} for items in (twice, once)]
@@ -157,6 +173,8 @@ def test_bad_questions_get_a_reason(client, path, status, reason):
         ("dssm", '{"demographics": {"age": NaN}}', 422, "string"),
         ("dssm", '{"demographics": {"age": "\\ud800"}}', 422, "valid string"),
         ("dssm", '{"demographics": {"age": "yung"}}', 422, "did you mean 'young'"),
+        ("dssm", '{"demographics": {"age": ["old", "yung"]}}', 422, "did you mean 'young'"),
+        ("dssm", '{"demographics": {"age": [["old"]]}}', 422, "valid string"),
         ("dssm", '{"demographics": {"ag": "young"}}', 422, "did you mean 'age'"),
         ("dssm", '{"k": NaN}', 422, "finite"),
         ("dssm", '{"k": 1000}', 422, "less than or equal to 100"),

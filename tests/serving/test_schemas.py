@@ -25,7 +25,10 @@ profiles = st.fixed_dictionaries(
     {},
     optional={
         "history": st.lists(visits | scalars, max_size=5) | scalars,
-        "demographics": st.dictionaries(st.sampled_from(["age", "sex", "x"]), scalars, max_size=3) | scalars,
+        "demographics": st.dictionaries(
+            st.sampled_from(["age", "sex", "x"]), scalars | st.lists(scalars, max_size=3), max_size=3
+        )
+        | scalars,
         "k": scalars,
         "exclude_seen": scalars,
     },

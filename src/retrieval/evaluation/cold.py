@@ -29,7 +29,7 @@ def assess_cold(
     results = {}
     for name, model in models.items():
         if (row_of := newcomer(folder / name, model)) is not None:
-            rows = {each: row_of(NOTHING, dict(each)) for each in sorted(set(features))}
+            rows = {each: row_of(NOTHING, each) for each in sorted(set(features))}
             left = np.concatenate([rows[each] for each in features])
             lists = rank(left, model.right, np.arange(len(ids)), params.k, title=f"{name}, cold users").items
             results[name] = means(values(judge(lists, truth, exam.train_items), METRICS))

@@ -72,10 +72,10 @@ class Catalogue:
         disliked = self.disliked_item[self.disliked_indptr[user] : self.disliked_indptr[user + 1]]
         return np.union1d(self.history(user)[0], disliked)
 
-    def demographics(self, user: int) -> dict[str, str]:
-        """Column -> value for the user in row `user`."""
+    def demographics(self, user: int) -> list[tuple[str, str]]:
+        """(column, value) of the user in row `user`; a column may have several values."""
         pairs = [(column, value) for column, values in self.user_columns.items() for value in values]
-        return dict(pairs[i] for i in self.user_values[self.user_indptr[user] : self.user_indptr[user + 1]])
+        return [pairs[i] for i in self.user_values[self.user_indptr[user] : self.user_indptr[user + 1]]]
 
     def find_items(self, text: str, k: int) -> list[int]:
         """Rows of up to `k` items whose title contains `text`, ignoring case, the most watched first."""

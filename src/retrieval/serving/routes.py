@@ -12,7 +12,7 @@ from retrieval.ids import convert
 from retrieval.serving import schemas
 from retrieval.serving.processes import reload_all
 from retrieval.serving.schemas import MAX_K, MAX_TEXT, Id
-from retrieval.serving.service import Service, describe, refuse
+from retrieval.serving.service import Service, demographics, describe, refuse
 
 import prometheus_client
 from fastapi import APIRouter, Header, Query, Request
@@ -135,7 +135,7 @@ async def history(request: Request, user_id: Id, k: K = 20) -> schemas.User:
     watched = int(catalogue.indptr[user + 1] - catalogue.indptr[user])
     return schemas.User(
         user_id=convert(user_id, catalogue.users),
-        demographics=catalogue.demographics(user),
+        demographics=demographics(catalogue, user),
         watched=watched,
         history=visits,
     )

@@ -16,6 +16,7 @@ Id = Annotated[
     Field(description="an id as it is in the data: a 64-bit integer, or text"),
 ]
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
+Texts = Annotated[list[Text], Field(max_length=32)]
 
 
 class Items(BaseModel):
@@ -53,12 +54,15 @@ class WatchedItem(BaseModel):
 
 
 class Profile(BaseModel):
-    """A user who need not be in the data. Give all items of the history a date, or none: then their order counts."""
+    """A user who need not be in the data. Give all items of the history a date, or none: then their order counts.
+
+    demographics: column -> value, or a list of values.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     history: Annotated[list[WatchedItem], Field(max_length=MAX_HISTORY)] = []
-    demographics: Annotated[dict[Text, Text], Field(max_length=32)] = {}
+    demographics: Annotated[dict[Text, Text | Texts], Field(max_length=32)] = {}
     k: Annotated[int, Field(ge=1, le=MAX_K)] = 10
     exclude_seen: bool = True
 
@@ -74,10 +78,13 @@ class Visit(BaseModel):
 
 
 class User(BaseModel):
-    """A user's demographics and train history, most recent first; `watched` is the length of the whole history."""
+    """A user's demographics and train history, most recent first; `watched` is the length of the whole history.
+
+    demographics: column -> value, or a list if there are several.
+    """
 
     user_id: int | str
-    demographics: dict[str, str]
+    demographics: dict[str, str | list[str]]
     watched: int
     history: list[Visit]
 

@@ -73,8 +73,7 @@ class Service:
             names = ", ".join(able for able, each in current.models.items() if each.fold_in is not None)
             refuse(422, f"{name} cannot score new users; models that accept profiles: {names}")
         watched = _watched(catalogue, profile)
-        _check_demographics(catalogue, profile.demographics)
-        left = recommender.fold_in(watched, profile.demographics)
+        left = recommender.fold_in(watched, _demographics(catalogue, profile))
         items = recommender.best(left, watched[0] if profile.exclude_seen else NOTHING, profile.k)
         personal = recommender.is_personal and bool(profile.history or profile.demographics)
         return {"user_id": None, "personal": personal, **_recommendations(catalogue, name, items, watched[0])}
@@ -100,6 +99,14 @@ class Service:
 def refuse(status: int, reason: str) -> NoReturn:
     """Answer with an error status and the reason."""
     raise HTTPException(status, reason)
+
+
+def demographics(catalogue: Catalogue, user: int) -> dict[str, str | list[str]]:
+    """Column -> value of a user, or a list if there are several."""
+    values: dict[str, list[str]] = {}
+    for column, value in catalogue.demographics(user):
+        values.setdefault(column, []).append(value)
+    return {column: each[0] if len(each) == 1 else each for column, each in values.items()}
 
 
 def describe(catalogue: Catalogue, row: int) -> dict[str, Any]:
@@ -153,9 +160,14 @@ def _watched(catalogue: Catalogue, profile: schemas.Profile) -> Watched:
     return np.array(list(last), np.int64), np.array(list(last.values()), np.int64)
 
 
-def _check_demographics(catalogue: Catalogue, demographics: dict[str, str]) -> None:
-    for column, value in demographics.items():
+def _demographics(catalogue: Catalogue, profile: schemas.Profile) -> list[tuple[str, str]]:
+    """(column, value) of all demographics of a profile."""
+    pairs = []
+    for column, values in profile.demographics.items():
         if column not in catalogue.user_columns:
             refuse(422, f"demographics: unknown column; {choices(column, catalogue.user_columns)}")
-        if value not in catalogue.user_columns[column]:
-            refuse(422, f"demographics.{column}: unknown value; {choices(value, catalogue.user_columns[column])}")
+        for value in [values] if isinstance(values, str) else values:
+            if value not in catalogue.user_columns[column]:
+                refuse(422, f"demographics.{column}: unknown value; {choices(value, catalogue.user_columns[column])}")
+            pairs.append((column, value))
+    return pairs
