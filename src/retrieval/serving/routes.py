@@ -18,7 +18,7 @@ import prometheus_client
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import HTMLResponse, Response
 from prometheus_client import CollectorRegistry, multiprocess
-from starlette.convertors import Convertor, register_url_convertor
+from starlette.convertors import CONVERTOR_TYPES, Convertor
 
 PAGE = Path(__file__).with_name("page.html")
 
@@ -37,7 +37,7 @@ class IdConvertor(Convertor[str]):
         return value
 
 
-register_url_convertor("id", IdConvertor())
+CONVERTOR_TYPES["id"] = IdConvertor()
 Search = Annotated[str, Query(max_length=MAX_TEXT)]
 K = Annotated[int, Query(ge=1, le=MAX_K, description="maximum number of items in the answer")]
 
