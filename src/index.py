@@ -64,7 +64,7 @@ def _build(
 
 
 def _items(recommender: Recommender, user: int, catalogue: Catalogue) -> np.ndarray:
-    return recommender.best(recommender.model.left[[user]], catalogue.history(user)[0], K)[0]
+    return recommender.best(recommender.model.left[[user]], catalogue.excluded(user), K)[0]
 
 
 if __name__ == "__main__":

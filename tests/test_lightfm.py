@@ -55,7 +55,7 @@ def world() -> Features:
         sp.csr_matrix(np.column_stack([genre == 0, genre == 1, np.arange(24) < 5]).astype(np.float32)),
         np.arange(60) * 3 + 100,
         np.arange(24) * 2 + 500,
-        {"moment": n + 1, "data": "planted", "user_columns": {"sex": ["f", "m"]}},
+        {"moment": n + 1, "data": "planted", "user_columns": {"sex": ["f", "m"]}, "repeats": "drop", "timed": True},
     )
 
 
@@ -147,6 +147,15 @@ def test_equal_seed_equal_bytes(world: Features):
     assert [part.tobytes() for part in first] == [part.tobytes() for part in again]
     assert first[0].tobytes() != other[0].tobytes()
     assert first[0].dtype == first[1].dtype == np.float32
+
+
+def test_text_ids_change_nothing(world: Features):
+    users, items = (np.array([f"{id}/é" for id in ids], dtype=object) for ids in (world.user_ids, world.item_ids))
+    data = dataset(replace(world, user_ids=users, item_ids=items), params())
+    assert data.user_id_map.external_ids.tolist() == users.tolist()
+    assert data.item_id_map.external_ids.tolist() == items.tolist()
+    one, other = (train(each, params(), 1) for each in (world, replace(world, user_ids=users, item_ids=items)))
+    assert [part.tobytes() for part in one] == [part.tobytes() for part in other]
 
 
 def test_weights_count_only_if_asked_for(world: Features):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -79,11 +80,12 @@ class Features:
 
     users [users, columns] and items [items, columns] CSR float32 of one-hot and multi-hot columns; user_ids and
     item_ids in the order of the rows, ascending (see `ids`). disliked [users, items] CSR float32 of ones: items that
-    are not to be recommended to a user, although they are not in the history; None if there are none. spec:
-    "user_columns" and "item_columns", the values of the one-hot columns by column of the table ({column: [value, ...]});
-    "split", days or leave-last; "moment", when the test period begins, in seconds since 1970; "repeats", drop or keep:
-    whether the test has items that the user has watched in train; "timed", whether the data have times, not only an
-    order; and, once saved, "data", a hash of all files.
+    are not to be recommended to a user, although they are not in the history; None if there are none.
+
+    spec: "user_columns" and "item_columns", the values of the one-hot columns by column of the table; "split", days or
+    leave-last; "moment", when the test period begins, in seconds since 1970; "repeats", drop or keep: whether the test
+    has items that the user has watched in train; "timed", whether the data have times, not only an order; and, once
+    saved, "data", a hash of all files.
     """
 
     histories: Histories
@@ -150,4 +152,6 @@ def load(path: Path) -> Features:
         raise Problem(
             f"{path}: not a folder of features: {Path(error.filename).name} is missing; run the stage features first"
         ) from None
+    except (ValueError, OSError, zipfile.BadZipFile) as error:
+        raise Problem(f"{path}: not a folder of features: {error}; run the stage features again") from None
     return Features(histories, users, items, user_ids, item_ids, spec, disliked)
