@@ -21,14 +21,14 @@ def by_day(rows: ir.Table) -> Days:
 
 def tail(days: Days) -> int:
     """How many of the last dates are outliers: a gap lies before them, and they have few rows."""
-    total, after = sum(count for _, count in days), 0
+    total, after, late = sum(count for _, count in days), 0, 0
     for place in range(len(days) - 1, 0, -1):
         after += days[place][1]
         if after > FEW * total:
-            return 0
+            break
         if days[place][0] - days[place - 1][0] > GAP:
-            return len(days) - place
-    return 0
+            late = len(days) - place
+    return late
 
 
 def describe(days: Days, late: int) -> str:
