@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from retrieval.encode import Columns, decade, encode
+from retrieval.columns import Columns, decade, features_of
 from retrieval.histories import Features, from_rows, save
 from retrieval.params import Section
 from retrieval.stage import folder, run
@@ -26,13 +26,19 @@ def main(params: FeaturesParams, prepared: Path, out: Path) -> None:
     stats = json.loads((prepared / "stats.json").read_text(encoding="utf-8"))
     columns = params.columns
     user_ids, item_ids = (np.unique(np.asarray(train[key])) for key in ("user_id", "item_id"))
-    user_matrix, user_columns = encode(user_ids, users, "user_id", columns.user, columns.multiple)
-    item_matrix, item_columns = encode(item_ids, items, "item_id", columns.item, columns.multiple)
+    named = stats.get("columns") or {"user": None, "item": None}
+    user_matrix, user_columns, user_readings = features_of(
+        user_ids, users, "user_id", columns.user, named["user"], columns.multiple
+    )
+    item_matrix, item_columns, _ = features_of(
+        item_ids, items, "item_id", columns.item, named["item"], columns.multiple
+    )
     spec = {
         "split": stats["split"],
         "moment": stats["moment"],
         "user_columns": user_columns,
         "item_columns": item_columns,
+        "user_readings": user_readings,
     }
     histories = from_rows(train, user_ids, item_ids)
     with folder(out) as aside:
