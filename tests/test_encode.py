@@ -171,3 +171,12 @@ def test_cells_as_numbers(cells, expected, only_numbers):
     result, whether = numbers(pa.array(cells, pa.string()))
     np.testing.assert_array_equal(result, expected)
     assert whether is only_numbers
+
+
+def test_chunks_are_one_column():
+    chunks = [["b", " a", None], [], ["c", "a "], ["a", "", "d"]]
+    kind = pa.chunked_array([pa.array(chunk, pa.string()) for chunk in chunks])
+    matrix, blocks = encode(np.arange(8), pa.table({"item_id": np.arange(8), "kind": kind}), "item_id", {"kind": PLAIN})
+    assert blocks == {"kind": ["a", "b", "c", "d"]}
+    assert matrix.indices.tolist() == [1, 0, 2, 0, 0, 3]
+    assert np.diff(matrix.indptr).tolist() == [1, 1, 0, 1, 1, 1, 0, 1]

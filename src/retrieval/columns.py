@@ -1,7 +1,7 @@
 """Which columns of users and items become features, and how their cells are read. What is found is said on stderr."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal
@@ -12,11 +12,12 @@ from retrieval.encode import (
     Cells,
     Reading,
     Vocabulary,
-    encode,
+    matrix,
     numbers,
     of_ids,
     read,
     separator_of,
+    stack,
 )
 from retrieval.params import AUTO, Section
 
@@ -99,43 +100,52 @@ def features_of(
     its own. Other numbers are binned if there are more than MAX_VALUES: fractions, numbers of which most appear only
     once, and all numbers of columns that nobody named. The id is never a feature.
     """
-    table, _ = of_ids(ids, table, key)
-    what = key.removesuffix("_id") + "s"
+    table, row = of_ids(ids, table, key)
     there = [column for column in table.column_names if column != key]
+    kind = key.removesuffix("_id") + "s"
     if names != "auto":
-        for name in names:
-            if name not in there:
-                near = get_close_matches(name, there, n=1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
-                _say(f"{what} have no column {name!r:.60}{hint}")
+        _say_missing(kind, names, there)
     named = of_source if names == "auto" else names
+    if named is None:
+        chosen = [column for column in there if column != "release_year" or "decade" not in there]
+    else:
+        chosen = [column for column in named if column in there]
+    features: dict[str, tuple[sp.csr_matrix, list[str]]] = {}
     readings: dict[str, Reading] = {}
-    passed: dict[str, list[str]] = {}
-    dropped = []
-    for column in there if named is None else [name for name in named if name in there]:
-        if named is None and column == "release_year" and "decade" in there:
-            continue
+    said: dict[str, list[str]] = {}
+    for column in chosen:
         cells = Cells(table[column])
         reading = _reading(cells, column, named is not None or column == "decade", multiple)
-        values = len(read(cells.text, reading)[2])
-        reason = _useless(cells, reading, values) if named is None else None
-        if reason:
-            passed.setdefault(reason, []).append(column)
-        else:
-            readings[column] = reading
-            dropped += [f"{column!r:.60} ({values - MAX_FEATURES:,})"] if values > MAX_FEATURES else []
-    lists = [f"{c!r:.60} ({r.separator!r})" for c, r in readings.items() if r.separator and multiple == "auto"]
-    lines = {
-        "lists, by their separators": lists,
-        "numbers, in bins of about equal size": [f"{c!r:.60}" for c, r in readings.items() if r.bins],
-        f"more than {MAX_FEATURES:,} values, the rarest of which are left out": dropped,
-        **{f"passed over, as {reason}": _quoted(columns) for reason, columns in passed.items()},
-    }
-    for line, columns in lines.items():
-        if columns:
-            _say(f"{what}: {line}: {columns if isinstance(columns, str) else _shortened(columns)}")
-    matrix, vocabulary = encode(ids, table, key, readings)
-    return matrix, vocabulary, {c: asdict(r) for c, r in readings.items() if r != Reading() and c in vocabulary}
+        reason = _useless(cells, reading) if named is None else None
+        if reason is None:
+            found = read(cells.text, reading)
+            features[column], readings[column] = matrix(cells, found, row, len(ids)), reading
+        for line, what in _notes(reason, reading, 0 if reason else len(found[2]), multiple == "auto"):
+            said.setdefault(line, []).append(f"{column!r:.60}{what}")
+    for line, columns in said.items():
+        more = f" and {len(columns) - NAMES} more" if len(columns) > NAMES else ""
+        _say(f"{kind}: {line}: {', '.join(columns[:NAMES])}{more}")
+    whole, vocabulary = stack(features, len(ids))
+    return whole, vocabulary, {c: asdict(r) for c, r in readings.items() if r != Reading() and c in vocabulary}
+
+
+def _notes(reason: str | None, reading: Reading, values: int, found: bool) -> Iterator[tuple[str, str]]:
+    """What is said of a column: a line that it shares with others, and what follows its name there."""
+    if reason:
+        yield f"passed over, as {reason}", ""
+    elif reading.bins:
+        yield "numbers, in bins of about equal size", ""
+    elif reading.separator and found:
+        yield "lists, by their separators", f" ({reading.separator!r})"
+    if values > MAX_FEATURES:
+        yield f"more than {MAX_FEATURES:,} values, the rarest of which are left out", f" ({values - MAX_FEATURES:,})"
+
+
+def _say_missing(kind: str, names: Sequence[str], there: Sequence[str]) -> None:
+    for name in names:
+        if name not in there:
+            near = get_close_matches(name, there, n=1)
+            _say(f"{kind} have no column {name!r:.60}" + (f"; did you mean {near[0]!r}?" if near else ""))
 
 
 def _reading(cells: Cells, column: str, named: bool, multiple: Sequence[str] | Literal["auto"]) -> Reading:
@@ -150,29 +160,34 @@ def _reading(cells: Cells, column: str, named: bool, multiple: Sequence[str] | L
     if len(cells.text) > MAX_VALUES and numbers(cells.text[:SAMPLE])[1]:
         number, only_numbers = numbers(cells.text)
         finite = number[np.isfinite(number)]
-        codes = named and 2 * len(cells.text) <= len(cells.code) and (finite == np.floor(finite)).all()
+        codes = named and 2 * len(cells.text) <= cells.count and (finite == np.floor(finite)).all()
         if only_numbers and len(np.unique(finite)) > MAX_VALUES and not codes:
-            return Reading(bins=bins(number[cells.code]))
+            return Reading(bins=bins(number, np.bincount(cells.code)))
     return Reading()
 
 
-def _useless(cells: Cells, reading: Reading, values: int) -> str | None:
+def _useless(cells: Cells, reading: Reading) -> str | None:
     """Why a column that nobody named tells nothing; None if it does."""
+    if reading.bins:
+        number, _ = numbers(cells.text) if len(cells.text) == cells.count else (np.array([0.5]), False)
+        return UNIQUE if (number == np.floor(number)).all() else None
+    values = len(cells.text)
+    if reading.separator or reading.lower:
+        values = len(read(cells.text, reading)[2])
     if values < 2:
         return "they have one value or none"
-    if reading.bins:
-        number, _ = numbers(cells.text)
-        return UNIQUE if len(cells.text) == len(cells.code) and (number == np.floor(number)).all() else None
-    return UNIQUE if values > MAX_VALUES and 2 * values > len(np.unique(cells.cell)) else None
+    return UNIQUE if values > MAX_VALUES and 2 * values > cells.count else None
 
 
-def bins(number: np.ndarray) -> dict[str, float]:
-    """Up to BINS bins of about as many of the numbers [n] each, from low to high: name and upper bound.
+def bins(number: np.ndarray, times: np.ndarray) -> dict[str, float]:
+    """Up to BINS bins of about as many cells each, from low to high: name and upper bound. Number i has times[i] cells.
 
     A bin ends at a number that is there, so equal numbers are in one bin, and none is empty. Its name is its lowest and
     its highest number, with as many digits as tell them apart. NaN is left out; infinity is in the last bin.
     """
-    value, count = np.unique(number[np.isfinite(number)], return_counts=True)
+    finite = np.isfinite(number)
+    value, place = np.unique(number[finite], return_inverse=True)
+    count = np.bincount(place, times[finite]).astype(np.int64)
     total = np.cumsum(count)
     last = np.unique(np.searchsorted(total * BINS, np.arange(1, BINS + 1) * total[-1]))
     low, high = value[np.append(0, last[:-1] + 1)], value[last]
@@ -186,15 +201,6 @@ def bins(number: np.ndarray) -> dict[str, float]:
 
 def _number(value: float, digits: int) -> str:
     return str(int(value)) if value == int(value) and abs(value) < 1e15 else f"{value:.{digits}g}"
-
-
-def _quoted(names: Sequence[str]) -> str:
-    return _shortened([f"{name!r:.60}" for name in names])
-
-
-def _shortened(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NAMES} more" if len(names) > NAMES else ""
-    return ", ".join(names[:NAMES]) + more
 
 
 def _say(line: str) -> None:

@@ -3,6 +3,7 @@
 Everything is worked out once per distinct cell, so the cost of a column is that of its dictionary encoding.
 """
 
+import contextlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -50,16 +51,21 @@ def encode(
     columns that have no value. A column has at most MAX_FEATURES, the most frequent ones. An id without a row in
     `table`, or with a missing value, has zeros there.
     """
-    vocabulary: Vocabulary = {}
-    parts = [sp.csr_matrix((len(ids), 0), dtype=np.float32)]
     table, row = of_ids(ids, table, key)
+    features = {}
     for column, reading in readings.items():
         reading = reading if isinstance(reading, Reading) else Reading(**reading)
-        matrix, values = _encode_column(Cells(table[column]), row, len(ids), reading)
-        if values:
-            vocabulary[column] = values
-            parts.append(matrix)
-    return sp.csr_matrix(sp.hstack(parts, format="csr", dtype=np.float32)), vocabulary
+        cells = Cells(table[column])
+        features[column] = matrix(cells, read(cells.text, reading), row, len(ids))
+    return stack(features, len(ids))
+
+
+def stack(features: Mapping[str, tuple[sp.csr_matrix, list[str]]], rows: int) -> tuple[sp.csr_matrix, Vocabulary]:
+    """One matrix of those of the columns [rows, values], and the values of each; columns without one are left out."""
+    features = {column: (matrix, values) for column, (matrix, values) in features.items() if values}
+    parts = [sp.csr_matrix((rows, 0), dtype=np.float32), *(matrix for matrix, _ in features.values())]
+    whole = sp.csr_matrix(sp.hstack(parts, format="csr", dtype=np.float32))
+    return whole, {column: values for column, (_, values) in features.items()}
 
 
 def of_ids(ids: np.ndarray, table: pa.Table, key: str) -> tuple[pa.Table, np.ndarray]:
@@ -74,7 +80,7 @@ class Cells:
     """The cells of a column that are not empty, each distinct text once.
 
     text [distinct] strings; code [values] int32, the text of each cell, or of each element where cells are lists;
-    cell [values], the cell that it is in; lists: whether cells are lists by type.
+    cell [values], the cell that it is in; lists: whether cells are lists by type; count: how many are not empty.
     """
 
     def __init__(self, column: pa.ChunkedArray) -> None:
@@ -83,43 +89,51 @@ class Cells:
         if self.lists:
             array = column.combine_chunks()
             parent, column = np.asarray(pc.list_parent_indices(array)), pa.chunked_array([pc.list_flatten(array)])
-        codes = column.cast(pa.string()).dictionary_encode().unify_dictionaries().combine_chunks()
-        trimmed = pc.utf8_trim_whitespace(codes.dictionary).dictionary_encode()
+        chunks = column.cast(pa.string()).dictionary_encode().chunks  # they share one dictionary
+        text = pc.utf8_trim_whitespace(chunks[0].dictionary if chunks else pa.array([], pa.string()))
+        code = np.concatenate([np.zeros(0, np.int32), *(np.asarray(c.indices.fill_null(len(text))) for c in chunks)])
+        trimmed = text.dictionary_encode()
         empty = np.asarray(pc.equal(trimmed.dictionary, ""))
-        place = np.where(empty, -1, np.cumsum(~empty, dtype=np.int32) - 1).astype(np.int32)
+        place = np.where(empty, -1, np.cumsum(~empty) - 1).astype(np.int32)
         place = np.append(place[np.asarray(trimmed.indices)], np.int32(-1))  # the last one stands for null
-        code = place[np.asarray(codes.indices.fill_null(len(place) - 1))]
-        present = code >= 0
+        code = place[code]
+        present = np.flatnonzero(code >= 0)
         self.text = trimmed.dictionary.filter(pa.array(~empty))
         self.code = code[present]
-        self.cell = np.flatnonzero(present) if parent is None else parent[present]
+        self.cell = present if parent is None else parent[present]
+        self.count = len(present) if parent is None else len(np.unique(self.cell))
 
 
-def _encode_column(cells: Cells, row: np.ndarray, rows: int, reading: Reading) -> tuple[sp.csr_matrix, list[str]]:
-    """The features [rows, values] of a column, and its values. row [cells] is the row of each cell."""
-    start, place, values = read(cells.text, reading)
-    cell_row = row[cells.cell]
-    if len(place) == len(cells.text) == start[-1] and (np.diff(start) == 1).all():
-        code = place[cells.code]
+Values = tuple[np.ndarray, np.ndarray, pa.Array]
+
+
+def matrix(cells: Cells, found: Values, row: np.ndarray, rows: int) -> tuple[sp.csr_matrix, list[str]]:
+    """The features [rows, values] of a column, and its values. found: what `read` made of cells.text.
+
+    row [cells] is the row of each cell.
+    """
+    start, place, values = found
+    count = np.diff(start)
+    if (count == 1).all():
+        cell_row, code = row[cells.cell], place[cells.code]
     else:
-        count = np.diff(start)[cells.code]
+        count = count[cells.code]
+        cell_row = np.repeat(row[cells.cell], count)
         first = np.repeat(start[cells.code] - np.cumsum(count) + count, count)
         code = place[first + np.arange(len(first))]
-        cell_row = np.repeat(cell_row, count)
-    matrix = sp.csr_matrix((np.ones(len(code), np.float32), (cell_row, code)), shape=(rows, len(values)))
-    matrix.data[:] = 1  # a value that appears twice in a cell counts once
+    result = sp.csr_matrix((np.ones(len(code), np.float32), (cell_row, code)), shape=(rows, len(values)))
+    result.data[:] = 1  # a value that appears twice in a cell counts once
     if len(values) > MAX_FEATURES:
-        frequent = np.sort(
-            np.argsort(-np.bincount(matrix.indices, minlength=len(values)), kind="stable")[:MAX_FEATURES]
-        )
-        matrix, values = matrix[:, frequent], values.take(pa.array(frequent))
-    return matrix, values.to_pylist()
+        rare_last = np.argsort(-np.bincount(result.indices, minlength=len(values)), kind="stable")
+        frequent = np.sort(rare_last[:MAX_FEATURES])
+        result, values = result[:, frequent], values.take(pa.array(frequent))
+    return result, values.to_pylist()
 
 
-def read(text: pa.Array, reading: Reading) -> tuple[np.ndarray, np.ndarray, pa.Array]:
+def read(text: pa.Array, reading: Reading) -> Values:
     """The values of distinct cells [n]: those of cell i are values[place[start[i]:start[i + 1]]].
 
-    start [n + 1] and place int64; values are sorted, bins from low to high, each with at least one cell.
+    start [n + 1] and place are integers; values are sorted, bins from low to high, each with at least one cell.
     """
     if reading.bins:
         number, _ = numbers(text)
@@ -135,7 +149,9 @@ def read(text: pa.Array, reading: Reading) -> tuple[np.ndarray, np.ndarray, pa.A
         text = pc.utf8_lower(text)
     codes = text.dictionary_encode()
     order = np.asarray(pc.sort_indices(codes.dictionary)).astype(np.int64)
-    return start, np.argsort(order, kind="stable")[np.asarray(codes.indices)], codes.dictionary.take(pa.array(order))
+    rank = np.empty(len(order), np.int32)
+    rank[order] = np.arange(len(order))
+    return start, rank[np.asarray(codes.indices)], codes.dictionary.take(pa.array(order))
 
 
 def split(text: pa.Array, separator: str) -> pa.ListArray:
@@ -204,6 +220,9 @@ def numbers(text: pa.Array) -> tuple[np.ndarray, bool]:
 
     1,299 is a thousand and more where each comma stands before three digits, 1,5 is one and a half.
     """
+    with contextlib.suppress(pa.ArrowInvalid):  # much faster
+        result = text.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        return result, bool((~np.isnan(result)).any())
     comma = pc.match_substring(text, ",")
     if comma.true_count:
         if pc.all(pc.match_substring_regex(text.filter(comma), THOUSANDS)).as_py():
