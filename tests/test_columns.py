@@ -2,6 +2,7 @@
 
 from retrieval import columns as module
 from retrieval.columns import Columns, bins, decade, features_of
+from retrieval.encode import encode
 
 import numpy as np
 import pyarrow as pa
@@ -161,7 +162,7 @@ def test_years_that_are_none_are_counted(capsys):
     years = pa.table({"release_year": ["1e20", "1799", "2101", "-inf", "1800", "2100", "nan", None, ""]})
     assert decade(years)["decade"].to_pylist() == [None, None, None, None, "1800", "2100", None, None, None]
     assert capsys.readouterr().err == (
-        "features: items: 5 values of release_year, such as '1e20', are no years from 1800 to 2100; "
+        "features: items: release_year is no year from 1800 to 2100 in 5 of 9 rows, such as '1e20'; "
         "their decade is unknown\n"
     )
     lists = pa.table({"release_year": [["1999"]]})
@@ -210,3 +211,60 @@ def test_every_number_has_a_bin_and_equal_numbers_the_same(values):
 def test_columns_that_are_refused(values, expected):
     with pytest.raises(ValidationError, match=expected):
         Columns(**{"user": "auto", "item": ["genres"], "multiple": "auto", **values})
+
+
+def test_text_values_are_as_in_a_plain_loop():
+    """The columns that the sources name, as KION has them: one feature per value, lists at commas."""
+    rng = np.random.default_rng(0)
+    ids = np.sort(rng.choice(10_000, 500, replace=False))
+    rows = rng.permutation(np.append(ids[:450], 10_000 + np.arange(50)))
+    genres = [", ".join(rng.choice([f"genre {g}" for g in range(30)], rng.integers(0, 4))) for _ in rows]
+    data = {"for_kids": rng.choice(["0.0", "1.0"], 500).tolist(), "age": rng.choice(["18", " 21", None], 500).tolist()}
+    table = pa.table({"item_id": rows, **data, "genres": genres})
+    matrix, vocabulary, _ = features_of(
+        ids, table, "item_id", ["genres", "age", "weather", "for_kids"], None, ["genres"]
+    )
+    cells = {
+        row["item_id"]: {("genres", value.strip()) for value in row["genres"].split(",") if value}
+        | {(name, row[name].strip()) for name in data if row[name]}
+        for row in table.to_pylist()
+    }
+    order = ["genres", "age", "for_kids"]
+    pairs = sorted(set().union(*(cells.get(i, set()) for i in ids)), key=lambda pair: (order.index(pair[0]), pair[1]))
+    assert [(column, value) for column, values in vocabulary.items() for value in values] == pairs
+    expected = [[float(pair in cells.get(i, set())) for pair in pairs] for i in ids]
+    np.testing.assert_array_equal(matrix.toarray(), expected)
+    assert matrix.has_sorted_indices
+    assert (matrix.dtype, matrix.indices.dtype, matrix.indptr.dtype) == (np.float32, np.int32, np.int32)
+
+
+CELL = st.one_of(
+    st.none(),
+    st.text(max_size=6),
+    st.sampled_from(
+        ["", " ", "1", "1e400", "nan", "inf", "-0.0", "1,5", "True", "[", "[]", "['a", "a|b", "|", ",,", "a" * 50_000]
+    ),
+    st.lists(st.sampled_from("abc"), max_size=3).map("|".join),
+    st.floats().map(str),
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(st.tuples(CELL, CELL), max_size=40), st.booleans(), st.sampled_from(["auto", ["a"]]))
+def test_any_table_becomes_features_of_its_own_rows(rows, named, multiple):
+    """No value is in two columns of the matrix, no row has a feature without a cell, and the readings give it again."""
+    table = pa.table({"item_id": np.arange(len(rows)), **{
+        name: pa.array([row[i] for row in rows], pa.string()) for i, name in enumerate(["a", "release_year"])
+    }})  # fmt: skip
+    table = decade(table)
+    names = ["a", "decade"] if named else "auto"
+    matrix, vocabulary, readings = features_of(np.arange(len(rows)), table, "item_id", names, None, multiple)
+    assert matrix.shape == (len(rows), sum(map(len, vocabulary.values())))
+    assert all(len(values) == len(set(values)) and "" not in values for values in vocabulary.values())
+    assert (np.bincount(matrix.indices, minlength=matrix.shape[1]) > 0).all()
+    assert set(matrix.data.tolist()) <= {1.0}
+    again, values = encode(
+        np.arange(len(rows)), table, "item_id", {column: readings.get(column, {}) for column in vocabulary}
+    )
+    assert values == vocabulary
+    assert (again != matrix).nnz == 0

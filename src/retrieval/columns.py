@@ -78,8 +78,8 @@ def decade(items: pa.Table) -> pa.Table:
     odd = given[given.notna() & year.isna() & (given.astype(str).str.strip() != "")]
     if len(odd):
         _say(
-            f"items: {len(odd):,} values of release_year, such as {str(odd.iloc[0])!r:.40}, are no years from "
-            f"{FIRST_YEAR} to {LAST_YEAR}; their decade is unknown"
+            f"items: release_year is no year from {FIRST_YEAR} to {LAST_YEAR} in {len(odd):,} of {len(items):,} rows, "
+            f"such as {str(odd.iloc[0])!r:.40}; their decade is unknown"
         )
     text = (year // 10 * 10).astype("Int64").astype("string")
     return items.append_column("decade", pa.array(text, pa.string()))

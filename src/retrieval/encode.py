@@ -70,10 +70,15 @@ def stack(features: Mapping[str, tuple[sp.csr_matrix, list[str]]], rows: int) ->
 
 def of_ids(ids: np.ndarray, table: pa.Table, key: str) -> tuple[pa.Table, np.ndarray]:
     """The rows of `table` whose `key` is one of `ids`, and the place of each in `ids`, int32."""
-    place = pc.index_in(table[key], value_set=pa.array(ids, table[key].type))
-    if place.null_count:
-        table, place = table.filter(place.is_valid()), place.drop_null()
-    return table, place.to_numpy()
+    if ids.dtype == object:
+        place = pc.index_in(table[key], value_set=pa.array(ids, pa.string())).fill_null(-1).to_numpy()
+    else:
+        values = table[key].to_numpy()
+        place = np.searchsorted(ids, values).astype(np.int32)
+        place[np.append(ids, 0)[place] != values] = -1
+        place[place == len(ids)] = -1
+    there = place >= 0
+    return (table, place) if there.all() else (table.filter(pa.array(there)), place[there])
 
 
 class Cells:
