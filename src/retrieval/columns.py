@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 
 from retrieval.encode import (
     MAX_FEATURES,
-    SAMPLE,
     Cells,
     Reading,
     Vocabulary,
@@ -157,7 +156,7 @@ def _reading(cells: Cells, column: str, named: bool, multiple: Sequence[str] | L
         return Reading(separator=separator or ",")
     if set(pc.utf8_lower(cells.text[: 2 * MAX_VALUES]).to_pylist()) in BOOLEANS:
         return Reading(lower=True)
-    if len(cells.text) > MAX_VALUES and numbers(cells.text[:SAMPLE])[1]:
+    if len(cells.text) > MAX_VALUES and numbers(cells.text[: 2 * MAX_VALUES])[1]:
         number, only_numbers = numbers(cells.text)
         finite = number[np.isfinite(number)]
         codes = named and 2 * len(cells.text) <= cells.count and (finite == np.floor(finite)).all()

@@ -19,7 +19,7 @@ Vocabulary = dict[str, list[str]]  # the values of each column
 MAX_FEATURES = 10_000  # of one column
 SEPARATORS = (",", "|", ";")
 SAMPLE = 20_000  # at most this many distinct cells decide about a separator
-LONGEST = 1_000  # characters; a longer cell is a text, no list
+LONGEST = 1_000  # bytes; a longer cell is a text, no list
 NUMBER = r"^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$|^[-+]?inf(inity)?$"
 DECIMAL = r"^[-+]?\d+,\d+$"  # 1,5
 THOUSANDS = r"^[-+]?\d{1,3}(,\d{3})+(\.\d*)?$"  # 1,299
@@ -94,16 +94,20 @@ class Cells:
         if self.lists:
             array = column.combine_chunks()
             parent, column = np.asarray(pc.list_parent_indices(array)), pa.chunked_array([pc.list_flatten(array)])
-        chunks = column.cast(pa.string()).dictionary_encode().chunks  # they share one dictionary
-        text = pc.utf8_trim_whitespace(chunks[0].dictionary if chunks else pa.array([], pa.string()))
-        code = np.concatenate([np.zeros(0, np.int32), *(np.asarray(c.indices.fill_null(len(text))) for c in chunks)])
-        trimmed = text.dictionary_encode()
-        empty = np.asarray(pc.equal(trimmed.dictionary, ""))
-        place = np.where(empty, -1, np.cumsum(~empty) - 1).astype(np.int32)
-        place = np.append(place[np.asarray(trimmed.indices)], np.int32(-1))  # the last one stands for null
-        code = place[code]
+        chunks = column.cast(pa.large_string()).dictionary_encode().chunks  # they share one dictionary
+        words = chunks[0].dictionary if chunks else pa.array([], pa.large_string())
+        code = np.concatenate([np.zeros(0, np.int32), *(np.asarray(c.indices.fill_null(len(words))) for c in chunks)])
+        text, place = pc.utf8_trim_whitespace(words), np.arange(len(words))
+        if text.equals(words):
+            text = words
+        else:
+            trimmed = text.dictionary_encode()
+            text, place = trimmed.dictionary, np.asarray(trimmed.indices)
+        empty = np.asarray(pc.equal(text, ""))
+        number = np.where(empty, -1, np.cumsum(~empty) - 1).astype(np.int32)
+        code = np.append(number[place], np.int32(-1))[code]  # the last one stands for null
         present = np.flatnonzero(code >= 0)
-        self.text = trimmed.dictionary.filter(pa.array(~empty))
+        self.text = text.filter(pa.array(~empty)) if empty.any() else text
         self.code = code[present]
         self.cell = present if parent is None else parent[present]
         self.count = len(present) if parent is None else len(np.unique(self.cell))
@@ -191,9 +195,11 @@ def separator(column: pa.ChunkedArray) -> str | None:
 
 def separator_of(text: pa.Array) -> str | None:
     """`separator` of distinct cells without the space around them."""
-    text = text.take(pa.array(np.unique(np.linspace(0, len(text) - 1, min(SAMPLE, len(text))).astype(np.int64))))
-    short = text.filter(pc.less_equal(pc.utf8_length(text), LONGEST))
-    if 2 * len(short) < len(text) or len(text) == 0 or numbers(text)[1]:
+    short = text.filter(pc.less_equal(pc.binary_length(text), LONGEST))
+    if 2 * len(short) < len(text) or len(text) == 0:
+        return None
+    short = short.take(pa.array(np.unique(np.linspace(0, len(short) - 1, min(SAMPLE, len(short))).astype(np.int64))))
+    if numbers(short)[1]:
         return None
     recurring = {each: _recurring(short, each) for each in SEPARATORS}
     best = max(SEPARATORS, key=recurring.__getitem__)
