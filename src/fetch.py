@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from retrieval.params import NotNegative, Section, one_of
+from retrieval.params import Line, Section, Seed, one_of
 from retrieval.sources import SOURCES
 from retrieval.sources.kion import Kion
 from retrieval.sources.movielens import MovieLens
@@ -15,8 +15,8 @@ class FetchParams(Section):
     """The parameters that `fetch` reads."""
 
     data: Annotated[str, one_of(SOURCES)]
-    folder: str
-    seed: NotNegative
+    folder: Line
+    seed: Seed
     movielens: MovieLens
     kion: Kion
     synthetic: Synthetic

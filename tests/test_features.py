@@ -26,11 +26,13 @@ def result(tmp_path: Path) -> Features:
         "datetime": times.astype("datetime64[us]"),
         "weight": [1, 2, 3],
     }
-    pd.DataFrame(train).astype({"weight": "float32"}).to_parquet(prepared / "train.parquet")
+    pd.DataFrame(train).sort_values(["user_id", "datetime"]).astype({"weight": "float32"}).to_parquet(
+        prepared / "train.parquet"
+    )
     pd.DataFrame({"user_id": [7, 8], "sex": ["M", "F"]}).to_parquet(prepared / "users.parquet")
     items = {"item_id": [3, 4, 5], "genres": ["war, drama", "comedy", "drama"], "release_year": ["1994", "1980", None]}
     pd.DataFrame(items).to_parquet(prepared / "items.parquet")
-    write_json(prepared / "stats.json", {"split": "days", "moment": 1614816000, "source": "folder"})
+    write_json(prepared / "stats.json", {"split": "days", "moment": 1614816000, "repeats": "drop", "timed": True})
     features.main(PARAMS, prepared, tmp_path / "features")
     return histories.load(tmp_path / "features")
 
@@ -64,7 +66,7 @@ def test_auto_stands_for_the_columns_that_the_source_names(tmp_path: Path) -> No
     pd.DataFrame({"user_id": [1, 2], "sex": ["M", "F"], "shoe": ["S", "L"]}).to_parquet(prepared / "users.parquet")
     pd.DataFrame({"item_id": [3, 4], "genres": ["war, drama", "war"]}).to_parquet(prepared / "items.parquet")
     auto = features.FeaturesParams(columns=Columns(user="auto", item="auto", multiple="auto"))
-    stats = {"split": "days", "moment": 0, "source": "folder"}
+    stats = {"split": "days", "moment": 0, "repeats": "drop", "timed": True}
     for columns, expected in [({"user": ["sex"], "item": []}, {"sex"}), (None, {"sex", "shoe"})]:
         write_json(prepared / "stats.json", {**stats, "columns": columns})
         features.main(auto, prepared, tmp_path / "features")
