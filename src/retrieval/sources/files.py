@@ -19,6 +19,7 @@ from pyarrow import csv as arrow_csv
 BLOCK = 1 << 23  # bytes of CSV per batch; no row may be longer
 ROWS = 1 << 18  # per batch of a parquet file
 MISSING = ("NULL", "\\N")  # unquoted; beside the empty cell
+END = "\0end of file"  # in every cell of a row after the last one; it is missing where a quotation mark is never closed
 ENDINGS = (
     *(".csv", ".tsv", ".txt", ".dat", ".data", ".parquet", ".pq", ".inter", ".item", ".user", ".json", ".jsonl"),
     *(".ndjson", ".xlsx", ".xls", ".zip", ".feather", ".arrow", ".orc", ".avro", ".sqlite", ".7z", ".xz"),
@@ -59,7 +60,7 @@ class Data:
 
     def _csv(self, part: Format, columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
         try:
-            for batch in _read(part, columns):
+            for batch in _complete(part, _read(part, columns)):
                 self.missing += sum(column.null_count for column in batch.columns)
                 yield pa.record_batch([_empty_is_null(column) for column in batch.columns], list(columns))
         except (pa.ArrowInvalid, OSError) as error:
@@ -110,7 +111,7 @@ def _read(part: Format, columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
     with pa.input_stream(part.path, compression=part.compression) as stream:
         quote = '"' if part.quoted else False
         yield from arrow_csv.open_csv(
-            stream,
+            _Ended(stream, "\n" + part.separator.join([END] * len(part.columns)) + "\n"),
             arrow_csv.ReadOptions(block_size=BLOCK),
             arrow_csv.ParseOptions(delimiter=part.separator, quote_char=quote, newlines_in_values=part.quoted),
             arrow_csv.ConvertOptions(
@@ -121,6 +122,40 @@ def _read(part: Format, columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
                 quoted_strings_can_be_null=False,
             ),
         )
+
+
+class _Ended:
+    """A stream with some text after its end."""
+
+    closed = False
+
+    def __init__(self, stream: pa.NativeFile, text: str) -> None:
+        self._stream = stream
+        self._rest = text.encode()
+
+    def read(self, size: int) -> bytes:
+        data = self._stream.read(size)
+        if not data:
+            data, self._rest = self._rest[:size], self._rest[size:]
+        return data
+
+    def close(self) -> None:
+        """The stream is closed by whoever opened it."""
+
+
+def _complete(part: Format, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The batches without the row of END. Raises `Problem` if the last row has swallowed it."""
+    rows, waiting = 0, None
+    for batch in batches:
+        if waiting is not None:
+            yield waiting
+        rows, waiting = rows + len(batch), batch
+    if waiting is None:
+        return
+    if any(column[len(waiting) - 1].as_py() != END for column in waiting.columns):
+        raise Problem(f"{part.path}: row {rows}: a quotation mark is never closed")
+    if len(waiting) > 1:
+        yield waiting.slice(0, len(waiting) - 1)
 
 
 def _parquet(part: Format, columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:

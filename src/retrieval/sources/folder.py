@@ -164,8 +164,9 @@ def _by_name(folder: Path, name: str) -> Path | None:
 def _only_file(folder: Path, others: set[Path]) -> Path:
     files = [path for path in _entries(folder) if path not in others]
     if not files:
+        beside = f" beside {', '.join(sorted(path.name for path in others))}" if others else ""
         raise Problem(
-            f"{folder}: no data files; data=folder expects interactions.csv (or .parquet, .csv.gz, ...) and optionally "
+            f"{folder}: no data files{beside}; data=folder expects interactions.csv (or .parquet, ...) and optionally "
             "items.csv and users.csv: set folder=PATH to the folder with your files"
         )
     if len(files) > 1:

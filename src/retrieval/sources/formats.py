@@ -69,6 +69,8 @@ def _csv(path: Path, sample: bytes, compression: str | None) -> Format:
         raise Problem(f"{path}: JSON, expected CSV or parquet; for JSON lines: python -c 'import pandas; {into}'")
     if not text.strip():
         raise Problem(f"{path}: the file is empty")
+    if len(sample) == SAMPLE and not re.search(r"[\r\n]", text.strip()):
+        raise Problem(f"{path}: the header is longer than {SAMPLE >> 20} MB; expected CSV or parquet")
     line = next(line for line in text.splitlines() if line.strip())
     if line.count("::") > 1:
         raise Problem(f"{path}: columns are separated by '::'; turn them into tabs, with a header: {_sed(path, line)}")
@@ -91,7 +93,7 @@ def reader(lines: Iterable[str], separator: str, quoted: bool) -> Iterator[list[
 
 def decode(path: Path, sample: bytes) -> str:
     """The start of a file as text. Raises `Problem` with a guess at the encoding if it is not UTF-8."""
-    if sample.startswith(_UTF16) or sample[1:64:2].count(0) > 16 or sample[0:64:2].count(0) > 16:
+    if sample.startswith(_UTF16) or max(sample[:64:2].count(0), sample[1:64:2].count(0)) > len(sample[:64]) / 4:
         raise Problem(f"{path}: the encoding is UTF-16, expected UTF-8; {_iconv(path, 'UTF-16')}")
     try:
         text = codecs.getincrementaldecoder("utf-8-sig")().decode(sample)

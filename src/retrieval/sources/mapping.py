@@ -40,7 +40,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "value": (
         "watchedpct",
         "rating score stars overall",
-        "ratingvalue userrating starrating playedratiopct percent",
+        "ratingvalue userrating bookrating starrating playedratiopct percent",
         "hours hoursplayed playtime playtimeforever playcount plays listens count quantity",
     ),
     "event": (
