@@ -80,7 +80,7 @@ def test_built_in_sources_name_their_columns(root: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "text", "message"),
     [
-        ("interactions.csv", None, "mine: no data files beside items.csv; data=folder expects interactions.csv"),
+        ("interactions.csv", None, "mine/items.csv: no column is recognised as the user"),
         ("items.csv", "name\n1\n", "mine/items.csv: no column is recognised as the item"),
         (
             "interactions.csv",

@@ -13,7 +13,7 @@ import pytest
 
 
 def rows(path: Path, *columns: str) -> list[tuple]:
-    data = open_data(path)
+    data = open_data(path, "interactions")
     chunks = data.chunks(columns or data.columns)
     return [tuple(row.values()) for chunk in chunks for row in chunk.batch.to_pylist()]
 
@@ -43,7 +43,7 @@ def test_cells_are_what_they_are(tmp_path: Path, data: bytes, expected: list[tup
 
 
 def test_missing_tokens_are_counted(tmp_path: Path) -> None:
-    data = open_data(write(tmp_path / "f.csv", b'a,b\nNULL,\n"NULL",\\N\n'))
+    data = open_data(write(tmp_path / "f.csv", b'a,b\nNULL,\n"NULL",\\N\n'), "interactions")
     list(data.chunks(("a", "b")))
     assert data.missing == 2
 
@@ -56,7 +56,7 @@ def test_a_file_of_recbole_has_no_quotes(tmp_path: Path) -> None:
 def test_rows_are_counted_over_batches_and_quoted_line_breaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "BLOCK", 200)
     text = "a,b\n" + "".join(f'{k},"x\n{k}"\n' for k in range(100))
-    chunks = list(open_data(write(tmp_path / "f.csv", text.encode())).chunks(("a",)))
+    chunks = list(open_data(write(tmp_path / "f.csv", text.encode()), "interactions").chunks(("a",)))
     assert len(chunks) > 3
     assert all(
         chunk.batch["a"].to_pylist() == [str(chunk.start + k) for k in range(len(chunk.batch))] for chunk in chunks
@@ -67,7 +67,7 @@ def test_rows_are_counted_over_batches_and_quoted_line_breaks(tmp_path: Path, mo
 def test_parquet_keeps_its_types(tmp_path: Path) -> None:
     table = pa.table({"a": [1, 2], "b": ["x", None], "c.d": [[1], []]})
     pq.write_table(table, tmp_path / "f.parquet")
-    (chunk,) = open_data(tmp_path / "f.parquet").chunks(("b", "a"))
+    (chunk,) = open_data(tmp_path / "f.parquet", "interactions").chunks(("b", "a"))
     assert chunk.batch.to_pydict() == {"b": ["x", None], "a": [1, 2]}
 
 
@@ -116,11 +116,11 @@ def test_a_damaged_parquet_file_is_one_line(tmp_path: Path) -> None:
 
 def test_parts_that_do_not_fit_together(tmp_path: Path) -> None:
     with pytest.raises(Problem, match="a folder without parts"):
-        open_data(tmp_path)
+        open_data(tmp_path, "interactions")
     write(tmp_path / "1.csv", b"a,b\n1,2\n")
     write(tmp_path / "2.csv", b"a,c\n1,2\n")
     with pytest.raises(Problem, match=r"2\.csv: has other columns than 1\.csv, such as 'b'"):
-        open_data(tmp_path)
+        open_data(tmp_path, "interactions")
     (tmp_path / "day=1").mkdir()
     with pytest.raises(Problem, match="day=1: a folder within a folder of parts"):
-        open_data(tmp_path)
+        open_data(tmp_path, "interactions")

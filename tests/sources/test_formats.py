@@ -47,7 +47,7 @@ def feather() -> bytes:
 )
 def test_separators_are_found_in_the_header(tmp_path: Path, data: bytes, columns: tuple, separator: str) -> None:
     (tmp_path / "f.csv").write_bytes(data)
-    found = sniff(tmp_path / "f.csv")
+    found = sniff(tmp_path / "f.csv", "interactions")
     assert (found.columns, found.separator) == (columns, separator)
 
 
@@ -61,13 +61,13 @@ def test_separators_are_found_in_the_header(tmp_path: Path, data: bytes, columns
 )
 def test_compression_is_found_in_the_bytes_not_in_the_name(tmp_path: Path, pack, name: str) -> None:
     (tmp_path / "f.csv").write_bytes(pack(b"a,b\n1,2\n"))
-    found = sniff(tmp_path / "f.csv")
+    found = sniff(tmp_path / "f.csv", "interactions")
     assert (found.columns, found.compression) == (("a", "b"), name)
 
 
 def test_parquet_has_a_schema(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": [1], "b": ["x"]}), tmp_path / "f.csv")
-    found = sniff(tmp_path / "f.csv")
+    found = sniff(tmp_path / "f.csv", "interactions")
     assert found.columns == ("a", "b")
     assert found.schema is not None
 
@@ -106,7 +106,7 @@ def test_other_files_are_refused_in_one_line(tmp_path: Path, data: bytes, messag
     path = tmp_path / "f.csv"
     path.write_bytes(data)
     with pytest.raises(Problem, match=message) as caught:
-        sniff(path)
+        sniff(path, "interactions")
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
 
@@ -115,31 +115,35 @@ def test_the_command_for_double_colons_works(tmp_path: Path) -> None:
     path = tmp_path / "ratings.dat"
     path.write_text("1::1193::5::978300760\n2::661::3::978302109\n")
     with pytest.raises(Problem) as caught:
-        sniff(path)
+        sniff(path, "interactions")
     command = str(caught.value).split("header: ")[1]
     subprocess.run(["sh", "-c", command], cwd=tmp_path, check=True)
-    assert (tmp_path / "ratings.csv").read_text().splitlines()[:2] == [
+    assert (tmp_path / "interactions.csv").read_text().splitlines()[:2] == [
         "user_id\titem_id\trating\ttimestamp",
         "1\t1193\t5\t978300760",
     ]
-    assert sniff(tmp_path / "ratings.csv").columns == ("user_id", "item_id", "rating", "timestamp")
+    assert sniff(tmp_path / "interactions.csv", "interactions").columns == ("user_id", "item_id", "rating", "timestamp")
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_the_command_that_adds_a_header_works(tmp_path: Path, packed: bool) -> None:
-    data = b"196\t242\t3\t881250949\t0\n186\t302\t5\t891717742\t0\n"
+@pytest.mark.parametrize(
+    ("row", "header"),
+    [
+        (b"196\t242\t3\t881250949\n", b"user_id\titem_id\trating\ttimestamp\n"),
+        (b"1;Dota;purchase;1.0;0\n", b"user_id;item_id;column_3;column_4;column_5\n"),
+    ],
+)
+def test_the_command_that_adds_a_header_works(tmp_path: Path, row: bytes, header: bytes, packed: bool) -> None:
     path = tmp_path / "u.data"
-    path.write_bytes(gzip.compress(data) if packed else data)
-    found = sniff(path)
+    path.write_bytes(gzip.compress(row) if packed else row)
+    found = sniff(path, "interactions")
     assert looks_like_data(found.columns)
-    subprocess.run(
-        ["sh", "-c", add_header(found, ["user_id", "item_id", "rating", "timestamp"])], cwd=tmp_path, check=True
-    )
-    expected = b"user_id\titem_id\trating\ttimestamp\tcolumn_5\n" + data
-    assert (tmp_path / "u_with_header.csv").read_bytes() == expected
+    subprocess.run(["sh", "-c", add_header(found, "interactions")], cwd=tmp_path, check=True)
+    assert (tmp_path / "interactions.csv").read_bytes() == header + row
 
 
 def test_names_that_look_like_data() -> None:
     assert looks_like_data(("user", "2020-09-13 12:29:31"))
     assert looks_like_data(("B00", "4.5"))
+    assert looks_like_data(("user_000001", "2009-05-04T23:08:57Z"))
     assert not looks_like_data(("user", "item_2", "c3", ""))

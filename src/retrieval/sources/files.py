@@ -20,11 +20,6 @@ BLOCK = 1 << 23  # bytes of CSV per batch; no row may be longer
 ROWS = 1 << 18  # per batch of a parquet file
 MISSING = ("NULL", "\\N")  # unquoted; beside the empty cell
 END = "\0end of file"  # in every cell of a row after the last one; it is missing where a quotation mark is never closed
-ENDINGS = (
-    *(".csv", ".tsv", ".txt", ".dat", ".data", ".parquet", ".pq", ".inter", ".item", ".user", ".json", ".jsonl"),
-    *(".ndjson", ".xlsx", ".xls", ".zip", ".feather", ".arrow", ".orc", ".avro", ".sqlite", ".7z", ".xz"),
-    *(".gz", ".zst", ".zstd", ".bz2"),
-)
 
 
 @dataclass(frozen=True)
@@ -41,6 +36,7 @@ class Data:
     """A file, or a folder of parts with the same columns, in the order of their names. `missing`: tokens seen."""
 
     path: Path
+    name: str
     parts: list[Format]
     missing: int = field(default=0)
 
@@ -64,22 +60,25 @@ class Data:
                 self.missing += sum(column.null_count for column in batch.columns)
                 yield pa.record_batch([_empty_is_null(column) for column in batch.columns], list(columns))
         except (pa.ArrowInvalid, OSError) as error:
-            raise _explain(part, error) from None
+            raise _explain(part, error, self.name) from None
 
 
-def open_data(path: Path) -> Data:
-    """Open a file or a folder of parts. Raises `Problem` if it is neither, or cannot be read."""
+def open_data(path: Path, name: str) -> Data:
+    """Open a file or a folder of parts. Raises `Problem` if it is neither, or cannot be read.
+
+    name: interactions, items or users, for commands in errors.
+    """
     mode = _mode(path)
     if stat.S_ISREG(mode):
-        return Data(path, [sniff(path)])
-    parts = [sniff(part) for part in part_files(path)]
+        return Data(path, name, [sniff(path, name)])
+    parts = [sniff(part, name) for part in part_files(path)]
     if not parts:
         raise Problem(f"{path}: a folder without parts; expected a file, or a folder of CSV or parquet files")
     for part in parts[1:]:
         lacks = sorted(set(parts[0].columns) ^ set(part.columns))
         if lacks:
             raise Problem(f"{part.path}: has other columns than {parts[0].path.name}, such as {lacks[0]!r}")
-    return Data(path, parts)
+    return Data(path, name, parts)
 
 
 def part_files(folder: Path) -> list[Path]:
@@ -172,7 +171,7 @@ def _empty_is_null(column: pa.Array) -> pa.Array:
     return pc.if_else(empty, None, column) if pc.any(empty).as_py() else column
 
 
-def _explain(part: Format, error: Exception) -> Problem:
+def _explain(part: Format, error: Exception, name: str) -> Problem:
     """Why Arrow stopped, with the row. An error that has no such cause is given as it is."""
     text = one_line(error)
     if "UTF8" in text:
@@ -182,7 +181,7 @@ def _explain(part: Format, error: Exception) -> Problem:
                     sample.decode()
                 except UnicodeDecodeError as where:
                     if where.end < len(sample) - 3 or len(sample) < BLOCK:
-                        return wrong_encoding(part.path, sample[max(where.start - 1000, 0) :])
+                        return wrong_encoding(part.path, sample[max(where.start - 1000, 0) :], name)
     if "straddl" in text:
         return Problem(f"{part.path}: a row is longer than {BLOCK >> 20} MB; is a quotation mark never closed?")
     if "Expected" in text:

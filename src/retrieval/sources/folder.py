@@ -6,24 +6,15 @@ from pathlib import Path
 
 from retrieval.errors import Problem
 from retrieval.sources import raw
-from retrieval.sources.files import ENDINGS, Data, open_data
-from retrieval.sources.formats import RECBOLE, SEPARATORS, add_header, looks_like_data
-from retrieval.sources.mapping import Mapping, columns_of, described, key_of, without_type
+from retrieval.sources.files import Data, open_data
+from retrieval.sources.finding import entries, find
+from retrieval.sources.formats import SEPARATORS, add_header, looks_like_data
+from retrieval.sources.mapping import Mapping, columns_of, described, key_of, listing, names_of, shown, without_type
 from retrieval.sources.times import Times
 from retrieval.sources.typed import NeedsText, check_ids, entities, interactions, text_columns
 
 MANIFEST = Path("data/raw/manifest.json")
-# Names without endings, in lower case; those of an earlier group win over those of a later one.
-STEMS = {
-    "interactions": (
-        "interactions",
-        "ratings events reviews plays views listens transactions purchases orders clicks likes history behaviors logs",
-    ),
-    "items": ("items", "movies films books tracks songs products games articles recipes"),
-    "users": ("users", "customers members readers listeners visitors"),
-}
 ROLE_OF = {"items": "item", "users": "user"}
-_HEADERS = {"interactions": ["user_id", "item_id", "rating", "timestamp"], "items": ["item_id"], "users": ["user_id"]}
 
 
 def check(folder: Path, mapping: Mapping) -> None:
@@ -46,6 +37,7 @@ def fetch(folder: Path, mapping: Mapping, out: Path) -> raw.Raw:
     data = _open(folder, mapping)
     columns = _columns(data["interactions"], mapping)
     said = _Said()
+    said.unread(folder, data)
     keys = {name: _key(data[name], ROLE_OF[name], columns) for name in data if name in ROLE_OF}
     text = {"user": False, "item": False}
     for name, key in keys.items():
@@ -62,28 +54,8 @@ def fetch(folder: Path, mapping: Mapping, out: Path) -> raw.Raw:
         skipped = len(data[name].columns) - 1 - len(text_columns(data[name], key))
         said.file(data[name], {role: key}, f"{skipped} columns of structs are left out" if skipped else "")
     if "time" not in columns:
-        said.lines.append("no times: the order of the file is the order of time (mapping.time=NAME names a column)")
+        said.untimed(data["interactions"], mapping)
     return raw.Raw(counts, "time" in columns, said.lines)
-
-
-def find(folder: Path, mapping: Mapping) -> dict[str, Path]:
-    """The paths of interactions and, if there are any, items and users. Raises `Problem` where a name is missing."""
-    if not folder.is_dir():
-        what = "not a folder" if folder.exists() else "no such folder"
-        raise Problem(f"{folder}: {what}; data=folder reads one: set folder=PATH to the folder with your files")
-    found = {}
-    for name in ("items", "users", "interactions"):
-        wanted = getattr(mapping, name)
-        if wanted == "none" and name != "interactions":
-            continue
-        if wanted != "auto":
-            found[name] = folder / wanted
-        elif mapping.interactions != "." or name == "interactions":
-            path = _by_name(folder, name)
-            found |= {name: path} if path else {}
-    if "interactions" not in found:
-        found["interactions"] = _only_file(folder, set(found.values()))
-    return found
 
 
 class _Said:
@@ -95,6 +67,16 @@ class _Said:
     def text(self, need: NeedsText) -> bool:
         self.lines.append(need.why)
         return True
+
+    def unread(self, folder: Path, data: dict[str, Data]) -> None:
+        used = {each.path for each in data.values()}
+        others = [path.name for path in entries(folder) if path not in used and path.suffix != ".txt"]
+        if others and folder not in used:
+            self.lines.append(f"not read: {', '.join(others[:6])}{', ...' if len(others) > 6 else ''}")
+
+    def untimed(self, data: Data, mapping: Mapping) -> None:
+        near = f"; to name a column: mapping.time=NAME; {listing(data.columns, names_of('time'))}"
+        self.lines.append(f"no times: the order of the file is that of time{near if mapping.time == 'auto' else ''}")
 
     def file(self, data: Data, columns: dict[str, str], more: str) -> None:
         part = data.parts[0]
@@ -109,14 +91,14 @@ class _Said:
 def _open(folder: Path, mapping: Mapping) -> dict[str, Data]:
     """The files, interactions first; refused if they have no header."""
     paths = find(folder, mapping)
-    return {name: open_data(paths[name]) for name in ("interactions", "items", "users") if name in paths}
+    return {name: open_data(paths[name], name) for name in ("interactions", "items", "users") if name in paths}
 
 
 def _columns(data: Data, mapping: Mapping) -> dict[str, str]:
     try:
         return columns_of(str(data.path), data.columns, mapping)
     except Problem:
-        _require_header(data, "interactions")
+        _require_header(data)
         raise
 
 
@@ -124,15 +106,16 @@ def _key(data: Data, role: str, columns: dict[str, str]) -> str:
     try:
         return key_of(str(data.path), data.columns, role, without_type(columns[role]))
     except Problem:
-        _require_header(data, f"{role}s")
+        _require_header(data)
         raise
 
 
-def _require_header(data: Data, name: str) -> None:
+def _require_header(data: Data) -> None:
     part = data.parts[0]
     if part.schema is None and looks_like_data(part.columns):
-        row = ", ".join(f"{cell:.30}" for cell in part.columns[:6])
-        raise Problem(f"{part.path}: no header: the first row is {row}; add one: {add_header(part, _HEADERS[name])}")
+        row = ", ".join(map(shown, part.columns[:6]))
+        command = add_header(part, data.name)
+        raise Problem(f"{part.path}: no header: the first row is {row}; add one, with the right names: {command}")
 
 
 def _write(
@@ -145,43 +128,6 @@ def _write(
             return raw.write_interactions(out, interactions(data, columns, text, times)), times
         except NeedsText as need:
             text[need.role] = said.text(need)
-
-
-def _by_name(folder: Path, name: str) -> Path | None:
-    """The file of the folder that is `name` by its own name."""
-    entries = _entries(folder)
-    ending = dict(zip(("interactions", "items", "users"), RECBOLE, strict=True))[name]
-    for group in STEMS[name]:
-        fits = [p for p in entries if p.name.split(".")[0].lower() in group.split() or ending in p.suffixes]
-        if len(fits) > 1:
-            names = " and ".join(path.name for path in fits[:3])
-            raise Problem(f"{folder}: {names} may both be the {name}: set mapping.{name}=NAME")
-        if fits:
-            return fits[0]
-    return None
-
-
-def _only_file(folder: Path, others: set[Path]) -> Path:
-    files = [path for path in _entries(folder) if path not in others]
-    if not files:
-        beside = f" beside {', '.join(sorted(path.name for path in others))}" if others else ""
-        raise Problem(
-            f"{folder}: no data files{beside}; data=folder expects interactions.csv (or .parquet, ...) and optionally "
-            "items.csv and users.csv: set folder=PATH to the folder with your files"
-        )
-    if len(files) > 1:
-        names = ", ".join(path.name for path in files[:6])
-        raise Problem(
-            f"{folder}: which of {names}{', ...' if len(files) > 6 else ''} has the interactions? "
-            "Set mapping.interactions=NAME, or . if all files are parts of one table"
-        )
-    return files[0]
-
-
-def _entries(folder: Path) -> list[Path]:
-    """Data files and folders, by name."""
-    paths = sorted(path for path in folder.iterdir() if not path.name.startswith((".", "_")))
-    return [path for path in paths if path.is_dir() or set(ENDINGS) & {s.lower() for s in path.suffixes}]
 
 
 def _fetched() -> bool:

@@ -26,6 +26,11 @@ _OTHER = {
     b"Obj\x01": "an Avro file: save it as parquet",
     b"SQLite format 3": "an SQLite file: export the tables as CSV",
 }
+_NAMES = {  # MovieLens' columns, for files without a header
+    "interactions": ["user_id", "item_id", "rating", "timestamp"],
+    "items": ["item_id", "title", "genres"],
+    "users": ["user_id", "gender", "age", "occupation", "zip_code"],
+}
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -41,8 +46,11 @@ class Format:
     quoted: bool = True
 
 
-def sniff(path: Path) -> Format:
-    """The format of a file. Raises `Problem`, with a way to go on, if it is neither CSV in UTF-8 nor parquet."""
+def sniff(path: Path, name: str) -> Format:
+    """The format of a file. Raises `Problem`, with a way to go on, if it is neither CSV in UTF-8 nor parquet.
+
+    name: interactions, items or users; commands to convert a file write one of this name.
+    """
     try:
         with path.open("rb") as file:
             start = file.read(64)
@@ -59,13 +67,13 @@ def sniff(path: Path) -> Format:
             sample = stream.read(SAMPLE)
     except (OSError, pa.ArrowException) as error:
         raise Problem(f"{path}: cannot be read: {one_line(error)}") from None
-    return _csv(path, sample, compression)
+    return _csv(path, sample, compression, name)
 
 
-def _csv(path: Path, sample: bytes, compression: str | None) -> Format:
-    text = decode(path, sample)
-    if text.lstrip().startswith(("{", "[{")):
-        into = f'pandas.read_json("{path.name}", lines=True).to_parquet("{_stem(path)}.parquet")'
+def _csv(path: Path, sample: bytes, compression: str | None, name: str) -> Format:
+    text = decode(path, sample, name)
+    if text.lstrip().startswith(("{", "[")):
+        into = f'pandas.read_json("{path.name}", lines=True).to_parquet("{name}.parquet")'
         raise Problem(f"{path}: JSON, expected CSV or parquet; for JSON lines: python -c 'import pandas; {into}'")
     if not text.strip():
         raise Problem(f"{path}: the file is empty")
@@ -73,7 +81,9 @@ def _csv(path: Path, sample: bytes, compression: str | None) -> Format:
         raise Problem(f"{path}: the header is longer than {SAMPLE >> 20} MB; expected CSV or parquet")
     line = next(line for line in text.splitlines() if line.strip())
     if line.count("::") > 1:
-        raise Problem(f"{path}: columns are separated by '::'; turn them into tabs, with a header: {_sed(path, line)}")
+        raise Problem(
+            f"{path}: columns are separated by '::'; turn them into tabs, with a header: {_sed(path, line, name)}"
+        )
     quoted = not set(RECBOLE) & set(path.suffixes)
     separator = _separator(line)
     try:
@@ -91,41 +101,42 @@ def reader(lines: Iterable[str], separator: str, quoted: bool) -> Iterator[list[
     return csv.reader(lines, delimiter=separator, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE)
 
 
-def decode(path: Path, sample: bytes) -> str:
+def decode(path: Path, sample: bytes, name: str) -> str:
     """The start of a file as text. Raises `Problem` with a guess at the encoding if it is not UTF-8."""
     if sample.startswith(_UTF16) or max(sample[:64:2].count(0), sample[1:64:2].count(0)) > len(sample[:64]) / 4:
-        raise Problem(f"{path}: the encoding is UTF-16, expected UTF-8; {_iconv(path, 'UTF-16')}")
+        raise Problem(f"{path}: the encoding is UTF-16, expected UTF-8; {_iconv(path, 'UTF-16', name)}")
     try:
         text = codecs.getincrementaldecoder("utf-8-sig")().decode(sample)
     except UnicodeDecodeError:
-        raise wrong_encoding(path, sample) from None
+        raise wrong_encoding(path, sample, name) from None
     if "\0" in text:
         row = text[: text.index("\0")].count("\n")
         raise Problem(f"{path}: line {row + 1} contains a NUL byte; expected text: tr -d '\\000' < FILE removes them")
     return text
 
 
-def wrong_encoding(path: Path, sample: bytes) -> Problem:
+def wrong_encoding(path: Path, sample: bytes, file: str) -> Problem:
     """The error for text that is not UTF-8. Cyrillic letters come in groups, accented Latin ones alone."""
     high = re.findall(rb"[\x80-\xff]+", sample)
     grouped = sum(len(run) for run in high if len(run) > 1) > sum(map(len, high)) / 2
     name, words = ("CP1251", "Windows-1251 (Cyrillic)") if grouped else ("LATIN1", "Latin-1 (Western European)")
-    return Problem(f"{path}: the encoding is not UTF-8, it looks like {words}; {_iconv(path, name)}")
+    return Problem(f"{path}: the encoding is not UTF-8, it looks like {words}; {_iconv(path, name, file)}")
 
 
 def looks_like_data(columns: tuple[str, ...]) -> bool:
     """Whether a header has a number or a date for a name, so that it probably is the first row."""
-    return any(re.fullmatch(r"[-+]?\d+([.,]\d+)?([-:/T ][\d.:Z/ -]+)?", name.strip()) for name in columns)
+    return any(re.fullmatch(r"[-+]?\d+([.,]\d+)?([-:/T ][\d.:TZ/ -]+)?", name.strip()) for name in columns)
 
 
-def add_header(source: Format, names: list[str]) -> str:
-    """The command that puts names above a file without a header."""
-    header = _header(names, len(source.columns), source.separator)
-    command, into, name = f"sed '1i {header}'", f"{_stem(source.path)}_with_header.csv", source.path.name
+def add_header(source: Format, name: str) -> str:
+    """The command that puts names above a file without a header, rating and timestamp where they may be right."""
+    cells, file = source.columns, source.path.name
+    names = _NAMES[name][: 4 if re.fullmatch(r"\d{9,10}", cells[-1]) and len(cells) == 4 else 2]
+    command, into = f"sed '1i {_header(names, len(cells), source.separator)}'", _into(source.path, name)
     if source.compression:
         unpack = {"gzip": "zcat", "zstd": "zstdcat", "bz2": "bzcat"}[source.compression]
-        return f"{unpack} {name} | {command} > {into}"
-    return f"{command} {name} > {into}"
+        return f"{unpack} {file} | {command}{into}"
+    return f"{command} {file}{into}"
 
 
 def one_line(error: Exception) -> str:
@@ -138,15 +149,14 @@ def _separator(line: str) -> str:
     return max(SEPARATORS, key=outside.count)
 
 
-def _iconv(path: Path, encoding: str) -> str:
-    return f"convert it: iconv -f {encoding} -t UTF-8 {path.name} > {_stem(path)}_utf8.csv"
+def _iconv(path: Path, encoding: str, name: str) -> str:
+    return f"convert it: iconv -f {encoding} -t UTF-8 {path.name}{_into(path, name)}"
 
 
-def _sed(path: Path, line: str) -> str:
+def _sed(path: Path, line: str, name: str) -> str:
     count = line.count("::") + 1
-    guess = {3: ["item_id", "title", "genres"], 5: ["user_id", "gender", "age", "occupation", "zip_code"]}
-    header = _header(guess.get(count, ["user_id", "item_id", "rating", "timestamp"]), count, "\t")
-    return f"sed -e 's/::/\\t/g' -e '1i {header}' {path.name} > {_stem(path)}.csv"
+    header = _header(_NAMES[name], count, "\t")
+    return f"sed -e 's/::/\\t/g' -e '1i {header}' {path.name}{_into(path, name)}"
 
 
 def _header(names: list[str], count: int, separator: str) -> str:
@@ -155,5 +165,7 @@ def _header(names: list[str], count: int, separator: str) -> str:
     return separator.join(names).replace("\t", "\\t")
 
 
-def _stem(path: Path) -> str:
-    return path.name.split(".")[0]
+def _into(path: Path, name: str) -> str:
+    """The end of a command that writes another file, which is then found first."""
+    target = f"{name}.csv"
+    return f" > {target}" if path.name != target else f" > {name}.new && mv {name}.new {target}"

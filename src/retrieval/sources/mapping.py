@@ -126,7 +126,7 @@ def recognise(where: str, columns: Sequence[str], role: str, groups: Sequence[st
 
 def described(found: dict[str, str]) -> list[str]:
     """What is said about columns that were recognised: everything but KION's own names."""
-    return [f"{name} is the {role}" for role, name in found.items() if name not in OWN]
+    return [f"{shown(name)} is the {role}" for role, name in found.items() if name not in OWN]
 
 
 def plain(name: str) -> str:
@@ -144,7 +144,13 @@ def listing(columns: Sequence[str], names: Sequence[str]) -> str:
     near = {c: max(SequenceMatcher(None, plain(c)[:60], name).ratio() for name in names) for c in columns[:1000]}
     first = sorted(near, key=lambda column: -near[column])[:NEAREST]
     more = f" and {len(columns) - len(first):,} more" if len(columns) > len(first) else ""
-    return f"the columns are {', '.join(f'{name:.60}' for name in first)}{more}"
+    return f"the columns are {', '.join(map(shown, first))}{more}"
+
+
+def shown(name: str) -> str:
+    """A name for a message: one line, and not too long."""
+    text = " ".join(name.split())
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def names_of(role: str) -> list[str]:
