@@ -77,8 +77,9 @@ ANNOUNCE = @echo "Installing $<. $$(sed -n '1s/^\# //p' $<)"
 CPU_BUILDS = https://download.pytorch.org/whl/cpu
 CUDA = 4 GB more, some minutes
 
-# What serve, test, lint and bench need on top. The last three include requirements/serve.txt.
-EXTRAS = serve test lint bench
+# What serve, test, lint and bench need on top, and what the tests on Spark need, for which no target asks. test, lint
+# and bench include requirements/serve.txt.
+EXTRAS = serve test lint bench spark
 $(EXTRAS:%=.venv/ready-%): .venv/ready-%: requirements/%.txt requirements/serve.txt .venv/ready
 	$(ANNOUNCE)
 	@$(PIP) --requirement $<

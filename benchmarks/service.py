@@ -17,7 +17,9 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+from retrieval import ids
 from retrieval.params import load
 from retrieval.search import space
 from retrieval.search.indexes import INDEXES, Indexes
@@ -46,7 +48,7 @@ def main() -> None:
 
 async def measure(workers: int) -> dict[str, float]:
     """Seconds to start, latency at a fixed rate, and requests per second when all connections are busy."""
-    users = np.load(ROOT / "models" / "dssm" / "users.npy")
+    users = ids.load(ROOT / "models" / "dssm" / "user_ids.parquet")
     draw = np.random.default_rng(0).choice(users, 100_000)
     with served(workers) as (port, started):
         async with connections(port, CONNECTIONS) as idle:
@@ -64,17 +66,17 @@ async def measure(workers: int) -> dict[str, float]:
     return {"start_s": started, f"p50_ms_at_{RATE}": p50, f"p99_ms_at_{RATE}": p99, "requests_per_s": rate}
 
 
-async def timed(idle: asyncio.Queue, user: int, due: float) -> float:
+async def timed(idle: asyncio.Queue, user: int | str, due: float) -> float:
     """Seconds from the scheduled time of the request to its answer."""
     await asyncio.sleep(due - time.perf_counter())
     await ask(idle, user)
     return time.perf_counter() - due
 
 
-async def ask(idle: asyncio.Queue, user: int) -> None:
+async def ask(idle: asyncio.Queue, user: int | str) -> None:
     """Send one request over an idle connection."""
     reader, writer = await idle.get()
-    writer.write(f"GET /reco/dssm/{user} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+    writer.write(f"GET /reco/dssm/{quote(str(user), safe='')} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
     head = await reader.readuntil(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200"), head
     length = next(line for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))

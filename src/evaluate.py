@@ -3,16 +3,18 @@
 import json
 from pathlib import Path
 
-from retrieval import histories, matrices
+from retrieval import histories, ids, matrices
 from retrieval.errors import Problem
 from retrieval.evaluation import report
 from retrieval.evaluation.assessment import Evaluation, assess, prepare_exam
 from retrieval.evaluation.cold import assess_cold
 from retrieval.evaluation.pictures import draw_intervals, draw_scores
-from retrieval.params import NotNegative, Section
+from retrieval.params import Section, Seed
 from retrieval.stage import run, write_json
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 DSSM = "dssm"  # compared with every other model, and the model of the training curve and the maps
@@ -21,7 +23,7 @@ DSSM = "dssm"  # compared with every other model, and the model of the training 
 class EvaluateParams(Section):
     """The parameters that `evaluate` reads."""
 
-    seed: NotNegative
+    seed: Seed
     evaluate: Evaluation
 
 
@@ -49,11 +51,15 @@ def main(params: EvaluateParams, prepared: Path, features: Path, models: Path, m
 
 
 def _titles(path: Path, data: histories.Features) -> np.ndarray:
-    """[items], the title of each item, "" if it has none."""
-    if "title" not in pq.read_schema(path).names:
-        return np.full(len(data.item_ids), "", dtype=object)
-    table = pq.read_table(path, columns=["item_id", "title"]).to_pandas().set_index("item_id")["title"]
-    return table.reindex(data.item_ids).fillna("").to_numpy(dtype=object)
+    """[items], the title of each item, "" if it has none; the values of a list are separated by commas."""
+    table = pq.read_table(path)
+    titles = np.full(len(data.item_ids), "", dtype=object)
+    if "title" in table.column_names:
+        column = table["title"]
+        text = pc.binary_join(column, ", ") if pa.types.is_list(column.type) else column
+        row = ids.rows_of(table["item_id"].to_numpy(), data.item_ids)
+        titles[row[row >= 0]] = pc.fill_null(text, "").to_numpy()[row >= 0]
+    return titles
 
 
 if __name__ == "__main__":

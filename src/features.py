@@ -3,13 +3,15 @@
 import json
 from pathlib import Path
 
+from retrieval import ids
 from retrieval.encode import Columns, decade, encode
-from retrieval.histories import Features, from_rows, save
+from retrieval.histories import Features, read, save
 from retrieval.params import Section
 from retrieval.stage import folder, run
 
 import numpy as np
 import pyarrow.parquet as pq
+import scipy.sparse as sp
 
 
 class FeaturesParams(Section):
@@ -20,23 +22,29 @@ class FeaturesParams(Section):
 
 def main(params: FeaturesParams, prepared: Path, out: Path) -> None:
     """data/prepared -> data/features."""
-    train = pq.read_table(prepared / "train.parquet")
+    histories, user_ids, item_ids = read(prepared / "train.parquet")
     users = pq.read_table(prepared / "users.parquet")
     items = decade(pq.read_table(prepared / "items.parquet"))
     stats = json.loads((prepared / "stats.json").read_text(encoding="utf-8"))
     columns = params.columns
-    user_ids, item_ids = (np.unique(np.asarray(train[key])) for key in ("user_id", "item_id"))
     user_matrix, user_columns = encode(user_ids, users, "user_id", columns.user, columns.multiple)
     item_matrix, item_columns = encode(item_ids, items, "item_id", columns.item, columns.multiple)
-    spec = {
-        "split": stats["split"],
-        "moment": stats["moment"],
-        "user_columns": user_columns,
-        "item_columns": item_columns,
-    }
-    histories = from_rows(train, user_ids, item_ids)
+    spec = {name: stats[name] for name in ("split", "moment", "repeats", "timed")}
+    spec |= {"user_columns": user_columns, "item_columns": item_columns}
+    disliked = _disliked(prepared / "disliked.parquet", user_ids, item_ids)
     with folder(out) as aside:
-        save(aside, Features(histories, user_matrix, item_matrix, user_ids, item_ids, spec))
+        save(aside, Features(histories, user_matrix, item_matrix, user_ids, item_ids, spec, disliked))
+
+
+def _disliked(path: Path, user_ids: np.ndarray, item_ids: np.ndarray) -> sp.csr_matrix | None:
+    """[users, items] of ones, from a table of user_id and item_id; None without the file."""
+    if not path.exists():
+        return None
+    table = pq.read_table(path)
+    user, item = ids.rows_of(table["user_id"].to_numpy(), user_ids), ids.rows_of(table["item_id"].to_numpy(), item_ids)
+    both = (user >= 0) & (item >= 0)
+    shape = len(user_ids), len(item_ids)
+    return sp.csr_matrix((np.ones(both.sum(), np.float32), (user[both], item[both])), shape=shape)
 
 
 if __name__ == "__main__":

@@ -4,10 +4,10 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-from retrieval.params import NotNegative, Section, one_of
+from retrieval.params import Line, Section, Seed, one_of
 from retrieval.sources import SOURCES
 from retrieval.sources.kion import Kion
-from retrieval.sources.mapping import Mapping, Name
+from retrieval.sources.mapping import Mapping
 from retrieval.sources.movielens import MovieLens
 from retrieval.sources.synthetic import Synthetic
 from retrieval.stage import folder, run, sha256, write_json
@@ -17,9 +17,9 @@ class FetchParams(Section):
     """The parameters that `fetch` reads."""
 
     data: Annotated[str, one_of(SOURCES)]
-    folder: Name
+    folder: Line
     mapping: Mapping
-    seed: NotNegative
+    seed: Seed
     movielens: MovieLens
     kion: Kion
     synthetic: Synthetic

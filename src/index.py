@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from retrieval import histories, matrices
-from retrieval.params import NotNegative, Section
+from retrieval.params import Section, Seed
 from retrieval.search import space
 from retrieval.search.catalogue import Catalogue
 from retrieval.search.catalogue import load as load_catalogue
@@ -21,7 +21,7 @@ K = 10  # length of the lists whose recall is measured
 class IndexParams(Section):
     """The parameters that `index` reads."""
 
-    seed: NotNegative
+    seed: Seed
     index: Indexes
 
 
@@ -64,7 +64,7 @@ def _build(
 
 
 def _items(recommender: Recommender, user: int, catalogue: Catalogue) -> np.ndarray:
-    return recommender.best(recommender.model.left[[user]], catalogue.history(user)[0], K)[0]
+    return recommender.best(recommender.model.left[[user]], catalogue.excluded(user), K)[0]
 
 
 if __name__ == "__main__":

@@ -1,25 +1,32 @@
 """Clean, split and filter the raw tables into train, test and cold interactions, users, items and stats.json."""
 
 import json
+import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 from retrieval.errors import Problem
 from retrieval.params import Section
-from retrieval.preparation import tables
+from retrieval.preparation import guards
+from retrieval.preparation.engine import Engine, connect
+from retrieval.preparation.entities import read_entities, select
 from retrieval.preparation.filters import Filter
-from retrieval.preparation.interactions import entities, prepare
+from retrieval.preparation.interactions import Options, prepare
+from retrieval.preparation.positives import Positives
 from retrieval.preparation.split import Split
 from retrieval.stage import folder, run, write_json
 
-import pandas as pd
-import pyarrow as pa
+import ibis
 import pyarrow.parquet as pq
 
 
 class PrepareParams(Section):
     """The parameters that `prepare` reads."""
 
+    engine: str
     split: Split
+    positives: Positives
     filter: Filter
 
 
@@ -29,22 +36,49 @@ def main(params: PrepareParams, raw: Path, out: Path) -> None:
         raise Problem(f"{raw / 'manifest.json'}: no such file; run the stage fetch first")
     manifest = json.loads((raw / "manifest.json").read_text(encoding="utf-8"))
     kind = manifest["split"] if params.split.kind == "auto" else params.split.kind
-    table = tables.read_interactions(raw / "interactions.csv")
-    users, items = tables.read_users(raw / "users.csv"), tables.read_items(raw / "items.csv")
-    result = prepare(table, users["user_id"].to_numpy(), kind, params.split, params.filter)
-    parts = {"train": result.train, "test": result.test, "cold": result.cold}
-    counts = {name: len(part) for name, part in parts.items()}
-    stats = {"source": manifest["source"], "split": kind, "moment": result.moment}
-    stats["interactions"] = {"in": len(table), "kept": counts, "dropped": result.dropped}
+    if not manifest["timed"] and kind != "leave-last":
+        raise Problem(f"split.kind={kind} needs times, and the data have only an order; use split.kind=leave-last")
+    options = Options(kind, params.split, params.positives, params.filter)
     with folder(out) as aside:
-        for name, part in parts.items():
-            pq.write_table(pa.Table.from_pandas(part, preserve_index=False), aside / f"{name}.parquet")
-            stats[name] = {"users": part["user_id"].nunique(), "items": part["item_id"].nunique()}
-        for name, key, about in (("users", "user_id", users), ("items", "item_id", items)):
-            rows, dropped = entities(about, key, pd.concat([result.train[key], result.cold[key]]).unique())
-            pq.write_table(rows, aside / f"{name}.parquet")
-            stats[name] = {"in": len(about), "kept": len(rows), "dropped": dropped}
+        with TemporaryDirectory(dir=aside) as scratch, connect(params.engine, Path(scratch)) as engine:
+            stats = {name: manifest[name] for name in ("source", "timed", "columns")}
+            stats |= {"split": kind, "repeats": params.split.repeats}
+            lines = [*_interactions(engine, raw, aside, options, stats), *_entities(engine, raw, aside, stats)]
+        stats["warnings"] = [*guards.of_sizes(stats), *lines]
         write_json(aside / "stats.json", stats)
+    for line in stats["warnings"]:
+        print(f"prepare: warning: {line}", file=sys.stderr)
+
+
+def _interactions(engine: Engine, raw: Path, out: Path, options: Options, stats: dict[str, Any]) -> list[str]:
+    """Write train, test and cold, and what is not to be recommended. Fills `stats`; returns lines of warning."""
+    path, users = raw / "interactions.parquet", raw / "users.parquet"
+    described = engine.read(users).select("user_id").distinct() if users.exists() else None
+    result = prepare(engine, engine.read(path), described, options)
+    stats["moment"] = result.moment
+    parts = {"train": result.train, "test": result.test, "cold": result.cold}
+    kept = {name: engine.write(part, out / f"{name}.parquet") for name, part in parts.items()}
+    stats["interactions"] = {"in": pq.read_metadata(path).num_rows, "kept": kept, "dropped": result.dropped}
+    if options.positives.exclude_disliked:
+        stats["disliked"] = engine.write(result.disliked, out / "disliked.parquet")
+    for name in parts:
+        part = engine.read(out / f"{name}.parquet")
+        counts = part.aggregate(users=part.user_id.nunique(), items=part.item_id.nunique())
+        stats[name] = counts.to_pyarrow().to_pylist()[0]
+    return list(guards.of_rows(result.positives, options.positives, stats["timed"]))
+
+
+def _entities(engine: Engine, raw: Path, out: Path, stats: dict[str, Any]) -> list[str]:
+    """Write the rows of users and items that train or the cold test has. Fills `stats`; returns lines of warning."""
+    parts, lines = [engine.read(out / f"{name}.parquet") for name in ("train", "cold")], []
+    for name, key in (("users", "user_id"), ("items", "item_id")):
+        ids = ibis.union(*(part.select(key) for part in parts), distinct=True).to_pyarrow()[key].combine_chunks()
+        about = read_entities(raw / f"{name}.parquet", key, ids)
+        rows, dropped = select(about, key, ids)
+        pq.write_table(rows, out / f"{name}.parquet")
+        stats[name] = {"in": len(about), "kept": len(rows), "dropped": dropped}
+        lines += guards.of_columns(name, rows)
+    return lines
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from pathlib import Path
 from retrieval import matrices
 from retrieval.baselines import BASELINES, Baselines
 from retrieval.histories import load
-from retrieval.params import NotNegative, Section
+from retrieval.params import Section, Seed
 from retrieval.runs import recorded
 from retrieval.stage import run
 
@@ -13,7 +13,7 @@ from retrieval.stage import run
 class TrainBaselinesParams(Section):
     """What `train_baselines` reads of params.yaml."""
 
-    seed: NotNegative
+    seed: Seed
     baselines: Baselines
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from retrieval import matrices
 from retrieval.histories import load
 from retrieval.lightfm import LightFM, train
-from retrieval.params import NotNegative, Section
+from retrieval.params import Section, Seed
 from retrieval.runs import recorded
 from retrieval.stage import run
 
@@ -13,7 +13,7 @@ from retrieval.stage import run
 class TrainLightFMParams(Section):
     """What `train_lightfm` reads of params.yaml."""
 
-    seed: NotNegative
+    seed: Seed
     lightfm: LightFM
 
 

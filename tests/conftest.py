@@ -9,7 +9,15 @@ from filelock import FileLock
 
 HEAVY_FIXTURES = {"finished", "browser"}  # a repository in which DVC has run, and Chromium
 # Files with many trainings or processes of their own
-HEAVY_FILES = {"test_loop", "test_machines", "test_processes", "test_settings", "test_setup", "test_workers"}
+HEAVY_FILES = {
+    "test_loop",
+    "test_machines",
+    "test_processes",
+    "test_settings",
+    "test_setup",
+    "test_sharing",
+    "test_workers",
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:

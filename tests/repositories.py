@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
+from dvc.utils.serialize import dump_yaml, load_yaml
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ("metrics", "plots")
@@ -48,15 +48,15 @@ def repository(root: Path, **params: Any) -> Path:
 
 
 def set_params(root: Path, changes: dict[str, Any]) -> None:
-    """Set keys of params.yaml, such as train.epochs."""
-    params = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
+    """Set keys of params.yaml, such as train.epochs; DVC reads and writes the file, as for `dvc exp run -S`."""
+    params = load_yaml(root / "params.yaml")
     for key, value in changes.items():
         *sections, name = key.split(".")
         section = params
         for each in sections:
             section = section[each]
         section[name] = value
-    (root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    dump_yaml(root / "params.yaml", params)
 
 
 def commit(root: Path, message: str) -> None:

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import check
-from retrieval.params import read
+from retrieval.params import load, read
 
 import pytest
+from repositories import dvc, repository
 
 ROOT = Path(__file__).parents[1]
 PARAMS = read(check.CheckParams, ROOT / "params.yaml", everything=True)
@@ -65,3 +66,20 @@ def test_a_name_in_the_configuration_of_git_is_enough(stderr, tmp_path):
 def test_a_machine_without_git_is_no_error(stderr, monkeypatch):
     monkeypatch.setenv("PATH", "")
     assert stderr("clone") == IDENTITY
+
+
+@pytest.mark.heavy
+def test_small_numbers_after_dash_s_are_numbers(tmp_path):
+    root = repository(tmp_path / "clone")
+    changes = {"train.learning_rate": "1e-5", "train.weight_decay": "0.00001", "lightfm.item_alpha": "1e-6"}
+    options = [part for key, value in changes.items() for part in ("--set-param", f"{key}={value}")]
+    assert "Ran experiment" in dvc(root, "exp", "run", *options, "check")
+    values = load(root / "params.yaml")
+    assert [values[section][key] for section, key in (name.split(".") for name in changes)] == [1e-5, 1e-5, 1e-6]
+
+
+@pytest.mark.heavy
+def test_a_value_out_of_range_is_refused_before_anything_else_runs(tmp_path):
+    root = repository(tmp_path / "clone")
+    output = dvc(root, "exp", "run", "--set-param", "index.hnsw.links=1", "check", code=255)
+    assert "check: params.yaml: index.hnsw.links: 1 is not valid: expected greater than or equal to 2" in output

@@ -13,6 +13,8 @@ from retrieval.stage import write_json
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import rectools.metrics as rt
 import scipy.sparse as sp
@@ -25,10 +27,14 @@ PARAMS = evaluate.EvaluateParams(seed=3, evaluate=OPTIONS)
 class World:
     """Users who like genres, what they watched in train and in the test period, and four models."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, text: bool = False, **about: list) -> None:
+        """`text`: the ids are text. `about`: columns of items.parquet instead of the titles."""
         rng = np.random.default_rng(0)
-        self.root = root
+        self.root, self.about = root, about
         self.users, self.items = np.arange(USERS) * 3 + 100, np.arange(ITEMS) * 2 + 7
+        if text:
+            self.users, self.items = (np.array(sorted(f"{id}/é" for id in ids)) for ids in (self.users, self.items))
+            self.users, self.items = self.users.astype(object), self.items.astype(object)
         genre, taste = rng.integers(0, GENRES, ITEMS), rng.random((USERS, GENRES)).astype(np.float32) ** 3
         draw = rng.random((USERS, ITEMS)) / (taste[:, genre] * np.linspace(1.5, 0.2, ITEMS))
         self.seen = (draw < 0.5) | (np.arange(ITEMS) == 0)
@@ -50,15 +56,22 @@ class World:
         indptr = np.append(0, np.cumsum(self.seen.sum(axis=1)))
         history = Histories(indptr, item.astype(np.int32), user.astype(np.int64), np.ones(len(item), np.float32))
         sexes = sp.csr_matrix(np.eye(2, dtype=np.float32)[np.arange(USERS) % 2])
-        spec = {"user_columns": {"sex": ["F", "M"]}, "item_columns": {"genres": list("abcd")}, "moment": 0}
+        spec = {
+            "user_columns": {"sex": ["F", "M"]},
+            "item_columns": {"genres": list("abcd")},
+            "moment": 0,
+            "repeats": "drop",
+            "timed": True,
+        }
         for name in ("features", "prepared", "models"):
             (self.root / name).mkdir(parents=True)
         features = Features(history, sexes, sp.csr_matrix(self.item_features), self.users, self.items, spec)
         histories.save(self.root / "features", features)
         self.test.to_parquet(self.root / "prepared" / "test.parquet")
         self.test[:0].to_parquet(self.root / "prepared" / "cold.parquet")
-        titles = pd.DataFrame({"item_id": self.items[1:], "title": [f"Film {i}" for i in self.items[1:]]})
-        titles.to_parquet(self.root / "prepared" / "items.parquet")
+        about = self.about or {"title": [f"Film {i}" for i in 2 * np.arange(ITEMS) + 7]}
+        about = {"item_id": self.items[1:]} | {name: values[1:] for name, values in about.items()}
+        pq.write_table(pa.table(about), self.root / "prepared" / "items.parquet")
         for name, (left, right) in self.models.items():
             left, right = (m.astype(np.float32) for m in (left, right))
             kind = {"popular": "constant", "itemknn": "history"}.get(name, "vectors")
@@ -160,6 +173,26 @@ def test_equal_seed_equal_bytes(world: World, out: Path) -> None:
     assert len(files) == 7 + 3 + 2 + 4
     for file in files:
         assert (first / file).read_bytes() == (second / file).read_bytes(), file
+
+
+def test_text_ids_change_nothing(world: World, out: Path, tmp_path: Path) -> None:
+    text = World(tmp_path, text=True).evaluate()
+    for file in (path.relative_to(out) for path in out.rglob("*") if path.is_file()):
+        assert (out / file).read_bytes() == (text / file).read_bytes(), file
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        ["x" * 50_000] * ITEMS,
+        ["line\nbreak\r\n\ttab\x00\x1b[1m"] * ITEMS,
+        [["a", "b"], [], None] + [["c"]] * (ITEMS - 3),
+        [None] * ITEMS,
+    ],
+)
+def test_strange_titles_do_not_stop_the_pictures(tmp_path: Path, title: list) -> None:
+    out = World(tmp_path, title=pa.array(title, None if title[0] else pa.string())).evaluate()
+    assert (out / "plots/items.png").stat().st_size > 10_000
 
 
 def test_the_machine_of_a_training_that_is_not_exact_is_written(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 """Interactions in time order, and the folder that holds them."""
 
 import datetime as dt
+from dataclasses import replace
 
 from retrieval import histories
 from retrieval.errors import Problem
+from retrieval.histories import Features
 
 import numpy as np
 import pyarrow as pa
@@ -47,7 +49,7 @@ def test_a_saved_folder_reads_back_and_its_hash_follows_the_content(tmp_path):
         sp.csr_matrix((3, 0), dtype=np.float32),
         USERS,
         ITEMS,
-        {"moment": 1},
+        {"moment": 1, "repeats": "drop", "timed": True},
     )
     hashes = []
     for name in ("a", "b", "c"):
@@ -76,6 +78,49 @@ def test_facts_about_the_data():
         assert features.by_days == (split == "days")
 
 
-def test_a_folder_that_lacks_a_file_is_refused(tmp_path):
-    with pytest.raises(Problem, match=r"histories\.npz is missing"):
+def features(**facts: str) -> Features:
+    none = sp.csr_matrix((2, 0), dtype=np.float32), sp.csr_matrix((3, 0), dtype=np.float32)
+    return Features(histories.from_rows(ROWS, USERS, ITEMS), *none, USERS, ITEMS, {"repeats": "drop"} | facts)
+
+
+def test_lists_leave_out_what_was_seen_unless_repeats_are_kept_and_what_is_disliked():
+    """User 4 has seen items 10 and 20, user 7 all; user 4 dislikes item 30, and item 20, which they have seen."""
+    disliked = sp.csr_matrix(np.array([[0, 2, 1], [0, 0, 0]], dtype=np.float32))
+    for repeats, dislikes, expected in (
+        ("drop", None, [[1, 1, 0], [1, 1, 1]]),
+        ("drop", disliked, [[1, 1, 1], [1, 1, 1]]),
+        ("keep", None, [[0, 0, 0], [0, 0, 0]]),
+        ("keep", disliked, [[0, 1, 1], [0, 0, 0]]),
+    ):
+        excluded = replace(features(repeats=repeats), disliked=dislikes).excluded
+        assert excluded.dtype == np.float32
+        assert excluded.toarray().tolist() == expected
+
+
+def test_text_ids_and_disliked_items_read_back(tmp_path):
+    users, items = np.array([" 7", "007"], dtype=object), np.array(["", "a\nb", "Ü/ü"], dtype=object)
+    disliked = sp.csr_matrix(np.array([[0, 0, 1], [0, 0, 0]], dtype=np.float32))
+    histories.save(tmp_path, replace(features(), user_ids=users, item_ids=items, disliked=disliked))
+    read = histories.load(tmp_path)
+    assert (read.user_ids.tolist(), read.item_ids.tolist()) == (users.tolist(), items.tolist())
+    assert read.disliked.toarray().tolist() == disliked.toarray().tolist()
+    again = tmp_path / "again"
+    again.mkdir()
+    histories.save(again, features())
+    assert histories.load(again).disliked is None
+
+
+@pytest.mark.parametrize("name", ["histories.npz", "user_ids.parquet", "item_ids.parquet", "users.npz", "spec.json"])
+def test_a_folder_that_lacks_a_file_is_refused(tmp_path, name):
+    histories.save(tmp_path, features())
+    (tmp_path / name).unlink()
+    with pytest.raises(Problem, match=f"{name} is missing; run the stage features first"):
+        histories.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["histories.npz", "user_ids.parquet", "items.npz", "spec.json"])
+def test_a_folder_with_garbage_is_refused(tmp_path, name):
+    histories.save(tmp_path, features())
+    (tmp_path / name).write_bytes(b"garbage")
+    with pytest.raises(Problem, match=r"not a folder of features: .*; run the stage features again"):
         histories.load(tmp_path)

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-import yaml
+from dvc.utils.serialize import dumps_yaml
 from rectools import Columns
 from rectools.dataset import Dataset
 from rectools.models import LightFMWrapperModel, model_from_config
@@ -55,7 +55,7 @@ def world() -> Features:
         sp.csr_matrix(np.column_stack([genre == 0, genre == 1, np.arange(24) < 5]).astype(np.float32)),
         np.arange(60) * 3 + 100,
         np.arange(24) * 2 + 500,
-        {"moment": n + 1, "data": "planted", "user_columns": {"sex": ["f", "m"]}},
+        {"moment": n + 1, "data": "planted", "user_columns": {"sex": ["f", "m"]}, "repeats": "drop", "timed": True},
     )
 
 
@@ -149,6 +149,15 @@ def test_equal_seed_equal_bytes(world: Features):
     assert first[0].dtype == first[1].dtype == np.float32
 
 
+def test_text_ids_change_nothing(world: Features):
+    users, items = (np.array([f"{id}/é" for id in ids], dtype=object) for ids in (world.user_ids, world.item_ids))
+    data = dataset(replace(world, user_ids=users, item_ids=items), params())
+    assert data.user_id_map.external_ids.tolist() == users.tolist()
+    assert data.item_id_map.external_ids.tolist() == items.tolist()
+    one, other = (train(each, params(), 1) for each in (world, replace(world, user_ids=users, item_ids=items)))
+    assert [part.tobytes() for part in one] == [part.tobytes() for part in other]
+
+
 def test_weights_count_only_if_asked_for(world: Features):
     def bytes_of(features: Features, weighted: bool) -> bytes:
         return train(features, params(weighted=weighted), 1)[0].tobytes()
@@ -191,7 +200,7 @@ def test_divergence_is_one_line(world: Features):
 )
 def test_bad_parameters_are_named(tmp_path, change: dict[str, object], message: str):
     path = tmp_path / "params.yaml"
-    path.write_text(yaml.safe_dump({"seed": 1, "lightfm": NOTEBOOK | change}).replace("'1e-3'", '"1e-3"'))
+    path.write_text(dumps_yaml({"seed": 1, "lightfm": NOTEBOOK | change}))
     with pytest.raises(Problem, match=message):
         read(train_lightfm.TrainLightFMParams, path)
 

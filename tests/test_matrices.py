@@ -31,6 +31,13 @@ def test_a_saved_model_reads_back(tmp_path, made, kind):
     assert (model.name, model.kind) == ("m", kind)
 
 
+def test_text_ids_read_back(tmp_path):
+    users, items = np.array([" 7", "007"], dtype=object), np.array(["", "a\nb", "Ü/ü"], dtype=object)
+    matrices.save(tmp_path / "m", LEFT, RIGHT, users, items, kind="vectors")
+    model = matrices.load(tmp_path / "m", verify=True)
+    assert (model.users.tolist(), model.items.tolist()) == (users.tolist(), items.tolist())
+
+
 def test_dense_matrices_are_memory_mapped(tmp_path):
     matrices.save(tmp_path / "m", LEFT, RIGHT, USERS, ITEMS, kind="vectors")
     assert isinstance(matrices.load(tmp_path / "m").left, np.memmap)
@@ -69,7 +76,7 @@ def test_a_changed_file_is_found(tmp_path):
         matrices.load(tmp_path / "m", verify=True)
 
 
-@pytest.mark.parametrize("name", ["card.json", "left.npy", "users.npy"])
+@pytest.mark.parametrize("name", ["card.json", "left.npy", "user_ids.parquet"])
 def test_a_missing_file_is_named(tmp_path, name):
     matrices.save(tmp_path / "m", LEFT, RIGHT, USERS, ITEMS, kind="vectors")
     (tmp_path / "m" / name).unlink()

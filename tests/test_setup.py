@@ -180,3 +180,43 @@ def test_indexes_that_the_user_names_are_left_alone(install, setting):
     lines, asked = install(gpu=False, REACHED="yes", **{setting: "1"})
     assert lines == []
     assert not any(CPU_BUILDS in each for each in asked)
+
+
+def test_no_target_installs_spark_unless_it_is_named():
+    """It is 500 MB, and of no use without Java."""
+    spark = ROOT / "requirements" / "spark.txt"
+    assert not any(spark in included(file) for file in FILES if file != spark)
+    installed = re.findall(r"--requirement (\S+)", make("--dry-run", "--what-if=requirements.txt", ".venv/ready-spark"))
+    assert installed == ["requirements.txt", "requirements/spark.txt"]
+
+
+@pytest.mark.parametrize(
+    ("programs", "calls"),
+    [
+        (["chromedriver", "java"], ["make lint", "make .venv/ready-spark", "make test"]),
+        (["chromedriver"], ["make lint", "the tests on Spark are skipped", "make test"]),
+        (["java"], ["the tests of the service's page are skipped", "make lint", "make .venv/ready-spark", "make test"]),
+        (
+            ["chromedriver", "apt-get"],
+            ["make lint", "apt-get update", "apt-get install", "make .venv/ready-spark", "make test"],
+        ),
+    ],
+    ids=lambda value: "-".join(value),
+)
+def test_ci_installs_what_is_missing_or_says_so(tmp_path, programs, calls):
+    """apt-get stands for a root on Debian; without it nothing can be installed."""
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci" / "run", tmp_path / ".ci")
+    log, folder = tmp_path / "log", tmp_path / "programs"
+    folder.mkdir()
+    scripts = {"id": "echo 0"} | {name: f'echo "{name} $*" >>{log}' for name in ["make", *programs]}
+    for name, script in scripts.items():
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / name).chmod(0o755)
+    (folder / "dirname").symlink_to(shutil.which("dirname"))
+    bash = shutil.which("bash")
+    with log.open("a") as out:
+        subprocess.run([bash, tmp_path / ".ci" / "run"], env={"PATH": str(folder)}, stdout=out, check=True)
+    lines = log.read_text().splitlines()
+    assert len(lines) == len(calls)
+    assert all(call in line for call, line in zip(calls, lines, strict=True)), lines

@@ -1,5 +1,6 @@
 """Small planted worlds that tests share: in memory, and as folders that the stages wrote."""
 
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,11 @@ import torch
 ROOT = Path(__file__).parents[1]
 USERS, ITEMS, GROUPS = 60, 150, 3  # of the world that `write_world` writes
 
+# Ids that are easily mistaken for something else, in a URL or as a number
+ODD = ["007", "7", "7.0", "1e3", "-0", " 7", "7 ", "+7", "NaN", "null", "Ünïcode/slash", "/", "a/b/history", "a?b&c=7",
+       "a#b", "%2F", "%", "a+b", "a;b", "\\", "'", '"', "<b>", "ÄÖ", "A\u0308", "🎬", "line\nbreak", "7\n", "\t",
+       "../x", "9999999999999999999999"]  # fmt: skip
+
 
 def features_of(sequences: list[list[int]], items: int, days: list[list[float]] | None = None) -> Features:
     """Features of users who watched these items in this order, one a day unless `days` says when.
@@ -46,6 +52,8 @@ def features_of(sequences: list[list[int]], items: int, days: list[list[float]] 
     columns = np.stack([item % 2 == 0, item % 2 == 1, item % 3 == 0], 1).astype(np.float32)
     spec = {
         "split": "leave-last",
+        "repeats": "drop",
+        "timed": True,
         "moment": int(time.max(initial=0)) + DAY - 1,
         "data": "",
         "user_columns": {},
@@ -126,8 +134,17 @@ def batch(mode: str = "sequence", features=FEATURES) -> Batch:
     return next(Batches(features.histories, 5).epoch(mode, torch.Generator().manual_seed(0)))
 
 
-def write_world(root: Path, seed: int = 0) -> Path:
-    """Write a world in which users watch items of their own group. User u has id 10 u + 5, item i has id 7 i + 3."""
+def odd_ids(count: int) -> np.ndarray:
+    """Text ids, ascending: those of `ODD`, and others that each resemble one of them."""
+    numbered = (f"{text}{number}" for number in range(count) for text in ODD)
+    return np.array(sorted([*ODD, *islice(numbered, count - len(ODD))]), dtype=object)
+
+
+def write_world(root: Path, seed: int = 0, text: bool = False, **facts: Any) -> Path:
+    """Write a world in which users watch items of their own group. User u has id 10 u + 5, item i has id 7 i + 3.
+
+    With `text` the ids are `odd_ids`. `facts` are set in the spec of the features.
+    """
     rng = np.random.default_rng(seed)
     sizes = rng.integers(3, 20, USERS)
     item = [rng.choice(ITEMS // GROUPS, size, replace=False) * GROUPS + u % GROUPS for u, size in enumerate(sizes)]
@@ -141,12 +158,16 @@ def write_world(root: Path, seed: int = 0) -> Path:
     spec = {
         "moment": 894_000_000,
         "split": "leave-last",
+        "repeats": "drop",
+        "timed": True,
         "user_columns": {"age": ["old", "young"], "sex": ["F", "M"]},
         "item_columns": {},
-    }
+    } | facts
     users = sp.hstack([sp.csr_matrix(np.eye(2, dtype=np.float32)[rng.integers(0, 2, USERS)]) for _ in range(2)])
     items = sp.csr_matrix(np.eye(GROUPS, dtype=np.float32)[np.arange(ITEMS) % GROUPS])
     ids = np.arange(USERS) * 10 + 5, np.arange(ITEMS) * 7 + 3
+    if text:
+        ids = odd_ids(USERS), odd_ids(ITEMS)
     for name in ("features", "prepared"):
         (root / name).mkdir(parents=True)
     histories.save(root / "features", Features(rows, users.tocsr(), items, *ids, spec))

@@ -5,7 +5,7 @@ who watched what, as ones: no weights and no features.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from retrieval.histories import DAY, Features
 from retrieval.matrices import Matrix, snap
@@ -38,16 +38,16 @@ class UserKNN(Section):
 class EASE(Section):
     """`regularization`: the paper's lambda, in interactions. `items`: how many items have weights, the most watched."""
 
-    regularization: float = Field(gt=0)
+    regularization: float = Field(ge=1e-3, le=1e9)
     items: Positive
 
 
 class IALS(Section):
     """Implicit ALS: `alpha` is the weight of a watched item, 1 that of any other."""
 
-    factors: Positive
-    regularization: float = Field(ge=0)
-    alpha: float = Field(gt=0)
+    factors: Annotated[int, Field(ge=1, le=65_536)]
+    regularization: float = Field(ge=0, le=1e6)
+    alpha: float = Field(ge=1e-3, le=1e6)
     iterations: Positive
 
 

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,15 +14,19 @@ from retrieval.errors import Problem
 from retrieval.stage import sha256, write_json
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import scipy.sparse as sp
 
 DAY = 24 * 60 * 60  # seconds
+BATCH = 1 << 20  # rows
 
 
 @dataclass(frozen=True)
 class Histories:
-    """Interactions sorted by user, then time, then file order; those of user u are indptr[u] to indptr[u + 1].
+    """Interactions ordered by user, time and tie; those of user u are indptr[u] to indptr[u + 1].
 
     indptr [users + 1] int64; item [n] int32, a row of the item matrix; time [n] int64, seconds since 1970 UTC;
     weight [n] float32, the bin of the share that was watched.
@@ -42,14 +48,30 @@ class Histories:
         return sp.csr_matrix((ones, self.item, self.indptr), shape=(len(self.indptr) - 1, items)).sorted_indices()
 
 
-def from_rows(rows: pa.Table, user_ids: np.ndarray, item_ids: np.ndarray) -> Histories:
-    """Histories of a table user_id, item_id, datetime, weight, its rows in time order; ids ascending."""
-    user = np.searchsorted(user_ids, np.asarray(rows["user_id"]))
-    order = np.argsort(user, kind="stable")
-    indptr = np.concatenate([[0], np.cumsum(np.bincount(user, minlength=len(user_ids)))])
-    item = np.searchsorted(item_ids, np.asarray(rows["item_id"])).astype(np.int32)[order]
-    time = np.asarray(rows["datetime"].cast(pa.timestamp("s"), safe=False).cast(pa.int64()))[order]
-    return Histories(indptr, item, time, np.asarray(rows["weight"], dtype=np.float32)[order])
+def read(path: Path) -> tuple[Histories, np.ndarray, np.ndarray]:
+    """The histories in a parquet file of user_id, item_id, datetime, weight, and the ids of users and items.
+
+    The rows are ordered by user, then time; they are read in batches, so that the ids of the rows are never in memory.
+    """
+    file = pq.ParquetFile(path)
+    item_ids = _distinct(batch["item_id"] for batch in file.iter_batches(columns=["item_id"]))
+    index, parts = pd.Index(item_ids), list[tuple[np.ndarray, ...]]()
+    for batch in file.iter_batches(BATCH):
+        runs, items = pc.run_end_encode(batch["user_id"]), batch["item_id"].dictionary_encode()
+        code = index.get_indexer(pd.Index(items.dictionary.to_numpy(zero_copy_only=False))).astype(np.int32)
+        time = batch["datetime"].cast(pa.timestamp("s"), safe=False).cast(pa.int64())
+        users = runs.values.to_numpy(zero_copy_only=False), np.diff(np.asarray(runs.run_ends), prepend=0)
+        parts.append((*users, code[np.asarray(items.indices)], np.asarray(time), np.asarray(batch["weight"])))
+    user, length, item, time, weight = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    first = np.flatnonzero(np.append(True, user[1:] != user[:-1]))  # a user's rows may begin in one batch, end in another
+    indptr = np.append(0, np.cumsum(np.add.reduceat(length, first)))
+    return Histories(indptr, item, time, weight), user[first], item_ids
+
+
+def _distinct(columns: Iterable[pa.Array]) -> np.ndarray:
+    """The values of all columns, ascending, each once."""
+    values = pa.chunked_array([pc.unique(column) for column in columns]).unique()
+    return values.take(pc.sort_indices(values)).to_numpy(zero_copy_only=False)
 
 
 @dataclass(frozen=True)
@@ -58,11 +80,12 @@ class Features:
 
     users [users, columns] and items [items, columns] CSR float32 of one-hot and multi-hot columns; user_ids and
     item_ids in the order of the rows, ascending (see `ids`). disliked [users, items] CSR float32 of ones: items that
-    are not to be recommended to a user, although they are not in the history; None if there are none. spec:
-    "user_columns" and "item_columns", the values of the one-hot columns by column of the table ({column: [value, ...]});
-    "split", days or leave-last; "moment", when the test period begins, in seconds since 1970; "repeats", drop or keep:
-    whether the test has items that the user has watched in train; "timed", whether the data have times, not only an
-    order; and, once saved, "data", a hash of all files.
+    are not to be recommended to a user, although they are not in the history; None if there are none.
+
+    spec: "user_columns" and "item_columns", the values of the one-hot columns by column of the table; "split", days or
+    leave-last; "moment", when the test period begins, in seconds since 1970; "repeats", drop or keep: whether the test
+    has items that the user has watched in train; "timed", whether the data have times, not only an order; and, once
+    saved, "data", a hash of all files.
     """
 
     histories: Histories
@@ -129,4 +152,6 @@ def load(path: Path) -> Features:
         raise Problem(
             f"{path}: not a folder of features: {Path(error.filename).name} is missing; run the stage features first"
         ) from None
+    except (ValueError, OSError, zipfile.BadZipFile) as error:
+        raise Problem(f"{path}: not a folder of features: {error}; run the stage features again") from None
     return Features(histories, users, items, user_ids, item_ids, spec, disliked)

@@ -5,6 +5,7 @@ once: the position of an id is its row in every matrix.
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 _COLUMN = "id"
+_MIN, _MAX = -(2**63), 2**63 - 1
 
 
 def save(path: Path, ids: np.ndarray) -> None:
@@ -22,7 +24,8 @@ def save(path: Path, ids: np.ndarray) -> None:
 
 def load(path: Path) -> np.ndarray:
     """Read a file that `save` wrote."""
-    return pq.read_table(path)[_COLUMN].to_numpy()
+    with path.open("rb") as file:  # its FileNotFoundError names the file, that of pyarrow does not
+        return pq.read_table(file)[_COLUMN].to_numpy()
 
 
 def rows_of(ids: np.ndarray, all_ids: np.ndarray) -> np.ndarray:
@@ -31,20 +34,45 @@ def rows_of(ids: np.ndarray, all_ids: np.ndarray) -> np.ndarray:
 
 
 def row_of(value: int | str, all_ids: np.ndarray) -> int | None:
-    """The row of one id, None if it is unknown. Integers may come as text, such as from a URL: "15", not "015"."""
-    if all_ids.dtype == object:
-        value = str(value)
-    elif str(value) == str(_integer(value)):
-        value = int(value)
-    else:
+    """The row of one id, None if it is unknown. `value` may be of the other type, see `convert`."""
+    value = convert(value, all_ids)
+    if isinstance(value, str) != (all_ids.dtype == object):
         return None
     row = int(np.searchsorted(all_ids, value))
     return row if row < len(all_ids) and all_ids[row] == value else None
 
 
-def _integer(value: int | str) -> int | None:
+def convert(value: int | str, all_ids: np.ndarray) -> int | str:
+    """`value` in the type of `all_ids`: the integer 7 as text is "7", the text "7" as an integer is 7.
+
+    Text that is not the usual form of a 64-bit integer, such as "007", "+7", " 7" and "x", stays text.
+    """
+    if all_ids.dtype == object:
+        return str(value)
     try:
         number = int(value)
     except ValueError:
-        return None
-    return number if -(2**63) <= number < 2**63 else None
+        return value
+    return number if _MIN <= number <= _MAX and str(number) == str(value) else value
+
+
+def starting_with(prefix: str, all_ids: np.ndarray, limit: int) -> list[Any]:
+    """Up to `limit` ids that start with `prefix`, which is not empty: text ascending; the shortest integers first.
+
+    The leading zeros of digits do not count.
+    """
+    if all_ids.dtype == object:
+        start = int(np.searchsorted(all_ids, prefix))
+        return [text for text in all_ids[start : start + limit].tolist() if text.startswith(prefix)]
+    digits = prefix.removeprefix("-")
+    if not (digits.isascii() and digits.isdecimal() and len(digits) <= len(str(_MAX))):
+        return []
+    negative = prefix != digits
+    numbers: list[int] = []
+    first, last, largest = int(digits), int(digits), -_MIN if negative else _MAX
+    while first <= largest and len(numbers) < limit:  # 12, 120-129, 1200-1299, ...
+        low, high = (-min(last, largest), -first) if negative else (first, min(last, largest))
+        start, end = int(np.searchsorted(all_ids, low)), int(np.searchsorted(all_ids, high, side="right"))
+        numbers += all_ids[start:end][: limit - len(numbers)].tolist()
+        first, last = (10 * first, 10 * last + 9) if first else (largest + 1, largest + 1)
+    return numbers

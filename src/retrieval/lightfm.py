@@ -37,7 +37,7 @@ class LightFM(Section):
     The others are LightFM's own: `components` is its no_components.
     """
 
-    components: Positive
+    components: Annotated[int, Field(ge=1, le=65_536)]
     loss: Annotated[str, one_of(LOSSES)]
     epochs: Positive
     learning_rate: float = Field(gt=0)

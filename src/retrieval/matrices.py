@@ -3,7 +3,7 @@
 A model folder holds
     left.npy or left.npz      [users, d]  float32, dense (memory-mapped when read) or scipy CSR
     right.npy or right.npz    [items, d]  the same
-    users.npy, items.npy      [users], [items]  int64 ids, in the order of the rows
+    user_ids.parquet, item_ids.parquet         the ids in the order of the rows, see `ids`
     card.json                 name, kind, shapes, sha256 of every file, and whatever the model says of itself
 
 The kind says how the matrices may be used:
@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from retrieval import ids
 from retrieval.errors import Problem, choices
 from retrieval.stage import folder, sha256, write_json
 
@@ -82,8 +83,8 @@ def write_into(out: Path, model: Model) -> None:
             sp.save_npz(out / f"{part}.npz", sp.csr_matrix(matrix, dtype=np.float32), compressed=False)
         else:
             np.save(out / f"{part}.npy", np.ascontiguousarray(matrix, dtype=np.float32))
-    np.save(out / "users.npy", model.users.astype(np.int64))
-    np.save(out / "items.npy", model.items.astype(np.int64))
+    ids.save(out / "user_ids.parquet", model.users)
+    ids.save(out / "item_ids.parquet", model.items)
     files = {path.name: sha256(path) for path in sorted(out.iterdir())}
     shapes = {"users": len(model.users), "items": len(model.items), "dimensions": int(model.left.shape[1])}
     write_json(out / "card.json", {"name": model.name, "kind": model.kind, **shapes, **model.card, "files": files})
@@ -98,7 +99,7 @@ def load(path: Path, verify: bool = False) -> Model:
                 if sha256(path / name) != expected:
                     raise Problem(f"{path / name}: not the file that card.json was written for; train the model again")
         left, right = _matrix(path, "left"), _matrix(path, "right")
-        users, items = (np.load(path / f"{side}.npy", allow_pickle=False) for side in ("users", "items"))
+        users, items = (ids.load(path / f"{side}_ids.parquet") for side in ("user", "item"))
         model = Model(card["name"], card["kind"], left, right, users, items, card)
     except FileNotFoundError as error:
         raise Problem(f"{path}: not a model folder: {Path(error.filename).name} is missing") from None

@@ -1,6 +1,8 @@
 """The three settings, worked by hand on three users, and test files that do not fit the features."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from retrieval.errors import Problem
 from retrieval.evaluation.assessment import Assessment, Evaluation, Exam, assess, prepare_exam
@@ -18,20 +20,21 @@ TRAIN = [[0], [0, 1], [2]]  # the items (rows) of each user
 TEST = [(10, 6), (30, 8)]  # ids: user 0 watched item 1, user 2 watched item 3
 
 
-def features() -> Features:
+def features(**facts: Any) -> Features:
     size = [len(items) for items in TRAIN]
     item = np.concatenate(TRAIN).astype(np.int32)
     histories = Histories(
         np.append(0, np.cumsum(size)), item, np.zeros(len(item), np.int64), np.ones(len(item), np.float32)
     )
     users, items = sp.csr_matrix((3, 0), dtype=np.float32), sp.csr_matrix((4, 0), dtype=np.float32)
-    return Features(histories, users, items, USERS, ITEMS, {"user_columns": {}, "item_columns": {}})
+    spec = {"user_columns": {}, "item_columns": {}, "repeats": "drop"} | facts
+    return Features(histories, users, items, USERS, ITEMS, spec)
 
 
-def exam(folder: Path, pairs: list[tuple[int, int]]) -> Exam:
+def exam(folder: Path, pairs: list[tuple[int, int]], data: Features | None = None) -> Exam:
     table = pd.DataFrame(pairs, columns=["user_id", "item_id"]).astype(np.int64)
     table.to_parquet(folder / "test.parquet")
-    return prepare_exam(folder, features(), OPTIONS, seed=0)
+    return prepare_exam(folder, data or features(), OPTIONS, seed=0)
 
 
 def popular(users: np.ndarray = USERS, items: np.ndarray = ITEMS) -> Model:
@@ -48,6 +51,19 @@ def result(tmp_path: Path) -> Assessment:
 def test_lists_of_new_items_leave_out_what_the_user_has_seen(result: Assessment) -> None:
     assert result.lists.items.tolist() == [[1, 2, 3], [0, 1, 3]]
     assert result.lists.hits.tolist() == [[True, False, False], [False, False, True]]
+
+
+def test_lists_of_new_items_leave_out_what_the_user_dislikes(tmp_path: Path) -> None:
+    disliked = sp.csr_matrix((np.ones(1, np.float32), ([0], [1])), shape=(3, 4))
+    result = assess(popular(), exam(tmp_path, [(10, 8), (30, 8)], replace(features(), disliked=disliked)), OPTIONS)
+    assert result.lists.items.tolist() == [[2, 3, -1], [0, 1, 3]]
+
+
+def test_with_repeats_lists_have_what_the_user_has_seen(tmp_path: Path) -> None:
+    """User 0 watches item 0 again: the first of their list."""
+    result = assess(popular(), exam(tmp_path, [(10, 5), (30, 8)], features(repeats="keep")), OPTIONS)
+    assert result.lists.items.tolist() == [[0, 1, 2], [0, 1, 2]]
+    assert result.values["recall@2"].tolist() == [1, 0]
 
 
 def test_test_users_and_new_items(result: Assessment) -> None:

@@ -1,5 +1,6 @@
 """Test users without a history get what the towers make of their features, or the most popular items."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from retrieval import histories, matrices
@@ -10,9 +11,11 @@ from retrieval.evaluation.metrics import TrainItems
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import scipy.sparse as sp
-from worlds import write_world
+from worlds import odd_ids, write_world
 
 OPTIONS = Evaluation(k=3, longest=3, head=0.2, resamples=10, negatives=2, points=2, map="tsne")
 
@@ -25,10 +28,11 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def assess(root: Path, watched: dict[int, list[int]]) -> tuple[dict, dict]:
+def assess(root: Path, watched: dict) -> tuple[dict, dict]:
     data = histories.load(root / "features")
     rows = [(user, data.item_ids[item]) for user, items in watched.items() for item in items]
-    table = pd.DataFrame(rows, columns=["user_id", "item_id"]).astype(np.int64)
+    table = pd.DataFrame(rows, columns=["user_id", "item_id"])
+    table = table if rows else table.astype(np.int64)
     table.to_parquet(root / "prepared" / "cold.parquet")
     models = {name: matrices.load(root / "models" / name) for name in ("dssm", "popular", "ials", "itemknn")}
     none = sp.csr_matrix(data.seen.shape, dtype=np.float32)
@@ -53,10 +57,26 @@ def test_all_users_together_get_the_recommendations_of_each_alone(root):
     tower = Tower(root / "models" / "dssm", models["dssm"])
     recall = []
     for user, who in {7: {"age": "young", "sex": "M"}, 8: {"age": "old"}, 99: {}}.items():
-        scores = (tower(NOTHING, who) @ models["dssm"].right.T).ravel()
+        scores = (tower(NOTHING, who.items()) @ models["dssm"].right.T).ravel()
         found = set(np.argsort(-scores, kind="stable")[:3]) & set(watched[user])
         recall.append(len(found) / len(watched[user]))
     assert results["dssm"]["recall@3"] == pytest.approx(np.mean(recall))
+
+
+def test_text_ids_change_nothing(root, monkeypatch):
+    watched = {7: [1, 5, 9], 8: [2], 99: [30, 31]}
+    expected, _ = assess(root, watched)
+    load = histories.load
+    monkeypatch.setattr(
+        histories, "load", lambda path: replace(data := load(path), item_ids=odd_ids(len(data.item_ids)))
+    )
+    users = pq.read_table(root / "prepared" / "users.parquet")
+    try:
+        pq.write_table(users.set_column(0, "user_id", pa.array(["7/é", "8/é"])), root / "prepared" / "users.parquet")
+        results, _ = assess(root, {f"{user}/é": items for user, items in watched.items()})
+    finally:
+        pq.write_table(users, root / "prepared" / "users.parquet")
+    assert results == expected
 
 
 def test_without_cold_users_there_are_no_results(root):

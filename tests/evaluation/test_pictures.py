@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from retrieval.evaluation.pictures import COLOURS, GREY, draw_intervals, draw_map, draw_scores
+from retrieval.evaluation.pictures import COLOURS, GREY, LONGEST, draw_intervals, draw_map, draw_scores, shorten
 
 import numpy as np
 import pytest
@@ -156,6 +156,22 @@ def test_labels_that_overlap_or_leave_the_axes_are_left_out(tmp_path: Path, figu
     draw_map(tmp_path / "a.png", "", points, ("", ["a"] * 4), ("", "", np.arange(1, 5)), titles)
     for axes in figures[0].axes[:2]:
         assert [text.get_text() for text in axes.texts] == ["first", "alone"]
+
+
+@pytest.mark.parametrize(
+    ("text", "short"),
+    [
+        ("Film", "Film"),
+        ("f" * 40, "f" * 40),
+        ("f" * 50_000, "f" * 39 + "…"),
+        (" two\n\r\tlines\x00\x1b ", "two lines"),
+        ("\n" * 50_000 + "f", ""),
+        ("", ""),
+    ],
+)
+def test_texts_are_one_short_line(text: str, short: str) -> None:
+    assert shorten(text) == short
+    assert len(short) <= LONGEST
 
 
 def test_all_labels_of_a_full_map_fit(tmp_path: Path, figures: list[Figure]) -> None:

@@ -59,6 +59,7 @@ def test_the_command_compares_a_configuration_with_an_experiment(experimented, t
     [
         ("loss", "-S loss: expected KEY=VALUE"),
         ("loss.f=1", "-S loss.f=1: loss is a value, not a section"),
+        ("loss=[", "-S loss=[: '[' is not valid YAML"),
         ("towers.widht=3", "did you mean 'width'?"),
         ("lightfm.epochs=3", "not a parameter of train_dssm"),
     ],

@@ -1,72 +1,86 @@
 """From raw rows to train, test and cold: which rows are dropped, why, and which are left."""
 
+from collections import Counter
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from retrieval.errors import Problem
+from retrieval.preparation.engine import Engine
 from retrieval.preparation.filters import Filter
-from retrieval.preparation.interactions import Interactions, entities, prepare
+from retrieval.preparation.interactions import Interactions, Options, prepare
+from retrieval.preparation.positives import Positives
 from retrieval.preparation.split import Split
 
-import numpy as np
+import ibis.expr.types as ir
 import pandas as pd
-import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from raw_tables import day, write_interactions
 
+SPLIT = {"kind": "auto", "days": 2, "last": 1, "fold": 0, "repeats": "drop", "until": None}
+POSITIVES = {
+    "min_value": None, "events": [], "min_duration": 0, "repeats": "last", "weight": "bin", "exclude_disliked": False,
+}  # fmt: skip
 OFF = Filter(enabled=False, user_interactions=0, item_interactions=0)
 ROWS = st.lists(
     st.tuples(st.integers(1, 4), st.integers(1, 5), st.integers(1, 9), st.sampled_from([0.0, 40.0, 100.0, None])),
     min_size=1,
     max_size=30,
 )
+Row = tuple[int, int, int, float | None]
 
 
-def raw(rows: list[tuple[int, int, int, float | None]]) -> pa.Table:
-    """Rows (user, item, day of March 2021, share)."""
-    user, item, day, share = zip(*rows, strict=True)
-    return pa.table(
-        {
-            "user_id": pa.array(user, pa.int64()),
-            "item_id": pa.array(item, pa.int64()),
-            "last_watch_dt": pa.array([pd.Timestamp(2021, 3, d) for d in day], pa.timestamp("us")),
-            "watched_pct": pa.array(share, pa.float64()),
-        }
-    )
+def options(**changes: Any) -> Options:
+    split, positives = ({**base, **{k: v for k, v in changes.items() if k in base and k != "kind"}}
+                        for base in (SPLIT, POSITIVES))  # fmt: skip
+    if "keep" in changes:
+        split["repeats"] = changes["keep"]
+    elif "repeats" in changes:
+        split["repeats"] = "drop"
+    return Options(changes.get("kind", "days"), Split(**split), Positives(**positives), changes.get("filter", OFF))
 
 
-def prepare_rows(rows: list[tuple[int, int, int, float | None]], **changes: Any) -> Interactions:
-    split = Split(kind="auto", days=2, last=1, fold=changes.get("fold", 0))
-    described = np.array(changes.get("described", []), dtype=np.int64)
-    return prepare(raw(rows), described, changes.get("kind", "days"), split, changes.get("filter", OFF))
+def prepare_rows(engine: Engine, table: ir.Table, described: list[int] | None = None, **changes: Any) -> Interactions:
+    users = None
+    if described is not None:
+        users = table.filter(table.user_id.isin(described)).select("user_id").distinct()
+    return prepare(engine, table, users, options(**changes))
 
 
-def pairs(part: pd.DataFrame) -> list[tuple[int, int]]:
-    return list(zip(part["user_id"], part["item_id"], strict=True))
+def pairs(part: ir.Table) -> list[tuple[int, int]]:
+    frame = part.to_pandas()
+    return list(zip(frame["user_id"], frame["item_id"], strict=True))
 
 
-def test_every_row_goes_where_its_reason_says() -> None:
-    result = prepare_rows(
-        [
-            (1, 2, 2, 10.0),  # train, and the second in time
-            (1, 1, 1, 20.0),  # train, and the first
-            (2, 1, 3, None),  # no share
-            (2, 2, 3, 30.0),  # repeated on the next day
-            (2, 2, 4, 40.0),  # train: the last of two
-            (1, 1, 9, 50.0),  # test, but the user has seen it in train
-            (2, 1, 9, 60.0),  # test: the row of train had no share
-            (1, 9, 9, 70.0),  # test, of an item that is not in train
-            (3, 1, 9, 80.0),  # test, of a user who is not in train
-            (3, 9, 9, 90.0),  # both
-        ]
-    )
+def weights(part: ir.Table) -> list[float]:
+    return part.to_pyarrow()["weight"].to_pylist()
+
+
+EVERY_WAY = [
+    (1, 2, 2, 10.0),  # train
+    (1, 1, 1, 20.0),  # train, before the row above
+    (2, 1, 3, None),  # no value
+    (2, 2, 3, 30.0),  # repeated on the next day
+    (2, 2, 4, 40.0),  # train: the last of two
+    (1, 1, 9, 50.0),  # test, but the user has seen it in train
+    (2, 1, 9, 60.0),  # test: the row of train had no value
+    (1, 9, 9, 70.0),  # test, of an item that is not in train
+    (3, 1, 9, 80.0),  # test, of a user who is not in train
+    (3, 9, 9, 90.0),  # both
+]
+
+
+def test_every_row_goes_where_its_reason_says(raw: Any, duckdb: Engine) -> None:
+    result = prepare_rows(duckdb, raw(EVERY_WAY))
     assert pairs(result.train) == [(1, 1), (1, 2), (2, 2)]
-    assert result.train["datetime"].dt.day.tolist() == [1, 2, 4]
+    assert result.train.to_pyarrow()["datetime"].to_pylist() == [day(1), day(2), day(4)]
     assert pairs(result.test) == [(2, 1)]
     assert pairs(result.cold) == [(3, 1)]
     assert result.moment == pd.Timestamp(2021, 3, 7).timestamp()
     assert result.dropped == {
-        "no_watched_pct": 1,
+        "no_value": 1,
         "after_the_test": 0,
         "repeated": 1,
         "seen_in_train": 1,
@@ -74,27 +88,66 @@ def test_every_row_goes_where_its_reason_says() -> None:
     }
 
 
-def test_a_second_view_in_the_test_period_leaves_the_first_in_train() -> None:
-    result = prepare_rows([(1, 1, 1, 1.0), (2, 2, 1, 1.0), (1, 1, 9, 1.0), (2, 1, 9, 1.0)])
-    assert pairs(result.train) == [(1, 1), (2, 2)]
-    assert pairs(result.test) == [(2, 1)]
+def test_a_test_may_keep_what_train_has(raw: Any, duckdb: Engine) -> None:
+    result = prepare_rows(duckdb, raw(EVERY_WAY), keep="keep")
+    assert pairs(result.test) == [(1, 1), (2, 1)]
+    assert "seen_in_train" not in result.dropped
 
 
-def test_ties_keep_the_order_of_the_file() -> None:
-    items = [37 * k % 101 for k in range(1, 101)]
-    result = prepare_rows([*((1, item, 2, 1.0) for item in items), (2, 5, 1, 1.0), (2, 1, 9, 1.0)])
-    assert pairs(result.train) == [(2, 5), *((1, item) for item in items)]
+def test_the_first_of_repeated_rows(raw: Any, duckdb: Engine) -> None:
+    result = prepare_rows(duckdb, raw(EVERY_WAY), repeats="first")
+    assert result.train.to_pyarrow()["datetime"].to_pylist() == [day(1), day(2), day(3)]
 
 
-def test_weights_are_the_bins_of_train() -> None:
+def test_weights_are_bins_of_train_values_or_counts(raw: Any, duckdb: Engine) -> None:
     # Train has 0, 50 and 100: bins 0, 10 and 20 of 21. The test's 120 lies above all edges: the last bin.
-    result = prepare_rows([(1, 1, 1, 0.0), (1, 2, 1, 50.0), (2, 3, 1, 100.0), (2, 1, 9, 120.0), (1, 3, 9, 50.0)])
-    assert result.train["weight"].tolist() == [0, 10, 20]
-    assert result.test["weight"].tolist() == [20, 10]
-    assert {str(part["weight"].dtype) for part in (result.train, result.test, result.cold)} == {"float32"}
+    table = raw([(1, 1, 1, 0.0), (1, 2, 1, 50.0), (2, 3, 1, 100.0), (2, 1, 9, 120.0), (1, 3, 9, 50.0), (1, 2, 2, 50.0)])
+    result = prepare_rows(duckdb, table)
+    assert (weights(result.train), weights(result.test)) == ([0, 10, 20], [10, 20])
+    result = prepare_rows(duckdb, table, weight="value")
+    assert (weights(result.train), weights(result.test)) == ([0, 50, 100], [50, 120])
+    result = prepare_rows(duckdb, table, weight="count")
+    assert (weights(result.train), weights(result.test)) == ([1, 2, 1], [1, 1])
+    assert {str(part.schema()["weight"]) for part in (result.train, result.test, result.cold)} == {"float32"}
 
 
-def test_the_filter_keeps_users_of_the_test_period_and_drops_users_without_features() -> None:
+def test_without_values_all_rows_weigh_the_same(raw: Any, duckdb: Engine) -> None:
+    result = prepare_rows(duckdb, raw([(1, 1, 1), (2, 2, 1), (2, 1, 9)], "user_id item_id time"))
+    assert weights(result.train) == [1, 1]
+
+
+def test_equal_times_are_ordered_by_the_hash_not_by_the_rows(raw: Any, duckdb: Engine) -> None:
+    rows = [(1, item, 2, 1.0, 37 * item % 101) for item in range(1, 101)] + [(2, 5, 1, 1.0, 0), (2, 1, 9, 1.0, 0)]
+    columns = "user_id item_id time value tie"
+    expected = [(1, item) for item in sorted(range(1, 101), key=lambda item: 37 * item % 101)] + [(2, 5)]
+    for order in (rows, rows[::-1]):
+        assert pairs(prepare_rows(duckdb, raw(order, columns)).train) == expected
+
+
+def test_text_ids_are_ordered_by_code_point(raw: Any, duckdb: Engine) -> None:
+    names = ["é", "Z", "a", "10", "9", "😀", "\uffee"]
+    table = raw([*((name, "x", 1) for name in names), *((name, "y", 2) for name in names), ("a", "y", 9)],
+                "user_id item_id time")  # fmt: skip
+    result = prepare_rows(duckdb, table, keep="keep")
+    assert [user for user, _ in pairs(result.train)][::2] == sorted(names)
+
+
+def test_what_was_disliked_in_the_train_period_is_set_apart(raw: Any, duckdb: Engine) -> None:
+    rows = [
+        (1, 1, 1, 5.0), (1, 2, 2, 1.0),  # disliked
+        (1, 3, 2, 2.0), (1, 3, 3, 4.0),  # disliked, then liked
+        (2, 3, 1, 5.0), (2, 1, 9, 5.0), (2, 2, 9, 1.0),  # disliked in the test period
+        (1, 4, 9, None),
+    ]  # fmt: skip
+    result = prepare_rows(duckdb, raw(rows), min_value=4)
+    assert pairs(result.train) == [(1, 1), (1, 3), (2, 3)]
+    assert pairs(result.disliked) == [(1, 2)]
+    assert result.dropped["below_min_value"] == 3
+    # leave-last: the last train row of user 1 is that of day 1, of user 2 that of day 1
+    assert pairs(prepare_rows(duckdb, raw(rows), min_value=4, kind="leave-last").disliked) == []
+
+
+def test_the_filter_keeps_users_of_the_test_period_and_drops_users_without_features(raw: Any, duckdb: Engine) -> None:
     rows = [
         (1, 1, 1, 1.0), (1, 2, 1, 1.0), (2, 1, 1, 1.0), (2, 2, 1, 1.0), (2, 3, 1, 1.0),  # two items with two users
         (3, 3, 1, 1.0),  # not active, but of the test period
@@ -103,54 +156,131 @@ def test_the_filter_keeps_users_of_the_test_period_and_drops_users_without_featu
         (2, 4, 9, 1.0),  # makes user 2 a test user, too; its item 4 goes with user 4
     ]  # fmt: skip
     limits = Filter(enabled=True, user_interactions=1, item_interactions=1)
-    result = prepare_rows(rows, filter=limits)
-    assert pairs(result.train) == [(1, 1), (1, 2), (2, 1), (2, 2), (2, 3), (3, 3)]
+    result = prepare_rows(duckdb, raw(rows), filter=limits)
+    assert sorted(pairs(result.train)) == [(1, 1), (1, 2), (2, 1), (2, 2), (2, 3), (3, 3)]
     assert pairs(result.test) == [(3, 1)]
     assert result.dropped["filtered"] == 1
-    result = prepare_rows(rows, filter=limits, described=[1, 3])
-    assert pairs(result.train) == [(1, 1), (1, 2), (3, 3)]
-    assert result.dropped["user_not_in_users_csv"] == 3
-    assert prepare_rows(rows, described=[1, 3]).dropped.get("user_not_in_users_csv") is None  # only with the filter
+    result = prepare_rows(duckdb, raw(rows), filter=limits, described=[1, 3])
+    assert sorted(pairs(result.train)) == [(1, 1), (1, 2), (3, 3)]
+    assert result.dropped["user_without_features"] == 3
+    unfiltered = prepare_rows(duckdb, raw(rows), described=[1, 3])
+    assert "user_without_features" not in unfiltered.dropped
 
 
-def test_an_empty_test_or_train_is_refused() -> None:
-    with pytest.raises(
-        Problem, match=r"split: no test row has its user and its item in train; dropped: \{'no_watched_pct': 0, "
-    ):
-        prepare_rows([(1, 1, 1, 1.0), (2, 2, 9, 1.0)])
-    with pytest.raises(Problem, match="no row is left for train"):
-        prepare_rows([(1, 1, 8, 1.0), (2, 2, 9, 1.0)])
-    with pytest.raises(Problem, match="column 'watched_pct' is empty in every row"):
-        prepare_rows([(1, 1, 8, None)])
-    limits = Filter(enabled=True, user_interactions=9, item_interactions=9)
-    with pytest.raises(Problem, match="no row is left for train with user_interactions=9 and item_interactions=9"):
-        prepare_rows([(1, 1, 1, 1.0), (2, 2, 9, 1.0)], filter=limits)
+@pytest.mark.parametrize(
+    ("rows", "changes", "message"),
+    [
+        ([(1, 1, 1, 1.0), (2, 2, 9, 1.0)], {}, "no item of the test is in train"),
+        ([(1, 1, 1, 1.0), (2, 1, 9, 1.0), (3, 1, 9, 1.0)], {}, "all 2 test users are new: none of them has a row in"),
+        ([(1, 1, 8, 1.0), (2, 2, 9, 1.0)], {}, "no row is left for train"),
+        ([(1, 1, 8, None)], {}, r"no row is left that counts as a positive; dropped: {'no_value': 1}"),
+        ([(1, 1, 8, 3.0)], {"min_value": 4}, r"no row is left that counts as a positive; .*'below_min_value': 1"),
+        (
+            [(1, 1, 1, 1.0), (1, 2, 2, 1.0), (2, 1, 1, 1.0)],
+            {"kind": "leave-last", "last": 5},
+            r"no user has more than split\.last=5 rows",
+        ),
+        (
+            [(1, 1, 1, 1.0), (2, 2, 9, 1.0)],
+            {"filter": Filter(enabled=True, user_interactions=9, item_interactions=9)},
+            "no item of the test is in train|no row is left for train with user_interactions=9 and item_interactions=9",
+        ),
+    ],
+)
+def test_an_empty_test_or_train_is_refused(
+    raw: Any, duckdb: Engine, rows: list[Row], changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(Problem, match=message) as error:
+        prepare_rows(duckdb, raw(rows), **changes)
+    assert "\n" not in str(error.value)
 
 
-@given(ROWS, st.sampled_from(["days", "leave-last"]), st.integers(0, 1), st.booleans())
-def test_every_row_is_in_one_part_or_counted_as_dropped(
-    rows: list[tuple[int, int, int, float | None]], kind: str, fold: int, enabled: bool
+def twin(rows: list[Row], kind: str, fold: int, limits: Filter, described: list[int]) -> dict[str, list[Any]]:
+    """`prepare` as its docstring says it, row by row; a row is its place in `rows`, which is its tie, too."""
+    alive = [k for k in range(len(rows)) if rows[k][3] is not None]
+    alive.sort(key=lambda k: (rows[k][2], k))
+    last = max(rows[k][2] for k in alive)
+    train, test = [], []
+    if kind == "days":
+        end = last - 2 * fold
+        train = [k for k in alive if rows[k][2] <= end - 2]
+        test = [k for k in alive if end - 2 < rows[k][2] <= end]
+    else:
+        for user in {rows[k][0] for k in alive}:
+            own = [k for k in alive if rows[k][0] == user]
+            for _ in range(fold):
+                own = own[:-1] if len(own) > 1 else own
+            train += own[:-1] if len(own) > 1 else own
+            test += own[-1:] if len(own) > 1 else []
+    test_users = {rows[k][0] for k in test}
+    in_time = lambda k: (rows[k][2], k)  # noqa: E731
+    train, test = ([k for k in part if not any(rows[j][:2] == rows[k][:2] and in_time(j) > in_time(k) for j in part)]
+                   for part in (train, test))  # fmt: skip
+    seen = {rows[k][:2] for k in train}
+    test = [k for k in test if rows[k][:2] not in seen]
+    if limits.enabled:
+        users, items = Counter(rows[k][0] for k in train), Counter(rows[k][1] for k in train)
+        train = [
+            k for k in train
+            if rows[k][0] in test_users
+            or (users[rows[k][0]] > limits.user_interactions and items[rows[k][1]] > limits.item_interactions)
+        ]  # fmt: skip
+        train = [k for k in train if rows[k][0] in described]
+    known = [k for k in test if rows[k][1] in {rows[j][1] for j in train}]
+    users = {rows[k][0] for k in train}
+    parts = {"train": train, "test": [k for k in known if rows[k][0] in users],
+             "cold": [k for k in known if rows[k][0] not in users]}  # fmt: skip
+    order = lambda k: (rows[k][0], rows[k][2], k)  # noqa: E731
+    return {name: [rows[k][:2] for k in sorted(part, key=order)] for name, part in parts.items()}
+
+
+@settings(max_examples=40, deadline=None)
+@given(rows=ROWS, kind=st.sampled_from(["days", "leave-last"]), fold=st.integers(0, 1), enabled=st.booleans())
+def test_it_is_its_slow_twin_and_every_row_is_accounted_for(
+    raw: Any, duckdb: Engine, rows: list[Row], kind: str, fold: int, enabled: bool
 ) -> None:
     limits = Filter(enabled=enabled, user_interactions=1, item_interactions=1)
+    described = [1, 2, 3]
     try:
-        result = prepare_rows(rows, kind=kind, fold=fold, filter=limits, described=[1, 2, 3])
+        result = prepare_rows(duckdb, raw(rows), kind=kind, fold=fold, filter=limits, described=described)
     except Problem:
         return
-    parts = (result.train, result.test, result.cold)
-    assert len(rows) == sum(map(len, parts)) + sum(result.dropped.values())
-    train, test, cold = (set(pairs(part)) for part in parts)
-    assert [len(part) for part in parts] == [len(train), len(test), len(cold)]
-    assert not train & (test | cold)
-    assert {u for u, _ in test} <= {u for u, _ in train}
-    assert not {u for u, _ in cold} & {u for u, _ in train}
-    assert {i for _, i in test | cold} <= {i for _, i in train}
-    assert all(part["datetime"].is_monotonic_increasing for part in parts)
+    parts = {"train": result.train, "test": result.test, "cold": result.cold}
+    assert {name: pairs(part) for name, part in parts.items()} == twin(rows, kind, fold, limits, described)
+    kept = sum(len(pairs(part)) for part in parts.values())
+    assert len(rows) == kept + sum(result.dropped.values())
     if kind == "days":
-        assert result.train["datetime"].max().timestamp() <= result.moment < result.test["datetime"].min().timestamp()
+        times = {name: part.to_pyarrow()["datetime"].to_pylist() for name, part in parts.items()}
+        moment = timedelta(seconds=result.moment) + pd.Timestamp(0).to_pydatetime()
+        assert max(times["train"]) <= moment < min(times["test"])
 
 
-def test_entities_are_those_of_train_in_the_order_of_their_ids() -> None:
-    table = pa.table({"user_id": [5, 3, 9, 3], "age": ["a", "b", "c", "d"]})
-    rows, dropped = entities(table, "user_id", np.array([3, 5, 7]))
-    assert rows.to_pydict() == {"user_id": [3, 5], "age": ["d", "a"]}
-    assert dropped == {"repeated": 1, "not_in_interactions": 1}
+def test_spark_writes_the_same_bytes(duckdb: Engine, spark: Engine, tmp_path: Path) -> None:
+    """Every option at once, text ids, ties and repeats."""
+    state, rows = 1, []
+    for _ in range(3000):
+        state = state * 48271 % (2**31 - 1)
+        user, item = state % 83, state // 83 % 57
+        value = None if state % 97 == 0 else float(state // 7 % 5)
+        rows.append((f"ü {user}", f"{item}.0", state // 11 % 30 + 1, state * 40503 % 2**31, value, state % 3 and "buy"))
+    rows = [(*row[:5], row[5] or None) for row in rows]
+    columns = "user_id item_id time tie value event"
+    path = write_interactions(tmp_path / "interactions.parquet", [*rows, *rows[:200]], columns)
+    for number, changes in enumerate(
+        [
+            {"kind": "leave-last", "fold": 1, "min_value": 1, "events": ["buy"], "weight": "count"},
+            {"days": 5, "keep": "keep", "repeats": "first", "until": "2021-03-28"},
+            {"days": 3, "fold": 1, "filter": Filter(enabled=True, user_interactions=3, item_interactions=20)},
+        ]
+    ):
+        files = {}
+        for name, engine in (("duckdb", duckdb), ("spark", spark)):
+            table = engine.read(path)
+            described = table.filter(table.user_id > "ü 2").select("user_id").distinct()
+            result = prepare(engine, table, described, options(**changes))
+            for part in ("train", "test", "cold", "disliked"):
+                out = tmp_path / f"{number}.{name}.{part}.parquet"
+                engine.write(getattr(result, part), out)
+                files[name, part] = out.read_bytes()
+            files[name, "account"] = (result.moment, result.dropped)
+        assert all(files["duckdb", part] == files["spark", part] for _, part in files)

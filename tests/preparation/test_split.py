@@ -1,98 +1,134 @@
 """Train and test: by days, by each user's last items, and both moved back in time."""
 
+from datetime import datetime
+from typing import Any
+
 from retrieval.errors import Problem
-from retrieval.preparation.split import LATER, MICROSECONDS_PER_DAY, TEST, TRAIN, Split, last_days, leave_last
+from retrieval.params import validate
+from retrieval.preparation.split import LATER, TEST, TRAIN, Parts, Split, last_days, leave_last
 
-import numpy as np
+import ibis.expr.types as ir
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from raw_tables import day
 
-SIZE = {"days": 7, "last": 1, "fold": 0}
+SIZE = {"kind": "auto", "days": 7, "last": 1, "fold": 0, "repeats": "drop", "until": None}
 ROWS = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 12)), min_size=2, max_size=40)
+FEW = settings(max_examples=25, deadline=None)
 
 
-def split(**changes: int) -> Split:
-    return Split(kind="auto", **{**SIZE, **changes})
+def split(**changes: Any) -> Split:
+    return Split(**{**SIZE, **changes})
 
 
-def test_the_last_days_begin_after_the_moment() -> None:
-    time = np.array([0, 13, 14, 15, 20, 21]) * MICROSECONDS_PER_DAY  # the last is 21: the test is (14, 21]
-    parts = last_days(np.zeros(6, np.int64), time, split())
-    assert parts.part.tolist() == [TRAIN, TRAIN, TRAIN, TEST, TEST, TEST]
-    assert parts.moment == 14 * 24 * 60 * 60
+def part_of(parts: Parts) -> list[int]:
+    """The part of each row, in the order in which the rows were written."""
+    return parts.rows.order_by("tie").to_pyarrow()["part"].to_pylist()
 
 
-def test_a_fold_moves_the_days_back_and_leaves_out_what_comes_later() -> None:
-    time = np.array([0, 7, 8, 14, 15, 21]) * MICROSECONDS_PER_DAY  # (14, 21] is left out, the test is (7, 14]
-    parts = last_days(np.zeros(6, np.int64), time, split(fold=1))
-    assert parts.part.tolist() == [TRAIN, TRAIN, TEST, TEST, LATER, LATER]
-    assert parts.moment == 7 * 24 * 60 * 60
+def of_days(raw: Any, days: list[float]) -> ir.Table:
+    return raw([(0, 0, each) for each in days], "user_id item_id time")
 
 
-def test_a_microsecond_decides() -> None:
-    time = np.array([0, 3 * MICROSECONDS_PER_DAY, 3 * MICROSECONDS_PER_DAY + 1, 10 * MICROSECONDS_PER_DAY])
-    assert last_days(np.zeros(4, np.int64), time, split()).part.tolist() == [TRAIN, TRAIN, TEST, TEST]
+def test_the_last_days_begin_after_the_moment(raw: Any) -> None:
+    parts = last_days(of_days(raw, [1, 14, 15, 16, 21, 22]), split())  # the last is day 22: the test is (15, 22]
+    assert part_of(parts) == [TRAIN, TRAIN, TRAIN, TEST, TEST, TEST]
+    assert parts.end == day(15)
+
+
+def test_a_fold_moves_the_days_back_and_leaves_out_what_comes_later(raw: Any) -> None:
+    parts = last_days(of_days(raw, [1, 8, 9, 15, 16, 22]), split(fold=1))  # (15, 22] is left out, the test is (8, 15]
+    assert part_of(parts) == [TRAIN, TRAIN, TEST, TEST, LATER, LATER]
+    assert parts.end == day(8)
+
+
+def test_a_microsecond_decides(raw: Any) -> None:
+    times = [day(1), day(4), day(4).replace(microsecond=1), day(11)]
+    assert part_of(last_days(of_days(raw, times), split())) == [TRAIN, TRAIN, TEST, TEST]
 
 
 @pytest.mark.parametrize("changes", [{"days": 6}, {"days": 2, "fold": 2}, {"days": 10**9}])
-def test_a_window_longer_than_the_data_is_refused(changes: dict[str, int]) -> None:
-    time = np.array([0, 5]) * MICROSECONDS_PER_DAY
+def test_a_window_longer_than_the_data_is_refused(raw: Any, changes: dict[str, int]) -> None:
     with pytest.raises(Problem, match=r"split\.days=.*the data span 5\.0 days: no row is left for train"):
-        last_days(np.zeros(2, np.int64), time, split(**changes))
+        last_days(of_days(raw, [1, 6]), split(**changes))
 
 
-def test_each_user_leaves_the_last_ties_in_the_order_of_the_rows() -> None:
-    user = np.array([1, 1, 2, 1, 2, 3])
-    time = (
-        np.array([5, 9, 4, 9, 4, 1]) * MICROSECONDS_PER_DAY
-    )  # user 1's two of day 9: the later row; user 2's two of day 4: the same
-    parts = leave_last(user, time, split())
-    assert parts.part.tolist() == [TRAIN, TRAIN, TRAIN, TEST, TEST, TRAIN]  # user 3 has one row: train
-    assert parts.moment == 9 * 24 * 60 * 60
+def test_a_date_far_in_the_future_is_refused(raw: Any) -> None:
+    rows = of_days(raw, [*range(1, 20), *[20] * 100, datetime(2099, 1, 1)])
+    line = (
+        r"split: 1 of 120 rows are more than 30 days after 2021-03-20: 2021-03-19 \(1\), 2021-03-20 \(100\), "
+        r"2099-01-01 \(1\); .* set split.until=2021-03-20 to leave out what comes later"
+    )
+    with pytest.raises(Problem, match=line):
+        last_days(rows, split())
 
 
-def test_a_fold_of_leave_last() -> None:
-    user = np.array([1, 1, 1, 1, 2, 2, 3])
-    time = np.arange(7)
+def test_each_user_leaves_the_last_ties_in_the_order_of_the_hash(raw: Any) -> None:
+    rows = [(1, 0, 5, 9), (1, 0, 9, 7), (2, 0, 4, 2), (1, 0, 9, 3), (2, 0, 4, 5), (3, 0, 1, 0)]
+    # User 1's two rows of day 9 have the ties 7 and 3, user 2's of day 4 have 2 and 5; user 3 has one row.
+    parts = leave_last(raw(rows, "user_id item_id time tie"), split())
+    table = parts.rows.order_by("user_id", "time", "tie").to_pyarrow()
+    assert table["tie"].to_pylist() == [9, 3, 7, 2, 5, 0]
+    assert table["part"].to_pylist() == [TRAIN, TRAIN, TEST, TRAIN, TEST, TRAIN]
+    assert parts.end == day(9)
+
+
+def test_a_fold_of_leave_last(raw: Any) -> None:
+    rows = raw([(user, 0, place) for place, user in enumerate([1, 1, 1, 1, 2, 2, 3])], "user_id item_id time")
     # Fold 0 takes the last of users 1 and 2. Then user 1 has three rows, the last of which is the test of fold 1; user
     # 2 has one row left, user 3 had one from the start: both stay in train.
-    assert leave_last(user, time, split(fold=1)).part.tolist() == [TRAIN, TRAIN, TEST, LATER, TRAIN, LATER, TRAIN]
+    assert part_of(leave_last(rows, split(fold=1))) == [TRAIN, TRAIN, TEST, LATER, TRAIN, LATER, TRAIN]
 
 
 def twin(user: list[int], time: list[int], last: int, fold: int) -> list[int]:
     """leave_last as its docstring says it: the split done fold + 1 times, each time on what was train before."""
-    part = [int(TRAIN)] * len(user)
+    part = [TRAIN] * len(user)
     for _ in range(fold + 1):
-        part = [int(LATER) if p == TEST else p for p in part]
+        part = [LATER if p == TEST else p for p in part]
         for one in set(user):
             rows = [k for k in range(len(user)) if user[k] == one and part[k] == TRAIN]
             rows.sort(key=lambda k: time[k])
             if len(rows) > last:
                 for row in rows[-last:]:
-                    part[row] = int(TEST)
+                    part[row] = TEST
     return part
 
 
-@given(ROWS, st.integers(1, 3), st.integers(0, 3))
-def test_leave_last_is_its_slow_twin(rows: list[tuple[int, int]], last: int, fold: int) -> None:
-    user, time = (np.array(column) for column in zip(*rows, strict=True))
-    found = leave_last(user, time, split(last=last, fold=fold)).part
-    assert found.tolist() == twin(user.tolist(), time.tolist(), last, fold)
+@FEW
+@given(rows=ROWS, last=st.integers(1, 3), fold=st.integers(0, 3))
+def test_leave_last_is_its_slow_twin(raw: Any, rows: list[tuple[int, int]], last: int, fold: int) -> None:
+    user, time = (list(column) for column in zip(*rows, strict=True))
+    found = leave_last(raw([(u, 0, t) for u, t in rows], "user_id item_id time"), split(last=last, fold=fold))
+    assert part_of(found) == twin(user, time, last, fold)
 
 
-@given(ROWS, st.integers(0, 2))
-def test_train_and_test_share_no_moment(rows: list[tuple[int, int]], fold: int) -> None:
-    user, time = (np.array(column) for column in zip(*rows, strict=True))
-    time = time * MICROSECONDS_PER_DAY
-    if time.max() - time.min() < 2 * (fold + 1) * MICROSECONDS_PER_DAY:
+@FEW
+@given(rows=ROWS, fold=st.integers(0, 2))
+def test_train_and_test_share_no_moment(raw: Any, rows: list[tuple[int, int]], fold: int) -> None:
+    time = [day(t) for _, t in rows]
+    if (max(time) - min(time)).days < 2 * (fold + 1):
         return
-    parts = last_days(user, time, split(days=2, fold=fold))
-    assert (time[parts.part == TRAIN] <= parts.moment * 1_000_000).all()
-    assert (time[parts.part == TEST] > parts.moment * 1_000_000).all()
-    end = parts.moment * 1_000_000 + 2 * MICROSECONDS_PER_DAY
-    assert (time[parts.part == TEST] <= end).all()
-    assert (time[parts.part == LATER] > end).all()
-    earlier = last_days(user, time[time <= end], split(days=2, fold=0)) if end in time else None
-    if earlier:  # fold f is fold 0 of what was known then
-        assert earlier.part.tolist() == parts.part[time <= end].tolist()
+    parts = last_days(of_days(raw, time), split(days=2, fold=fold))
+    end = max(time) - fold * (day(3) - day(1))
+    expected = [TRAIN if t <= parts.end else TEST if t <= end else LATER for t in time]
+    assert parts.end == end - (day(3) - day(1))
+    assert part_of(parts) == expected
+
+
+@pytest.mark.parametrize(
+    ("until", "end"),
+    [
+        (None, None),
+        ("2021-08-22", datetime(2021, 8, 22, 23, 59, 59, 999999)),  # the whole day
+        ("2021-08-22 20:15:00", datetime(2021, 8, 22, 20, 15)),
+        ("2021-08-22T20:15:00+03:00", datetime(2021, 8, 22, 17, 15)),  # in UTC
+    ],
+)
+def test_until_is_a_moment_or_a_whole_day(until: str | None, end: datetime | None) -> None:
+    assert split(until=until).end == end
+
+
+def test_until_that_is_no_date_is_refused() -> None:
+    with pytest.raises(Problem, match=r"until: 'yesterday' is not a date such as 2021-08-22 or 2021-08-22 20:15:00"):
+        validate(Split, {**SIZE, "until": "yesterday"})

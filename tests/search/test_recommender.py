@@ -1,5 +1,6 @@
 """One model that answers: exact search is the ranking of evaluate, new users are folded in, items are compared."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from retrieval import histories, matrices
@@ -81,10 +82,23 @@ def test_with_a_trend_a_profile_is_that_user_too(copy, items_and_users):
         np.testing.assert_allclose(row, model.left[[user]], rtol=1e-4, atol=1e-5)
 
 
+def test_a_column_may_have_several_values(copy):
+    data = histories.load(copy / "features")
+    users = data.users.tolil()
+    users[1] = 1
+    histories.save(copy / "features", replace(data, users=users.tocsr()))
+    train_models(copy)
+    items_and_users, model = catalogue.load(copy / "models" / "catalogue"), matrices.load(copy / "models" / "dssm")
+    about = items_and_users.demographics(1)
+    assert about == [("age", "old"), ("age", "young"), ("sex", "F"), ("sex", "M")]
+    row = Tower(copy / "models" / "dssm", model)(items_and_users.history(1), about)
+    np.testing.assert_allclose(row, model.left[[1]], rtol=1e-4, atol=1e-5)
+
+
 def test_profiles_without_history_differ_by_their_demographics(world, recommender):
     fold_in = recommender(world, "dssm").fold_in
     nothing = np.zeros(0, np.int64), np.zeros(0, np.int64)
-    old, young, unknown = (fold_in(nothing, values) for values in ({"age": "old"}, {"age": "young"}, {}))
+    old, young, unknown = (fold_in(nothing, values) for values in ([("age", "old")], [("age", "young")], []))
     assert np.isfinite(unknown).all()
     assert np.abs(old - young).max() > 1e-4
     assert np.abs(old - unknown).max() > 1e-4

@@ -58,7 +58,7 @@ class Page:
         """
         self.until(lambda: self.browser.execute_script(script, selector, text))
 
-    def pick_user(self, user: int) -> None:
+    def pick_user(self, user: int | str) -> None:
         self.type("user-query", str(user))
         self.click("#users button", f"User {user}")
         self.until(lambda: self.texts("#history-note")[0].startswith(f"User {user} "))
@@ -73,6 +73,13 @@ class Page:
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     world = write_world(tmp_path_factory.mktemp("world"))
     with start(world, "--metrics", "metrics.json") as (_, url):
+        yield url
+
+
+@pytest.fixture(scope="module")
+def text_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A service whose ids are text, and odd."""
+    with start(write_world(tmp_path_factory.mktemp("text") / "world", text=True)) as (_, url):
         yield url
 
 
@@ -173,6 +180,28 @@ def test_a_profile_can_be_made_with_the_keyboard_alone(page):
     active().send_keys(Keys.ENTER)
     page.until(lambda: page.texts("#history b") == ["Film 77"])
     assert active().get_attribute("id") == "film-query"
+
+
+@pytest.mark.parametrize("user", ["007", "7.0", "Ünïcode/slash", "/", "a/b/history", "a?b&c=7", "a#b", "%2F", "a+b"])
+def test_text_ids_work_like_integers(browser, text_url, user):
+    page = Page(browser, text_url)
+    page.pick_user(user)
+    watched = set(page.texts("#history b"))
+    page.until(lambda: len(page.titles(0)) == 10 and not watched & {*page.titles(0), *page.titles(1)})
+    page.click("#history b", page.texts("#history b")[0])
+    page.until(lambda: len(page.texts("#similar b")) == 10)
+
+
+def test_long_titles_are_cut(page):
+    script = "return film({ title: 'x'.repeat(50000), year: null, genres: [] }).textContent"
+    assert page.browser.execute_script(script) == "x" * 119 + "…"
+
+
+def test_integers_of_64_bits_are_exact(page):
+    exact = "return JSON.parse(arguments[0], exact)"
+    numbers = "[9007199254740993, -9223372036854775808, 7, 1e300, 0.5]"
+    read = page.browser.execute_script(exact, numbers)
+    assert read == ["9007199254740993", "-9223372036854775808", 7, 1e300, 0.5]
 
 
 def test_the_page_shows_the_metrics_of_the_models(page):

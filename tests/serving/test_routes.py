@@ -1,12 +1,22 @@
 """The routes: answers are those of the models; bad questions get a reason."""
 
+import json
+from dataclasses import replace
 from datetime import datetime
+from urllib.parse import quote
 
 from retrieval import histories, matrices
 from retrieval.ranking import rank
+from retrieval.serving.app import create
+from retrieval.serving.settings import Settings
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from starlette.testclient import TestClient
+from worlds import ITEMS, ODD, USERS, odd_ids, reindex
 
 MODELS = ["dssm", "ease", "ials", "itemknn", "popular", "popular_7d", "userknn"]
 
@@ -77,6 +87,22 @@ def test_dates_demographics_and_even_a_history_are_optional_in_a_profile(client)
     assert answers[0]["personal"]
 
 
+def test_a_column_of_demographics_may_have_several_values(client, copy):
+    ages = "old", ["old"], ["old", "old"], ["old", "young"], []
+    answers = [client.post("/reco/dssm", json={"demographics": {"age": age}}).json() for age in ages]
+    assert answers[0] == answers[1] == answers[2]
+    assert answers[3]["scores"] not in (answers[0]["scores"], answers[4]["scores"])
+    data = histories.load(copy / "features")
+    users = data.users.tolil()
+    users[1, :3] = 1, 1, 0
+    histories.save(copy / "features", replace(data, users=users.tocsr()))
+    reindex(copy)
+    with TestClient(create(Settings(models=copy / "models"))) as client:
+        about = client.get("/users/15/history").json()["demographics"]
+    assert about["age"] == ["old", "young"]
+    assert isinstance(about.get("sex", ""), str)
+
+
 def test_of_an_item_that_appears_twice_the_last_time_counts(client):
     twice, once = [10, 31, 10], [31, 10]
     bodies = [{"history": [{"item_id": item} for item in items]} for items in (twice, once)]
@@ -101,11 +127,15 @@ def test_similar_items_and_searches(client):
     [
         ("/reco/dsm/15", 404, "did you mean 'dssm'"),
         ("/reco/dssm/16", 404, "user 16 is not in the data"),
-        ("/reco/dssm/99999999999999999999", 422, "less than or equal to"),
-        ("/reco/dssm/-99999999999999999999", 422, "greater than or equal to"),
-        ("/reco/dssm/" + "9" * 5000, 422, "integer"),
-        ("/reco/dssm/NaN", 422, "integer"),
-        ("/reco/dssm/1.5", 422, "integer"),
+        ("/reco/dssm/99999999999999999999", 404, "user 99999999999999999999 is not in the data"),
+        ("/reco/dssm/015", 404, "user 015 is not in the data"),
+        ("/reco/dssm/%2015", 404, "user  15 is not in the data"),
+        ("/reco/dssm/15/", 404, "user 15/ is not in the data"),
+        ("/reco/dssm/15%0A", 404, "user 15\n is not in the data"),
+        ("/reco/dssm/" + "9" * 5000, 422, "at most 200"),
+        ("/reco/dssm/", 422, "at least 1"),
+        ("/reco/dssm/NaN", 404, "user NaN is not in the data"),
+        ("/reco/dssm/15.0", 404, "user 15.0 is not in the data"),
         ("/reco/dssm/15?k=0", 422, "greater than or equal to 1"),
         ("/reco/dssm/15?k=101", 422, "less than or equal to 100"),
         ("/reco/dssm/15?k=inf", 422, "integer"),
@@ -113,7 +143,7 @@ def test_similar_items_and_searches(client):
         ("/similar/dssm/4", 404, "item 4 is not in the catalogue"),
         ("/similar/popular/10", 422, "no item vectors to compare"),
         ("/users/16/history", 404, "user 16 is not in the data"),
-        ("/users?query=1x", 422, "pattern"),
+        ("/users?query=" + "1" * 201, 422, "at most 200"),
         ("/items?query=" + "a" * 201, 422, "at most 200"),
         ("/nothing", 404, "Not Found"),
     ],
@@ -128,7 +158,10 @@ def test_bad_questions_get_a_reason(client, path, status, reason):
     ("name", "body", "status", "reason"),
     [
         ("dssm", '{"history": [{"item_id": 4}]}', 422, "history: not in the catalogue: 4"),
-        ("dssm", '{"history": [{"item_id": 1e400}]}', 422, "finite"),
+        ("dssm", '{"history": [{"item_id": 1e400}]}', 422, "valid integer"),
+        ("dssm", '{"history": [{"item_id": 10.0}]}', 422, "valid integer"),
+        ("dssm", '{"history": [{"item_id": true}]}', 422, "valid integer"),
+        ("dssm", '{"history": [{"item_id": "010"}]}', 422, "history: not in the catalogue: 010"),
         ("dssm", '{"history": [{"item_id": 99999999999999999999}]}', 422, "less than or equal"),
         ("dssm", '{"history": [{"item_id": 10, "date": NaN}]}', 422, "valid datetime"),
         (
@@ -140,6 +173,8 @@ def test_bad_questions_get_a_reason(client, path, status, reason):
         ("dssm", '{"demographics": {"age": NaN}}', 422, "string"),
         ("dssm", '{"demographics": {"age": "\\ud800"}}', 422, "valid string"),
         ("dssm", '{"demographics": {"age": "yung"}}', 422, "did you mean 'young'"),
+        ("dssm", '{"demographics": {"age": ["old", "yung"]}}', 422, "did you mean 'young'"),
+        ("dssm", '{"demographics": {"age": [["old"]]}}', 422, "valid string"),
         ("dssm", '{"demographics": {"ag": "young"}}', 422, "did you mean 'age'"),
         ("dssm", '{"k": NaN}', 422, "finite"),
         ("dssm", '{"k": 1000}', 422, "less than or equal to 100"),
@@ -181,3 +216,101 @@ def test_the_root_is_the_page(client):
     answer = client.get("/")
     assert answer.headers["content-type"].startswith("text/html")
     assert "<title>Two-tower retrieval</title>" in answer.text
+
+
+TEXT_USERS, TEXT_ITEMS = odd_ids(USERS).tolist(), odd_ids(ITEMS).tolist()
+
+
+def path(*parts: object) -> str:
+    """A path of parts that may hold any character."""
+    return "".join("/" + quote(str(part), safe="") for part in parts)
+
+
+@pytest.mark.parametrize("user", range(USERS))
+def test_text_ids_get_what_integers_get(client, text_client, user):
+    """Both worlds are the same but for the ids."""
+    number, text = 10 * user + 5, TEXT_USERS[user]
+    for get in (lambda id: path("reco", "dssm", id), lambda id: path("users", id, "history")):
+        expected, answer = client.get(get(number)).json(), text_client.get(get(text)).json()
+        assert (expected.pop("user_id"), answer.pop("user_id")) == (number, text)
+        for visit, other in zip(expected.pop("history", []), answer.pop("history", []), strict=True):
+            assert visit.pop("item_id") == 3 + 7 * TEXT_ITEMS.index(other.pop("item_id"))
+            assert visit == other
+        items = [3 + 7 * TEXT_ITEMS.index(item) for item in answer.pop("items", [])]
+        assert expected.pop("items", []) == items
+        assert expected == answer
+
+
+@pytest.mark.parametrize("item", [TEXT_ITEMS.index(text) for text in ODD])
+def test_each_odd_item_has_similar_ones_and_can_be_in_a_profile(client, text_client, item):
+    number, text = 3 + 7 * item, TEXT_ITEMS[item]
+    answer = text_client.get(path("similar", "dssm", text)).json()
+    assert answer["item_id"] == text
+    expected = client.get(path("similar", "dssm", number)).json()
+    assert [3 + 7 * TEXT_ITEMS.index(item) for item in answer["items"]] == expected["items"]
+    answers = [
+        one.post("/reco/ease", json={"history": [{"item_id": id}]}).json()
+        for one, id in ((client, number), (text_client, text))
+    ]
+    assert answers[0]["scores"] == answers[1]["scores"]
+
+
+def test_a_number_is_its_text_and_a_text_its_number(client, text_client):
+    """Among texts 7 is "7", among integers "10" is 10."""
+    bodies = [{"history": [{"item_id": id}]} for id in (7, "7", "007")]
+    number, text, other = (text_client.post("/reco/ease", json=body).json() for body in bodies)
+    assert number == text != other
+    number, text = (client.post("/reco/ease", json={"history": [{"item_id": id}]}).json() for id in (10, "10"))
+    assert number == text
+    assert client.get("/reco/dssm/15").json()["user_id"] == 15
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(max_size=12) | st.text(alphabet="/%7.0\n +~?#&=;:\\", max_size=6) | st.text(min_size=195, max_size=205))
+def test_any_text_is_an_id_that_is_known_or_named_in_the_reason(text_client, id):
+    """`.` and `..` are left out: clients remove them from a path before they send it."""
+    assume(id not in (".", ".."))
+    for url in (path("reco", "dssm", id), path("users", id, "history"), path("similar", "dssm", id)):
+        answer = text_client.get(url)
+        if not 1 <= len(id) <= 200:
+            assert answer.status_code == 422
+        elif id in (TEXT_ITEMS if "similar" in url else TEXT_USERS):
+            assert answer.status_code == 200
+        else:
+            assert answer.status_code == 404
+            assert f" {id} is not in the " in answer.json()["detail"]
+
+
+def test_users_are_found_by_how_their_id_begins(client, text_client):
+    for prefix in [*ODD, "a", "A"]:
+        found = text_client.get("/users", params={"query": prefix, "k": 100}).json()
+        assert found == sorted(user for user in TEXT_USERS if user.startswith(prefix))
+    assert set(text_client.get("/users", params={"k": 5}).json()) <= set(TEXT_USERS)
+    assert client.get("/users", params={"query": "x"}).json() == []
+
+
+def test_without_times_histories_have_no_dates(copy):
+    card = copy / "models" / "catalogue" / "catalogue.json"
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"timed": False}))
+    with TestClient(create(Settings(models=copy / "models"))) as client:
+        history = client.get("/users/15/history", params={"k": 100}).json()["history"]
+        assert {visit["date"] for visit in history} == {None}
+        items = [visit["item_id"] for visit in reversed(history)]
+        plain = [{"item_id": item} for item in items]
+        dated = [{"item_id": item, "date": f"{1990 + n}-01-01"} for n, item in enumerate(items)]
+        answers = [client.post("/reco/dssm", json={"history": visits}).json() for visits in (plain, dated[::-1])]
+        assert answers[0] == answers[1], "of dates only the order counts"
+
+
+def test_disliked_items_are_left_out_with_those_seen(copy):
+    data = histories.load(copy / "features")
+    with TestClient(create(Settings(models=copy / "models"))) as client:
+        first = client.get("/reco/dssm/15", params={"k": 5}).json()["items"]
+    row = np.searchsorted(data.item_ids, first[:2])
+    disliked = sp.csr_matrix((np.ones(2, np.float32), ([1, 1], row)), shape=data.seen.shape)
+    histories.save(copy / "features", replace(data, disliked=disliked))
+    reindex(copy)
+    with TestClient(create(Settings(models=copy / "models"))) as client:
+        assert client.get("/reco/dssm/15", params={"k": 3}).json()["items"] == first[2:]
+        every = client.get("/reco/dssm/15", params={"k": 100, "exclude_seen": False}).json()
+        assert set(first[:2]) <= {item for item, seen in zip(every["items"], every["seen"], strict=True) if not seen}

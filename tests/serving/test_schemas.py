@@ -2,6 +2,7 @@
 
 import json
 
+import httpx
 import pytest
 import schemathesis
 from fastapi import FastAPI
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
-from starlette.testclient import TestClient
+from worlds import ODD
 
 NAMES = ["dssm", "ease", "ials", "itemknn", "popular", "popular_7d", "userknn", "x", "%00"]
 
@@ -18,19 +19,23 @@ integers = st.integers() | st.integers(min_value=0, max_value=160).map(lambda i:
 scalars = (
     st.none() | st.booleans() | integers | st.floats() | st.text(max_size=5) | st.sampled_from(["age", "old", "F"])
 )
-visits = st.fixed_dictionaries({"item_id": integers}, optional={"date": st.datetimes().map(str) | scalars})
+ids = integers | st.sampled_from(ODD) | st.text(max_size=5)
+visits = st.fixed_dictionaries({"item_id": ids}, optional={"date": st.datetimes().map(str) | scalars})
 profiles = st.fixed_dictionaries(
     {},
     optional={
         "history": st.lists(visits | scalars, max_size=5) | scalars,
-        "demographics": st.dictionaries(st.sampled_from(["age", "sex", "x"]), scalars, max_size=3) | scalars,
+        "demographics": st.dictionaries(
+            st.sampled_from(["age", "sex", "x"]), scalars | st.lists(scalars, max_size=3), max_size=3
+        )
+        | scalars,
         "k": scalars,
         "exclude_seen": scalars,
     },
 )
 
 
-def check_profiles(client: TestClient, count: int) -> None:
+def check_profiles(client: httpx.Client, count: int) -> None:
     """Ask for the recommendations of `count` random profiles: none causes an internal error."""
 
     @settings(max_examples=count, deadline=None)
@@ -44,8 +49,9 @@ def check_profiles(client: TestClient, count: int) -> None:
     check()
 
 
-def test_no_profile_causes_an_internal_error(client):
-    check_profiles(client, 300)
+@pytest.mark.parametrize("name", ["client", "text_client"])
+def test_no_profile_causes_an_internal_error(request, name):
+    check_profiles(request.getfixturevalue(name), 300)
 
 
 @pytest.mark.slow
@@ -69,8 +75,21 @@ def check_openapi(app: FastAPI, count: int) -> None:
     check()
 
 
-def test_answers_match_the_openapi_schema(app):
-    check_openapi(app, 300)
+@pytest.mark.parametrize("name", ["app", "text_app"])
+def test_answers_match_the_openapi_schema(request, name):
+    check_openapi(request.getfixturevalue(name), 300)
+
+
+def test_ids_are_integers_or_text_in_the_openapi_schema(client):
+    schema = client.get("/openapi.json").json()
+    (asked,) = [
+        one for one in schema["paths"]["/reco/{model}/{user_id}"]["get"]["parameters"] if one["name"] == "user_id"
+    ]
+    integer = {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}
+    assert asked["schema"]["anyOf"] == [integer, {"type": "string", "minLength": 1, "maxLength": 200}]
+    answer = schema["components"]["schemas"]["Recommendations"]["properties"]
+    assert answer["items"]["items"] == {"anyOf": [{"type": "integer"}, {"type": "string"}]}
+    assert "/users/{user_id}/history" in schema["paths"]
 
 
 @pytest.mark.slow

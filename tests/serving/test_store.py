@@ -66,7 +66,7 @@ def test_models_of_other_items_or_users_are_refused(copy, side):
     path = copy / "models" / "ials"
     model = matrices.load(path)
     resave(path, model, **{side: getattr(model, side)[::-1]})
-    with pytest.raises(Problem, match=f"{side}.npy: differs from the {side} of the catalogue"):
+    with pytest.raises(Problem, match=f"ials: its {side} are not those of the catalogue; run dvc repro"):
         store.load(Settings(models=copy / "models"))
 
 

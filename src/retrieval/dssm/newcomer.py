@@ -1,5 +1,6 @@
 """Users who are not in the data: a row of left made from what they watched and who they are."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from retrieval.dssm.batches import Batches
@@ -16,6 +17,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+Demographics = Iterable[tuple[str, str]]  # (column, value); a column may have several values
 Watched = tuple[np.ndarray, np.ndarray]  # rows of items [n] and seconds since 1970 [n], in time order
 NOTHING: Watched = np.zeros(0, np.int64), np.zeros(0, np.int64)
 
@@ -40,9 +42,9 @@ class Tower:
         self._length, self._normalize = options.towers.length, options.normalize
 
     @torch.inference_mode()
-    def __call__(self, watched: Watched, demographics: dict[str, str]) -> np.ndarray:
+    def __call__(self, watched: Watched, demographics: Demographics) -> np.ndarray:
         items, time = watched
-        places = sorted(self._place[pair] for pair in demographics.items())
+        places = sorted({self._place[pair] for pair in demographics})
         ones = np.ones(len(places), np.float32)
         row = sp.csr_matrix((ones, places, [0, len(places)]), shape=(1, len(self._place)))
         self._tower.first.read(row)
@@ -61,7 +63,7 @@ class Constant:
     def __init__(self, row: np.ndarray) -> None:
         self._row = row
 
-    def __call__(self, watched: Watched, demographics: dict[str, str]) -> np.ndarray:
+    def __call__(self, watched: Watched, demographics: Demographics) -> np.ndarray:
         return self._row
 
 

@@ -17,11 +17,11 @@ class Towers(Section):
     each item has one. temperature: divides the scores; with learn_temperature its start value.
     """
 
-    width: Annotated[int, Field(ge=2, multiple_of=2)]
+    width: Annotated[int, Field(ge=2, le=65_536, multiple_of=2)]
     dropout: Annotated[float, Field(ge=0, lt=1)]
     id_dropout: Annotated[float, Field(ge=0, lt=1)]
     length: Positive
-    layers: Positive
+    layers: Annotated[int, Field(ge=1, le=1000)]
     heads: Positive
     half_life: Annotated[float, Field(ge=0)]
     tied: bool

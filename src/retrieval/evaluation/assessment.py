@@ -1,20 +1,22 @@
 """Judge a model in three settings: test users and items new to them, test users and all items, and train users and all
-items, where train itself is the truth."""
+items, where train itself is the truth. In a split that keeps repeats, items need not be new in the first one either."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from retrieval import ids
 from retrieval.errors import Problem
 from retrieval.evaluation.metrics import BEYOND, DEBIASED, METRICS, Lists, TrainItems, judge, means, values
 from retrieval.evaluation.projection import PROJECTIONS, missing
 from retrieval.histories import Features
 from retrieval.matrices import Model
-from retrieval.params import Positive, Section, one_of
+from retrieval.params import Section, one_of
 from retrieval.ranking import rank
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import scipy.sparse as sp
 from pydantic import Field, field_validator
@@ -34,9 +36,9 @@ class Evaluation(Section):
     k: Length
     longest: Length
     head: Annotated[float, Field(gt=0, lt=1)]
-    resamples: Positive
-    negatives: Positive
-    points: Positive
+    resamples: Annotated[int, Field(ge=1, le=1_000_000)]
+    negatives: Annotated[int, Field(ge=1, le=10_000)]
+    points: Annotated[int, Field(ge=1, le=20_000)]  # a map takes points^2 numbers
     map: Annotated[str, one_of(PROJECTIONS)]
 
     @field_validator("map")
@@ -66,8 +68,9 @@ class Exam:
 class Assessment:
     """The results of one model.
 
-    lists: `longest` items new to each test user. values and beyond: METRICS, and BEYOND and DEBIASED, of the first k,
-    one value per test user. settings: the means of METRICS in the other two settings, test_all and train.
+    lists: `longest` items for each test user, without `Features.excluded`. values and beyond: METRICS, and BEYOND and
+    DEBIASED, of the first k, one value per test user. settings: the means of METRICS in the other two settings,
+    test_all and train.
     """
 
     lists: Lists
@@ -79,18 +82,20 @@ class Assessment:
 def prepare_exam(prepared: Path, data: Features, params: Evaluation, seed: int) -> Exam:
     """Read the test interactions.
 
-    Raises `Problem` if there are none, if their users or items are not those of `data`, or if a pair is also in train.
+    Raises `Problem` if there are none, if their users or items are not those of `data`, or if a pair is also in train
+    although the split drops repeats.
     """
     path = prepared / "test.parquet"
     if not path.exists():
         raise Problem(f"{path}: no such file; run the stage prepare first")
-    test = pq.read_table(path, columns=["user_id", "item_id"]).to_pandas()
-    users = rows_of(test["user_id"].to_numpy(), data.user_ids, path, "users")
-    items = rows_of(test["item_id"].to_numpy(), data.item_ids, path, "items")
+    test = pq.read_table(path, columns=["user_id", "item_id"])
+    users = rows_of(test["user_id"], data.user_ids, path, "users")
+    items = rows_of(test["item_id"], data.item_ids, path, "items")
     truth = binary(users, items, data.seen.shape)
     if truth.nnz == 0:
         raise Problem(f"{path}: no rows; expected at least one interaction")
-    if both := truth.multiply(data.seen).nnz:
+    both = truth.multiply(data.seen).nnz
+    if both and data.spec["repeats"] == "drop":
         raise Problem(f"{path}: {both} of its {truth.nnz} pairs of user and item are also in train; run dvc repro")
     train_items = TrainItems(data.seen, data.items, params.head)
     return Exam(data, truth, _debiased(truth, seed), np.flatnonzero(np.diff(truth.indptr)), train_items)
@@ -102,7 +107,7 @@ def assess(model: Model, exam: Exam, params: Evaluation) -> Assessment:
     if not (np.array_equal(model.users, data.user_ids) and np.array_equal(model.items, data.item_ids)):
         raise Problem(f"model {model.name}: its users and items are not those of the features; train it again")
     left, right, truth = model.left, model.right, exam.truth[exam.users]
-    new = rank(left, right, exam.users, max(k, params.longest), data.seen, title=f"{model.name}, new items").items
+    new = rank(left, right, exam.users, max(k, params.longest), data.excluded, title=f"{model.name}, new items").items
     everyone, constant = np.arange(len(model.users)), model.kind == "constant"
     every = rank(left, right, everyone, k, constant=constant, title=f"{model.name}, all items").items
     lists = judge(new, truth, exam.train_items)
@@ -132,13 +137,13 @@ def _debiased(truth: sp.csr_matrix, seed: int) -> sp.csr_matrix:
     return binary(table["user_id"].to_numpy(), table["item_id"].to_numpy(), truth.shape)
 
 
-def rows_of(ids: np.ndarray, all_ids: np.ndarray, path: Path, what: str) -> np.ndarray:
-    """[n] int64, the index of each of `ids` [n] in `all_ids`, which is ascending.
+def rows_of(column: pa.ChunkedArray, all_ids: np.ndarray, path: Path, what: str) -> np.ndarray:
+    """[n] int64, the row in `all_ids` of each id in a `column` [n] of the file `path`.
 
-    Raises `Problem`, which names `path` and `what` the ids are of, if one is not there.
+    Raises `Problem`, which says `what` the ids are of, if one is not there.
     """
-    rows = np.minimum(np.searchsorted(all_ids, ids), len(all_ids) - 1)
-    if unknown := np.count_nonzero(all_ids[rows] != ids):
+    rows = ids.rows_of(column.to_numpy(), all_ids)
+    if unknown := np.count_nonzero(rows < 0):
         raise Problem(f"{path}: {what} of {unknown} rows are not in the features; run the stage features again")
     return rows
 

@@ -19,17 +19,17 @@ def assess_cold(
 ) -> dict[str, dict[str, float]]:
     """METRICS of each of `models`, which `folder` holds, that serves users without a history; {} without such users."""
     path, data = prepared / "cold.parquet", exam.data
-    test = pq.read_table(path, columns=["user_id", "item_id"]).to_pandas()
-    if test.empty:
+    test = pq.read_table(path, columns=["user_id", "item_id"])
+    if not len(test):
         return {}
-    ids, user = np.unique(test["user_id"], return_inverse=True)
-    item = rows_of(test["item_id"].to_numpy(), data.item_ids, path, "items")
+    ids, user = np.unique(test["user_id"].to_numpy(), return_inverse=True)
+    item = rows_of(test["item_id"], data.item_ids, path, "items")
     truth = binary(user, item, (len(ids), len(data.item_ids)))
     features = _user_features(prepared / "users.parquet", ids, exam)
     results = {}
     for name, model in models.items():
         if (row_of := newcomer(folder / name, model)) is not None:
-            rows = {each: row_of(NOTHING, dict(each)) for each in sorted(set(features))}
+            rows = {each: row_of(NOTHING, each) for each in sorted(set(features))}
             left = np.concatenate([rows[each] for each in features])
             lists = rank(left, model.right, np.arange(len(ids)), params.k, title=f"{name}, cold users").items
             results[name] = means(values(judge(lists, truth, exam.train_items), METRICS))

@@ -17,6 +17,7 @@ from matplotlib.typing import RcKeyType
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442")
 GREY = "#BBBBBB"
+LONGEST = 40  # characters of a text that comes from the data
 LABELS = {"other": "not watched", "watched": "watched"}
 STYLE: dict[RcKeyType, Any] = {
     "font.size": 10,
@@ -117,18 +118,26 @@ def draw_map(
             _label(axes, points, labels)
 
 
+def shorten(text: str) -> str:
+    """The text in one line of at most `LONGEST` characters that can be drawn."""
+    start = "".join(letter if letter.isprintable() else " " for letter in text[: 10 * LONGEST])
+    line = " ".join(start.split())
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1].rstrip()}…"
+
+
 def _by_kind(axes: Axes, points: np.ndarray, name: str, kinds: Sequence[str] | np.ndarray) -> None:
     """Scatter the points in the colours of the most frequent kinds, all others in grey, with a legend."""
-    values, counts = np.unique(np.asarray(kinds, dtype=str), return_counts=True)
+    kinds = np.asarray(kinds, dtype=object)  # an array of str would give each as much room as the longest
+    values, counts = np.unique(kinds, return_counts=True)
     frequent = sorted(values[np.argsort(-counts, kind="stable")][: len(COLOURS)])
     rest = ~np.isin(kinds, frequent)
     if rest.any():
         axes.scatter(points[rest, 0], points[rest, 1], s=8, color=GREY, linewidths=0, label="other")
     for value, colour in zip(frequent, COLOURS, strict=False):
-        x, y = points[np.asarray(kinds) == value].T
-        axes.scatter(x, y, s=14, color=colour, linewidths=0, label=value)
+        x, y = points[kinds == value].T
+        axes.scatter(x, y, s=14, color=colour, linewidths=0, label=shorten(value))
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0), ncols=4, markerscale=2)
-    axes.set_title(f"by {name}")
+    axes.set_title(f"by {shorten(name)}")
 
 
 def _label(axes: Axes, points: np.ndarray, labels: Sequence[str] | np.ndarray) -> None:
@@ -136,7 +145,7 @@ def _label(axes: Axes, points: np.ndarray, labels: Sequence[str] | np.ndarray) -
     boxes: list[Bbox] = []
     frame = axes.get_window_extent()
     for point, text in zip(points, labels, strict=False):
-        label = axes.annotate(text, point, (3, 3), textcoords="offset points", fontsize=7.5)
+        label = axes.annotate(shorten(text), point, (3, 3), textcoords="offset points", fontsize=7.5)
         label.set_bbox({"facecolor": "white", "alpha": 0.65, "linewidth": 0, "pad": 0.8})
         box = label.get_window_extent()
         inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1

@@ -109,5 +109,5 @@ def _kinds(matrix: sp.csr_matrix, vocabulary: Mapping[str, list[str]], column: s
     start = sum(len(values) for values in list(vocabulary.values())[: list(vocabulary).index(name)])
     amount = matrix[:, start : start + len(vocabulary[name])].toarray()
     share = amount / np.maximum(amount.sum(axis=0), 1)
-    values = np.asarray([str(value) for value in vocabulary[name]])
+    values = np.array([str(value) for value in vocabulary[name]], dtype=object)
     return name, np.where(share.any(axis=1), values[share.argmax(axis=1)], "unknown")

@@ -16,7 +16,7 @@ from retrieval.evaluation.assessment import Evaluation, Exam, assess, prepare_ex
 from retrieval.evaluation.intervals import bootstrap
 from retrieval.experiments.repository import call, changed_params, command
 from retrieval.matrices import Model
-from retrieval.params import PATH, NotNegative, Section, load, read, validate
+from retrieval.params import PATH, Section, Seed, load, parse, read, validate
 from retrieval.stage import rounded, write_json
 from retrieval.training.loop import fit
 from retrieval.training.resolve import TrainDSSMParams, resolve
@@ -31,7 +31,7 @@ PREPARED, FEATURES, MODELS = Path("data/prepared"), Path("data/features"), Path(
 class SeedsParams(Section):
     """The parameters of the evaluation."""
 
-    seed: NotNegative
+    seed: Seed
     evaluate: Evaluation
 
 
@@ -146,7 +146,10 @@ def _set(values: dict[str, Any], changes: list[str]) -> dict[str, Any]:
                 raise Problem(f"-S {change}: {each} is a value, not a section")
         if name not in section:
             raise Problem(f"-S {change}: unknown key; {choices(name, section)}")
-        section[name] = yaml.safe_load(value)
+        try:
+            section[name] = parse(value)
+        except (yaml.YAMLError, ValueError):
+            raise Problem(f"-S {change}: {value!r} is not valid YAML") from None
     return values
 
 

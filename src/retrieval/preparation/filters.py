@@ -2,8 +2,7 @@
 
 from retrieval.params import NotNegative, Section
 
-import numpy as np
-import pandas as pd
+import ibis.expr.types as ir
 
 
 class Filter(Section):
@@ -14,17 +13,14 @@ class Filter(Section):
     item_interactions: NotNegative
 
 
-def active(user: np.ndarray, item: np.ndarray, test_users: np.ndarray, limits: Filter) -> np.ndarray:
-    """Mask [n] bool of the train rows to keep: the user and the item are active, or the user is in the test period.
+def active(train: ir.Table, test_users: ir.Table, limits: Filter) -> ir.Table:
+    """The train rows whose user and item are active, or whose user is in the test period.
 
-    user, item [n] int64; test_users: ids. A user of the test period keeps every row, even if the item is not active, as
-    in the notebook, where `&` binds tighter than `|`.
+    test_users: a table of user_id. A user of the test period keeps every row, even if the item is not active, as in the
+    notebook, where `&` binds tighter than `|`.
     """
-    both = (_count(user) > limits.user_interactions) & (_count(item) > limits.item_interactions)
-    return both | pd.Index(user).isin(test_users)
-
-
-def _count(ids: np.ndarray) -> np.ndarray:
-    """[n] int64, how many rows have the same id as each row."""
-    code = pd.factorize(ids)[0]
-    return np.bincount(code)[code]
+    users, items = (train.group_by(key).aggregate(rows=train.count()) for key in ("user_id", "item_id"))
+    users = users.filter(users.rows > limits.user_interactions)
+    items = items.filter(items.rows > limits.item_interactions)
+    both = train.semi_join(users, "user_id").semi_join(items, "item_id").anti_join(test_users, "user_id")
+    return train.semi_join(test_users, "user_id").union(both)

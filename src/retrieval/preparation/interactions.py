@@ -1,116 +1,175 @@
-"""From interactions.csv to train, test and cold interactions; every dropped row is counted."""
+"""From the raw interactions to those of train, test and cold users; every dropped row is counted."""
 
-from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
 
 from retrieval.errors import Problem
+from retrieval.preparation.engine import Engine
 from retrieval.preparation.filters import Filter, active
-from retrieval.preparation.split import SPLITS, TEST, TRAIN, Split
+from retrieval.preparation.positives import BELOW, POSITIVE, Positives, reason
+from retrieval.preparation.split import LATER, SPLITS, TEST, TRAIN, Parts, Split, in_time
 from retrieval.preparation.weights import bins, edges
 
-import numpy as np
-import pandas as pd
-import pyarrow as pa
+import ibis
+import ibis.expr.types as ir
 
-PAIR = ["user_id", "item_id"]
+PAIR = ("user_id", "item_id")
+EPOCH = datetime(1970, 1, 1)
 
 
-@dataclass
-class Account:
-    """Counts the dropped rows by reason, so that rows in = rows out + rows dropped."""
+@dataclass(frozen=True)
+class Options:
+    """The parameters of `prepare`; kind: a name in SPLITS."""
 
-    dropped: Counter[str] = field(default_factory=Counter)
-
-    def keep(self, rows: pd.DataFrame, mask: np.ndarray | pd.Series, reason: str) -> pd.DataFrame:
-        """The rows where `mask` [rows] bool is true; the others are counted under `reason`."""
-        mask = np.asarray(mask)
-        self.dropped[reason] += int(len(mask) - mask.sum())
-        return rows[mask]
+    kind: str
+    split: Split
+    positives: Positives
+    filter: Filter
 
 
 @dataclass(frozen=True)
 class Interactions:
-    """Tables user_id, item_id int64, datetime, weight float32 (the bin of the share watched), in time order.
+    """Tables user_id, item_id, datetime, weight float32, ordered by user, time and tie.
 
     test: rows of the test period whose user and item are in train; cold: rows whose item is in train and whose user is
-    not. moment: that of `split.Parts`. dropped: number of rows by reason.
+    not; disliked: user_id, item_id of what users gave less than `positives.min_value` in the train period. positives:
+    all rows that count as interactions, before repeated pairs are dropped. moment: when train ends, in seconds since
+    1970. dropped: number of rows by reason, in the order of the steps of `prepare`.
     """
 
-    train: pd.DataFrame
-    test: pd.DataFrame
-    cold: pd.DataFrame
+    train: ir.Table
+    test: ir.Table
+    cold: ir.Table
+    disliked: ir.Table
+    positives: ir.Table
     moment: int
     dropped: dict[str, int]
 
 
-def prepare(table: pa.Table, user_ids: np.ndarray, kind: str, split: Split, limits: Filter) -> Interactions:
-    """Clean, split and filter the table of `tables.read_interactions`.
+def prepare(engine: Engine, raw: ir.Table, described: ir.Table | None, options: Options) -> Interactions:
+    """Clean, split and filter the raw interactions; described: the user_id that have features, None without any.
 
-    user_ids [m]: those of users.csv, empty without that file; kind: a name in SPLITS. In this order:
-    1. Drop rows without watched_pct: they do not say that anything was watched. Sort by time, ties in file order.
-    2. Split. This comes before repeated (user, item) pairs are dropped: otherwise a second view in the test period
+    In this order:
+    1. Drop rows that are no positives (see `positives`), or later than `split.until`.
+    2. Split. This comes before repeated pairs of user and item are dropped: otherwise a second view in the test period
        would remove the first one from train.
-    3. Keep the last row of a pair that is repeated within train or within test. Drop test rows whose pair is in train:
-       the test asks for items new to the user.
+    3. Of a pair that is repeated within train or within test keep one row. Drop test rows whose pair is in train: the
+       test asks for items new to the user, unless `split.repeats` is keep.
     4. Filter train, if enabled. All users of the test period are exempt, even those whose test rows step 3 has dropped,
-       as in the notebook. The filter also drops users without a row in users.csv.
+       as in the notebook. The filter also drops users without features.
     5. Drop test rows whose item is not in train. Of the others, those whose user is not in train are cold.
-    6. Turn shares into bins, with edges from train.
+    6. Turn values into weights, with edges from train.
 
     Raises `Problem` if train or test would be empty.
     """
-    account = Account()
-    rows = _clean(table, account)
-    parts = SPLITS[kind](rows["user_id"].to_numpy(), rows["datetime"].to_numpy().view(np.int64), split)
-    train, test = rows[parts.part == TRAIN], rows[parts.part == TEST]
-    account.dropped["after_the_test"] += len(rows) - len(train) - len(test)
-    test_users = test["user_id"].unique()
-    train, test = (account.keep(part, ~part.duplicated(PAIR, keep="last"), "repeated") for part in (train, test))
-    test = account.keep(test, ~pd.concat([train[PAIR], test[PAIR]]).duplicated()[len(train) :], "seen_in_train")
-    if limits.enabled:
-        train = _filter(train, test_users, user_ids, limits, account)
-    test = account.keep(test, test["item_id"].isin(train["item_id"]), "item_not_in_train")
-    warm = test["user_id"].isin(train["user_id"]).to_numpy()
-    if not warm.any():
-        raise Problem(f"split: no test row has its user and its item in train; dropped: {dict(account.dropped)}")
-    bin_edges = edges(train["weight"].to_numpy())
-    train, test, cold = (
-        part.assign(weight=bins(part["weight"].to_numpy(), bin_edges)) for part in (train, test[warm], test[~warm])
+    labelled = raw.mutate(reason=reason(raw, options.positives, options.split.end))
+    dropped = _counts(labelled, "reason")
+    if not dropped.pop(POSITIVE, 0):
+        raise Problem(f"interactions: no row is left that counts as a positive; dropped: {dropped}")
+    parts = SPLITS[options.kind](labelled.filter(labelled.reason == POSITIVE).drop("reason"), options.split)
+    rows = engine.cache(_mark_repeats(parts.rows, options.positives))
+    train, test = (rows.filter(rows.part == part, ~rows.repeated) for part in (TRAIN, TEST))
+    by_part = _counts(rows, "part")
+    size = {TRAIN: _size(train), TEST: _size(test)}
+    dropped["after_the_test"] = by_part.get(LATER, 0)
+    dropped["repeated"] = sum(by_part.get(part, 0) - count for part, count in size.items())
+    test_users = test.select("user_id").distinct()
+    if options.split.repeats == "drop":
+        test = engine.cache(test.anti_join(train, PAIR))
+        dropped["seen_in_train"] = size[TEST] - _size(test)
+    if options.filter.enabled:
+        train = engine.cache(_filter(train, test_users, described, options.filter, dropped))
+    known = engine.cache(test.semi_join(train.select("item_id").distinct(), "item_id"))
+    dropped["item_not_in_train"] = _size(test) - _size(known)
+    warm = engine.cache(known.semi_join(train, "user_id"))
+    cold = known.anti_join(warm, "user_id")
+    _require_a_test(by_part.get(TEST, 0), _size(warm), cold, dropped, options)
+    weight = _weight(train, options.positives)
+    return Interactions(
+        *(_ordered(part, weight) for part in (train, warm, cold)),
+        _disliked(labelled, train, parts, options),
+        rows,
+        (parts.end - EPOCH) // timedelta(seconds=1),
+        dropped,
     )
-    return Interactions(train, test, cold, parts.moment, dict(account.dropped))
 
 
-def _clean(table: pa.Table, account: Account) -> pd.DataFrame:
-    """The rows with a share, in time order."""
-    rows = table.to_pandas().rename(columns={"last_watch_dt": "datetime", "watched_pct": "weight"})
-    rows = account.keep(rows, rows["weight"].notna(), "no_watched_pct").sort_values("datetime", kind="stable")
-    if rows.empty:
-        raise Problem("interactions.csv: column 'watched_pct' is empty in every row; expected the percentage watched")
-    return rows
+def _size(table: ir.Table) -> int:
+    return table.count().to_pyarrow().as_py()
+
+
+def _counts(table: ir.Table, key: str) -> dict[Any, int]:
+    """How many rows each value of a column has, by value."""
+    counts = table.group_by(key).aggregate(rows=table.count()).order_by(key).to_pyarrow()
+    return dict(zip(counts[key].to_pylist(), counts["rows"].to_pylist(), strict=True))
+
+
+def _mark_repeats(rows: ir.Table, options: Positives) -> ir.Table:
+    """`repeated` is false for one row of each pair and part, the last or the first; `copies` is the number of rows."""
+    key, direction = [*PAIR, "part"], ibis.desc if options.repeats == "last" else ibis.asc
+    place = ibis.row_number().over(group_by=key, order_by=in_time(rows, direction))
+    marked = rows.mutate(repeated=place > 0)
+    return marked.mutate(copies=marked.count().over(group_by=key)) if options.weight == "count" else marked
 
 
 def _filter(
-    train: pd.DataFrame, test_users: np.ndarray, user_ids: np.ndarray, limits: Filter, account: Account
-) -> pd.DataFrame:
-    mask = active(train["user_id"].to_numpy(), train["item_id"].to_numpy(), test_users, limits)
-    train = account.keep(train, mask, "filtered")
-    if len(user_ids):
-        train = account.keep(train, train["user_id"].isin(user_ids), "user_not_in_users_csv")
-    if train.empty:
+    train: ir.Table, test_users: ir.Table, described: ir.Table | None, limits: Filter, dropped: dict[str, int]
+) -> ir.Table:
+    left = active(train, test_users, limits)
+    dropped["filtered"] = _size(train) - _size(left)
+    if described is not None:
+        train, left = left, left.semi_join(described, "user_id")
+        dropped["user_without_features"] = _size(train) - _size(left)
+    if not _size(left):
         raise Problem(
             f"filter: no row is left for train with user_interactions={limits.user_interactions} "
             f"and item_interactions={limits.item_interactions}; lower them"
         )
-    return train
+    return left
 
 
-def entities(table: pa.Table, key: str, ids: np.ndarray) -> tuple[pa.Table, dict[str, int]]:
-    """The rows of a table of users or items whose id is in `ids`, by ascending id, and the dropped rows by reason.
+def _require_a_test(rows: int, warm: int, cold: ir.Table, dropped: dict[str, int], options: Options) -> None:
+    """Raise `Problem`, which says why, if the test has no row of a user and an item in train."""
+    if warm:
+        return
+    if not rows and options.kind == "leave-last":
+        why = f"no user has more than split.last={options.split.last} rows (and {options.split.fold} folds of them)"
+    elif not rows:
+        why = f"the test period, split.days={options.split.days} and split.fold={options.split.fold}, has no row"
+    elif new := cold.select("user_id").distinct().count().to_pyarrow().as_py():
+        why = f"all {new:,} test users are new: none of them has a row in train; use split.kind=leave-last"
+    else:
+        why = "no item of the test is in train, or all pairs of the test are"
+    raise Problem(f"split: no test row has its user and its item in train: {why}; dropped: {dropped}")
 
-    If an id appears more than once, its last row is kept.
-    """
-    account = Account()
-    rows = pd.DataFrame({key: table[key].to_numpy(), "row": np.arange(len(table))})
-    rows = account.keep(rows, ~rows.duplicated(key, keep="last"), "repeated")
-    rows = account.keep(rows, rows[key].isin(ids), "not_in_interactions").sort_values(key)
-    return table.take(pa.array(rows["row"].to_numpy())), dict(account.dropped)
+
+def _weight(train: ir.Table, options: Positives) -> Callable[[ir.Table], ir.NumericValue]:
+    """The weight of the rows of a table; the bins are those of train."""
+    if options.weight == "count":
+        return lambda rows: rows.copies
+    if "value" not in train.columns:
+        return lambda rows: ibis.literal(1)
+    if options.weight == "value":
+        return lambda rows: rows.value
+    span = train.aggregate(low=train.value.min(), high=train.value.max()).to_pyarrow().to_pylist()[0]
+    bounds = edges(span["low"], span["high"])
+    return lambda rows: bins(rows.value, bounds)
+
+
+def _ordered(rows: ir.Table, weight: Callable[[ir.Table], ir.NumericValue]) -> ir.Table:
+    table = rows.order_by("user_id", "time", "tie", "item_id")
+    return table.select("user_id", "item_id", datetime=table.time, weight=weight(table).cast("float32"))
+
+
+def _disliked(labelled: ir.Table, train: ir.Table, parts: Parts, options: Options) -> ir.Table:
+    """Pairs that got too low a value before train ended, and are not in train."""
+    below = labelled.filter(labelled.reason == BELOW)
+    if options.kind == "leave-last":
+        last = train.group_by("user_id").aggregate(last=train.time.max())
+        below = below.join(last, "user_id")
+        below = below.filter(below.time <= below["last"])
+    else:
+        below = below.filter(below.time <= parts.end)
+    return below.select(*PAIR).distinct().anti_join(train, PAIR).order_by(*PAIR)

@@ -1,31 +1,32 @@
 """Titles of items, histories and demographics of users: written by the stage `index`, read by the service.
 
 A catalogue folder holds
-    items.npy, users.npy      [items], [users]  int64 ids, in the row order of every model
+    item_ids.parquet, user_ids.parquet         the ids in the row order of every model, see `ids`
     items.parquet             one row per item: title, year, genres, watched (number of users who watched it in train)
     indptr.npy, item.npy, time.npy             the train histories as CSR arrays, memory-mapped when read
+    disliked_indptr.npy, disliked_item.npy     what is not to be recommended to a user besides, as CSR arrays
     user_indptr.npy, user_values.npy           demographics as CSR arrays: positions in the list of all column values
-    catalogue.json            user_columns, gap (median seconds between two items of a history), data, sha256 per file
+    catalogue.json            user_columns, gap (median seconds between two items of a history), timed (whether the
+                              times are those of the data, not only their order), data, sha256 per file
 """
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from retrieval import ids
 from retrieval.errors import Problem
 from retrieval.histories import Features
 from retrieval.stage import sha256, write_json
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import scipy.sparse as sp
 
-ARRAYS = ("items", "users", "indptr", "item", "time", "user_indptr", "user_values")
-MAX_ID = 2**63 - 1
+ARRAYS = ("indptr", "item", "time", "disliked_indptr", "disliked_item", "user_indptr", "user_values")
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Catalogue:
     indptr: np.ndarray
     item: np.ndarray
     time: np.ndarray
+    disliked_indptr: np.ndarray
+    disliked_item: np.ndarray
     user_indptr: np.ndarray
     user_values: np.ndarray
     titles: list[str | None]
@@ -49,24 +52,30 @@ class Catalogue:
     view_counts: np.ndarray
     user_columns: dict[str, list[str]]
     gap: int
+    timed: bool
 
-    def user_row(self, user_id: int) -> int | None:
+    def user_row(self, user_id: int | str) -> int | None:
         """The row of a user, None if the id is unknown."""
-        return _row(self.users, user_id)
+        return ids.row_of(user_id, self.users)
 
-    def item_row(self, item_id: int) -> int | None:
+    def item_row(self, item_id: int | str) -> int | None:
         """The row of an item, None if the id is unknown."""
-        return _row(self.items, item_id)
+        return ids.row_of(item_id, self.items)
 
     def history(self, user: int) -> tuple[np.ndarray, np.ndarray]:
         """Rows of the items that the user in row `user` watched in train, in time order, and seconds since 1970."""
         span = slice(self.indptr[user], self.indptr[user + 1])
         return np.array(self.item[span]), np.array(self.time[span])
 
-    def demographics(self, user: int) -> dict[str, str]:
-        """Column -> value for the user in row `user`."""
+    def excluded(self, user: int) -> np.ndarray:
+        """Rows of the items that the lists of the user in row `user` leave out: watched in train, or disliked."""
+        disliked = self.disliked_item[self.disliked_indptr[user] : self.disliked_indptr[user + 1]]
+        return np.union1d(self.history(user)[0], disliked)
+
+    def demographics(self, user: int) -> list[tuple[str, str]]:
+        """(column, value) of the user in row `user`; a column may have several values."""
         pairs = [(column, value) for column, values in self.user_columns.items() for value in values]
-        return dict(pairs[i] for i in self.user_values[self.user_indptr[user] : self.user_indptr[user + 1]])
+        return [pairs[i] for i in self.user_values[self.user_indptr[user] : self.user_indptr[user + 1]]]
 
     def find_items(self, text: str, k: int) -> list[int]:
         """Rows of up to `k` items whose title contains `text`, ignoring case, the most watched first."""
@@ -74,62 +83,55 @@ class Catalogue:
         rows = np.flatnonzero(np.asarray(pc.fill_null(matches, False)))
         return rows[np.argsort(-self.view_counts[rows], kind="stable")[:k]].tolist()
 
-    def find_users(self, digits: str, k: int) -> list[int]:
-        """Up to `k` ids of users that start with these digits, ascending; without digits, k random users."""
-        if not digits:
-            sample = np.random.default_rng().choice(len(self.users), min(k, len(self.users)), replace=False)
-            return self.users[sample].tolist()
-        ids: list[int] = []
-        for first, last in _prefix_ranges(int(digits)):
-            start, end = np.searchsorted(self.users, first), np.searchsorted(self.users, last, side="right")
-            ids += self.users[start:end][: k - len(ids)].tolist()
-        return ids
-
-
-def _row(ids: np.ndarray, value: int) -> int | None:
-    row = int(np.searchsorted(ids, value))
-    return row if row < len(ids) and ids[row] == value else None
-
-
-def _prefix_ranges(prefix: int) -> Iterator[tuple[int, int]]:
-    """Ranges (first, last) of the 64-bit numbers that start with the digits of `prefix`: 12, 120-129, 1200-1299..."""
-    first, last = prefix, prefix
-    while first <= MAX_ID:
-        yield first, min(last, MAX_ID)
-        if not prefix:
-            return
-        first, last = 10 * first, 10 * last + 9
+    def find_users(self, prefix: str, k: int) -> list[Any]:
+        """Up to `k` ids of users that start with `prefix`, see `ids.starting_with`; if it is empty, k random users."""
+        if prefix:
+            return ids.starting_with(prefix, self.users, k)
+        sample = np.random.default_rng().choice(len(self.users), min(k, len(self.users)), replace=False)
+        return self.users[sample].tolist()
 
 
 def write(out: Path, features: Features, items: pa.Table) -> None:
     """Write the catalogue of `features` into the existing folder `out`; `items` is the table in data/prepared."""
     h = features.histories
-    np.save(out / "items.npy", features.item_ids)
-    np.save(out / "users.npy", features.user_ids)
-    for name in ("indptr", "item", "time"):
-        np.save(out / f"{name}.npy", getattr(h, name))
-    np.save(out / "user_indptr.npy", features.users.indptr)
-    np.save(out / "user_values.npy", features.users.indices)
-    counts = np.bincount(h.item, minlength=len(features.item_ids))
-    pq.write_table(_items(items, features.item_ids).append_column("watched", pa.array(counts)), out / "items.parquet")
+    ids.save(out / "item_ids.parquet", features.item_ids)
+    ids.save(out / "user_ids.parquet", features.user_ids)
+    disliked = sp.csr_matrix(features.seen.shape) if features.disliked is None else features.disliked
+    arrays = h.indptr, h.item, h.time, disliked.indptr, disliked.indices, features.users.indptr, features.users.indices
+    for name, array in zip(ARRAYS, arrays, strict=True):
+        np.save(out / f"{name}.npy", array)
+    about = describe(items, features.item_ids).append_column("watched", pa.array(features.counts))
+    pq.write_table(about, out / "items.parquet")
     gaps = np.diff(h.time)[h.user[1:] == h.user[:-1]]
     card = {
         "user_columns": features.spec["user_columns"],
         "gap": int(np.median(gaps)) if len(gaps) else 0,
+        "timed": features.spec["timed"],
         "data": features.spec["data"],
     }
     files = {path.name: sha256(path) for path in sorted(out.iterdir()) if path.is_file()}
     write_json(out / "catalogue.json", {**card, "files": files})
 
 
-def _items(table: pa.Table, ids: np.ndarray) -> pa.Table:
-    """title, year and genres of the items `ids`, in this order; null where the source has none."""
-    frame = table.to_pandas().set_index("item_id").reindex(ids)
-    missing = pd.Series(None, index=frame.index, dtype=object)
-    columns = {name: frame.get(name, missing) for name in ("title", "release_year", "genres")}
-    title, year, genres = (pa.array(column, pa.string(), from_pandas=True) for column in columns.values())
-    genres = pc.split_pattern(pc.fill_null(genres, ""), ",")
-    return pa.table({"title": title, "year": pc.replace_substring_regex(year, r"\.0$", ""), "genres": genres})
+def describe(table: pa.Table, item_ids: np.ndarray) -> pa.Table:
+    """title, year and genres (a list) of the items `item_ids`, in this order; null where the table has none."""
+    row = pa.array(ids.rows_of(item_ids, table["item_id"].to_numpy()))
+    row = pc.if_else(pc.less(row, 0), None, row)
+    missing = pa.chunked_array([pa.nulls(len(table), pa.string())])
+    columns = {key: table[key] if key in table.column_names else missing for key in ("title", "release_year", "genres")}
+    title, year = (_text(columns[name]).take(row) for name in ("title", "release_year"))
+    year = pc.replace_substring_regex(year, r"\.0$", "")
+    return pa.table({"title": title, "year": year, "genres": _values(columns["genres"]).take(row)})
+
+
+def _text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column of text; the values of a list are separated by commas."""
+    return pc.binary_join(column, ", ") if pa.types.is_list(column.type) else column
+
+
+def _values(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column of lists; text is split at commas."""
+    return column if pa.types.is_list(column.type) else pc.split_pattern(column, ",")
 
 
 def load(path: Path) -> Catalogue:
@@ -138,11 +140,13 @@ def load(path: Path) -> Catalogue:
         card: dict[str, Any] = json.loads((path / "catalogue.json").read_text(encoding="utf-8"))
         verify_files(path, "catalogue.json", card["files"])
         arrays = {name: np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ARRAYS}
+        users, items = (ids.load(path / f"{side}_ids.parquet") for side in ("user", "item"))
         table = pq.read_table(path / "items.parquet")
         titles, years, genres = (table[name].to_pylist() for name in ("title", "year", "genres"))
-        genres = [[genre.strip() for genre in row if genre.strip()] for row in genres]
-        return Catalogue(**arrays, titles=titles, years=years, genres=genres, view_counts=np.asarray(table["watched"]),
-                         user_columns=card["user_columns"], gap=card["gap"])  # fmt: skip
+        genres = [[value.strip() for value in row or () if value and value.strip()] for row in genres]
+        return Catalogue(items, users, **arrays, titles=titles, years=years, genres=genres,
+                         view_counts=np.asarray(table["watched"]), user_columns=card["user_columns"], gap=card["gap"],
+                         timed=card["timed"])  # fmt: skip
     except FileNotFoundError as error:
         raise Problem(f"{path}: not a catalogue: {Path(error.filename).name} is missing; run dvc repro index") from None
     except (ValueError, KeyError, OSError) as error:

@@ -8,27 +8,33 @@ world graphs"; Jegou et al. 2011, "Product quantization for nearest neighbor sea
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 from retrieval.matrices import Model
-from retrieval.params import NotNegative, Positive, Section
+from retrieval.params import Positive, Section
 
 import numpy as np
+from pydantic import Field
+
+Candidates = Annotated[int, Field(ge=1, le=32_768)]
 
 
 class HNSW(Section):
-    """A graph with `links` per node; `build` and `search` are FAISS's efConstruction and efSearch."""
+    """A graph with `links` per node; `build` and `search` are FAISS's efConstruction and efSearch.
 
-    links: Positive
-    build: Positive
-    search: Positive
+    FAISS crashes with one link; with 256 the graph takes 2 kB per item. Milvus takes at most 32,768 candidates.
+    """
+
+    links: Annotated[int, Field(ge=2, le=256)]
+    build: Candidates
+    search: Candidates
 
 
 class IVF(Section):
     """An inverted file: `lists` of nearby items (0: the square root of the number of items); a query reads `probes`."""
 
-    lists: NotNegative
-    probes: Positive
+    lists: Annotated[int, Field(ge=0, le=65_536)]
+    probes: Annotated[int, Field(ge=1, le=65_536)]
 
 
 class Indexes(Section):

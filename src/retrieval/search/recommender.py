@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from retrieval.dssm.newcomer import Watched, newcomer
+from retrieval.dssm.newcomer import Demographics, Watched, newcomer
 from retrieval.matrices import Matrix, Model
 from retrieval.ranking import CHUNK, score, top, transposed
 from retrieval.search.indexes import Index
@@ -21,7 +21,7 @@ class History:
     def __init__(self, items: int) -> None:
         self._items = items
 
-    def __call__(self, watched: Watched, demographics: dict[str, str]) -> sp.csr_matrix:
+    def __call__(self, watched: Watched, demographics: Demographics) -> sp.csr_matrix:
         items = np.sort(watched[0])
         return sp.csr_matrix((np.ones(len(items), np.float32), items, [0, len(items)]), shape=(1, self._items))
 

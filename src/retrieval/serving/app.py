@@ -34,7 +34,13 @@ def create(settings: Settings) -> FastAPI:
         sys.exit(1)
     gc.collect()
     gc.freeze()  # what is loaded stays: garbage collection need not visit it
-    app = FastAPI(title="Recommendations", version="1", description=settings.__doc__ or "", lifespan=_lifespan)
+    app = FastAPI(
+        title="Recommendations",
+        version="1",
+        description=settings.__doc__ or "",
+        lifespan=_lifespan,
+        redirect_slashes=False,
+    )  # a path that ends in a slash may be an id
     app.state.service = service
     app.add_middleware(Guard, body=settings.body, timeout=settings.timeout)
     app.add_exception_handler(RequestValidationError, _invalid)  # type: ignore[arg-type]

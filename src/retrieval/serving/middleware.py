@@ -104,7 +104,7 @@ async def _answer(send: Send, status: int, detail: str) -> None:
 
 def _record(scope: Scope, request_id: str, status: int, seconds: float) -> None:
     """Count the request and log it. Paths without a route share one label, so that clients cannot invent labels."""
-    route = getattr(scope.get("route"), "path", "none")
+    route = getattr(scope.get("route"), "path_format", "none")
     REQUESTS.labels(route, scope["method"] if route != "none" else "any", status).inc()
     SECONDS.labels(route).observe(seconds)
     fields = {"request_id": request_id, "method": scope["method"], "path": scope["path"], "route": route}

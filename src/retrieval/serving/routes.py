@@ -8,18 +8,37 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from retrieval.errors import Problem
+from retrieval.ids import convert
 from retrieval.serving import schemas
 from retrieval.serving.processes import reload_all
-from retrieval.serving.schemas import MAX_K, Id
-from retrieval.serving.service import Service, describe, refuse
+from retrieval.serving.schemas import MAX_K, MAX_TEXT, Id
+from retrieval.serving.service import Service, demographics, describe, refuse
 
 import prometheus_client
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import HTMLResponse, Response
 from prometheus_client import CollectorRegistry, multiprocess
+from starlette.convertors import CONVERTOR_TYPES, Convertor
 
 PAGE = Path(__file__).with_name("page.html")
 
+
+class IdConvertor(Convertor[str]):
+    """An id in a path: all characters up to what follows, including slashes and line breaks."""
+
+    regex = "(?s:.*)"
+
+    def convert(self, value: str) -> str:
+        """The id as it is."""
+        return value
+
+    def to_string(self, value: str) -> str:
+        """The id as it is."""
+        return value
+
+
+CONVERTOR_TYPES["id"] = IdConvertor()
+Search = Annotated[str, Query(max_length=MAX_TEXT)]
 K = Annotated[int, Query(ge=1, le=MAX_K, description="maximum number of items in the answer")]
 
 log = logging.getLogger("retrieval.service")
@@ -74,7 +93,7 @@ async def models(request: Request) -> schemas.Models:
     )
 
 
-@router.get("/reco/{model}/{user_id}", tags=["recommendations"], response_model=schemas.Recommendations)
+@router.get("/reco/{model}/{user_id:id}", tags=["recommendations"], response_model=schemas.Recommendations)
 async def recommend(
     request: Request, model: str, user_id: Id, k: K = 10, exclude_seen: bool = True, fallback: bool = False
 ) -> Response:
@@ -90,7 +109,7 @@ async def recommend_to(request: Request, model: str, profile: schemas.Profile) -
     return _json(await service.call(service.recommend_to, service.store, model, profile))
 
 
-@router.get("/similar/{model}/{item_id}", tags=["recommendations"], response_model=schemas.Similar)
+@router.get("/similar/{model}/{item_id:id}", tags=["recommendations"], response_model=schemas.Similar)
 async def similar(request: Request, model: str, item_id: Id, k: K = 10) -> Response:
     """The items most similar to an item."""
     service = _service(request)
@@ -98,12 +117,12 @@ async def similar(request: Request, model: str, item_id: Id, k: K = 10) -> Respo
 
 
 @router.get("/users", tags=["catalogue"])
-async def users(request: Request, query: Annotated[str, Query(pattern="^[0-9]{0,19}$")] = "", k: K = 10) -> list[int]:
-    """Ids of users that start with these digits; without digits, random users."""
+async def users(request: Request, query: Search = "", k: K = 10) -> list[int | str]:
+    """Ids of users that start with the query; without a query, random users."""
     return _service(request).store.catalogue.find_users(query, k)
 
 
-@router.get("/users/{user_id}/history", tags=["catalogue"])
+@router.get("/users/{user_id:id}/history", tags=["catalogue"])
 async def history(request: Request, user_id: Id, k: K = 20) -> schemas.User:
     """A user's demographics and the k most recent items of the history."""
     catalogue = _service(request).store.catalogue
@@ -111,16 +130,19 @@ async def history(request: Request, user_id: Id, k: K = 20) -> schemas.User:
     if user is None:
         refuse(404, f"user {user_id} is not in the data")
     rows, time = (values[::-1][:k].tolist() for values in catalogue.history(user))
-    visits = [
-        schemas.Visit(**describe(catalogue, row), date=datetime.fromtimestamp(second, UTC))
-        for row, second in zip(rows, time, strict=True)
-    ]
+    dates = [datetime.fromtimestamp(second, UTC) if catalogue.timed else None for second in time]
+    visits = [schemas.Visit(**describe(catalogue, row), date=date) for row, date in zip(rows, dates, strict=True)]
     watched = int(catalogue.indptr[user + 1] - catalogue.indptr[user])
-    return schemas.User(user_id=user_id, demographics=catalogue.demographics(user), watched=watched, history=visits)
+    return schemas.User(
+        user_id=convert(user_id, catalogue.users),
+        demographics=demographics(catalogue, user),
+        watched=watched,
+        history=visits,
+    )
 
 
 @router.get("/items", tags=["catalogue"])
-async def items(request: Request, query: Annotated[str, Query(max_length=200)] = "", k: K = 20) -> list[schemas.Item]:
+async def items(request: Request, query: Search = "", k: K = 20) -> list[schemas.Item]:
     """Items whose title contains the text, the most watched first."""
     catalogue = _service(request).store.catalogue
     rows, counts = catalogue.find_items(query, k), catalogue.view_counts

@@ -8,15 +8,22 @@ from pydantic import BaseModel, ConfigDict, Field
 MAX_K = 100  # items in an answer
 MAX_HISTORY = 1000  # watched items in a profile
 
-Id = Annotated[int, Field(ge=-(2**63), le=2**63 - 1, description="a 64-bit id")]
-Text = Annotated[str, Field(max_length=200)]
+MAX_TEXT = 200  # characters
+
+Integer = Annotated[int, Field(strict=True, ge=-(2**63), le=2**63 - 1)]
+Id = Annotated[
+    Integer | Annotated[str, Field(min_length=1, max_length=MAX_TEXT)],
+    Field(description="an id as it is in the data: a 64-bit integer, or text"),
+]
+Text = Annotated[str, Field(max_length=MAX_TEXT)]
+Texts = Annotated[list[Text], Field(max_length=32)]
 
 
 class Items(BaseModel):
     """Items as parallel lists, best first."""
 
     model: str
-    items: list[int]
+    items: list[int | str]
     scores: list[float]
     titles: list[str | None]
     years: list[str | None]
@@ -26,7 +33,7 @@ class Items(BaseModel):
 class Recommendations(Items):
     """`personal`: whether the scores depend on the user. `seen`: whether the user has watched the item."""
 
-    user_id: int | None
+    user_id: int | str | None
     personal: bool
     seen: list[bool]
 
@@ -34,7 +41,7 @@ class Recommendations(Items):
 class Similar(Items):
     """Items similar to an item."""
 
-    item_id: int
+    item_id: int | str
 
 
 class WatchedItem(BaseModel):
@@ -47,31 +54,37 @@ class WatchedItem(BaseModel):
 
 
 class Profile(BaseModel):
-    """A user who need not be in the data. Give all items of the history a date, or none: then their order counts."""
+    """A user who need not be in the data. Give all items of the history a date, or none: then their order counts.
+
+    demographics: column -> value, or a list of values.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     history: Annotated[list[WatchedItem], Field(max_length=MAX_HISTORY)] = []
-    demographics: Annotated[dict[Text, Text], Field(max_length=32)] = {}
+    demographics: Annotated[dict[Text, Text | Texts], Field(max_length=32)] = {}
     k: Annotated[int, Field(ge=1, le=MAX_K)] = 10
     exclude_seen: bool = True
 
 
 class Visit(BaseModel):
-    """An item of a user's history."""
+    """An item of a user's history; `date` is null if the data only have an order."""
 
-    item_id: int
+    item_id: int | str
     title: str | None
     year: str | None
     genres: list[str]
-    date: datetime
+    date: datetime | None
 
 
 class User(BaseModel):
-    """A user's demographics and train history, most recent first; `watched` is the length of the whole history."""
+    """A user's demographics and train history, most recent first; `watched` is the length of the whole history.
 
-    user_id: int
-    demographics: dict[str, str]
+    demographics: column -> value, or a list if there are several.
+    """
+
+    user_id: int | str
+    demographics: dict[str, str | list[str]]
     watched: int
     history: list[Visit]
 
@@ -79,7 +92,7 @@ class User(BaseModel):
 class Item(BaseModel):
     """An item of the catalogue; `watched` is the number of users who watched it in train."""
 
-    item_id: int
+    item_id: int | str
     title: str | None
     year: str | None
     genres: list[str]

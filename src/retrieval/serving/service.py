@@ -8,6 +8,7 @@ from typing import Any, NoReturn, TypeVar
 
 from retrieval.dssm.newcomer import Watched
 from retrieval.errors import choices
+from retrieval.ids import convert
 from retrieval.search.catalogue import Catalogue
 from retrieval.search.recommender import Recommender, TopItems
 from retrieval.serving import schemas, store
@@ -48,15 +49,16 @@ class Service:
             return changed
 
     def recommend(
-        self, current: store.Store, name: str, user_id: int, k: int, exclude: bool, fallback: bool
+        self, current: store.Store, name: str, user_id: int | str, k: int, exclude: bool, fallback: bool
     ) -> dict[str, Any]:
         """The k best items of a user in the data; for an unknown user, those of the fallback model if allowed."""
         recommender, catalogue = _model(current, name), current.catalogue
         user = catalogue.user_row(user_id)
+        user_id = convert(user_id, catalogue.users)
         if user is not None:
-            seen = catalogue.history(user)[0]
-            items = recommender.best(recommender.model.left[[user]], seen if exclude else NOTHING, k)
-            lists = _recommendations(catalogue, name, items, seen)
+            excluded = catalogue.excluded(user) if exclude else NOTHING
+            items = recommender.best(recommender.model.left[[user]], excluded, k)
+            lists = _recommendations(catalogue, name, items, catalogue.history(user)[0])
             return {"user_id": user_id, "personal": recommender.is_personal, **lists}
         if not fallback:
             refuse(404, f"user {user_id} is not in the data; use fallback=true to get popular items")
@@ -71,13 +73,12 @@ class Service:
             names = ", ".join(able for able, each in current.models.items() if each.fold_in is not None)
             refuse(422, f"{name} cannot score new users; models that accept profiles: {names}")
         watched = _watched(catalogue, profile)
-        _check_demographics(catalogue, profile.demographics)
-        left = recommender.fold_in(watched, profile.demographics)
+        left = recommender.fold_in(watched, _demographics(catalogue, profile))
         items = recommender.best(left, watched[0] if profile.exclude_seen else NOTHING, profile.k)
         personal = recommender.is_personal and bool(profile.history or profile.demographics)
         return {"user_id": None, "personal": personal, **_recommendations(catalogue, name, items, watched[0])}
 
-    def similar(self, current: store.Store, name: str, item_id: int, k: int) -> dict[str, Any]:
+    def similar(self, current: store.Store, name: str, item_id: int | str, k: int) -> dict[str, Any]:
         """The k items most like an item."""
         recommender, catalogue = _model(current, name), current.catalogue
         item = catalogue.item_row(item_id)
@@ -85,7 +86,7 @@ class Service:
             refuse(404, f"item {item_id} is not in the catalogue")
         if not recommender.compares_items:
             refuse(422, f"{name} has no item vectors to compare")
-        return {"item_id": item_id, **_items(catalogue, name, recommender.similar(item, k))}
+        return {"item_id": convert(item_id, catalogue.items), **_items(catalogue, name, recommender.similar(item, k))}
 
     def metrics(self) -> dict[str, Any]:
         """The metrics that `evaluate` wrote; empty if the file is missing or invalid."""
@@ -100,10 +101,18 @@ def refuse(status: int, reason: str) -> NoReturn:
     raise HTTPException(status, reason)
 
 
+def demographics(catalogue: Catalogue, user: int) -> dict[str, str | list[str]]:
+    """Column -> value of a user, or a list if there are several."""
+    values: dict[str, list[str]] = {}
+    for column, value in catalogue.demographics(user):
+        values.setdefault(column, []).append(value)
+    return {column: each[0] if len(each) == 1 else each for column, each in values.items()}
+
+
 def describe(catalogue: Catalogue, row: int) -> dict[str, Any]:
     """Id, title, year and genres of an item."""
     about = {"title": catalogue.titles[row], "year": catalogue.years[row], "genres": catalogue.genres[row]}
-    return {"item_id": int(catalogue.items[row]), **about}
+    return {"item_id": catalogue.items.item(row), **about}
 
 
 def _model(current: store.Store, name: str) -> Recommender:
@@ -129,7 +138,10 @@ def _recommendations(catalogue: Catalogue, name: str, items: TopItems, seen: np.
 
 
 def _watched(catalogue: Catalogue, profile: schemas.Profile) -> Watched:
-    """Rows and times of a profile's history in time order. Of an item that appears twice, the last time counts."""
+    """Rows and times of a profile's history in time order. Of an item that appears twice, the last time counts.
+
+    Without dates, or where the data have none, the items are `gap` seconds apart.
+    """
     rows = [catalogue.item_row(visit.item_id) for visit in profile.history]
     unknown = [visit.item_id for visit, row in zip(profile.history, rows, strict=True) if row is None]
     if unknown:
@@ -138,7 +150,9 @@ def _watched(catalogue: Catalogue, profile: schemas.Profile) -> Watched:
     if dates and len(dates) < len(rows):
         refuse(422, "history: expected a date for every item or for none")
     aware = (date if date.tzinfo else date.replace(tzinfo=UTC) for date in dates)
-    time = [int((date - EPOCH).total_seconds()) for date in aware] or [i * catalogue.gap for i in range(len(rows))]
+    time = [int((date - EPOCH).total_seconds()) for date in aware] or list(range(len(rows)))
+    if not (dates and catalogue.timed):
+        time = (np.argsort(np.argsort(time, kind="stable")) * catalogue.gap).tolist()
     last: dict[int | None, int] = {}
     for i in np.argsort(time, kind="stable"):
         last.pop(rows[i], None)  # a dict keeps the first position of a key: move it to the end
@@ -146,9 +160,14 @@ def _watched(catalogue: Catalogue, profile: schemas.Profile) -> Watched:
     return np.array(list(last), np.int64), np.array(list(last.values()), np.int64)
 
 
-def _check_demographics(catalogue: Catalogue, demographics: dict[str, str]) -> None:
-    for column, value in demographics.items():
+def _demographics(catalogue: Catalogue, profile: schemas.Profile) -> list[tuple[str, str]]:
+    """(column, value) of all demographics of a profile."""
+    pairs = []
+    for column, values in profile.demographics.items():
         if column not in catalogue.user_columns:
             refuse(422, f"demographics: unknown column; {choices(column, catalogue.user_columns)}")
-        if value not in catalogue.user_columns[column]:
-            refuse(422, f"demographics.{column}: unknown value; {choices(value, catalogue.user_columns[column])}")
+        for value in [values] if isinstance(values, str) else values:
+            if value not in catalogue.user_columns[column]:
+                refuse(422, f"demographics.{column}: unknown value; {choices(value, catalogue.user_columns[column])}")
+            pairs.append((column, value))
+    return pairs

@@ -1,6 +1,6 @@
 """The data of the service: the catalogue and the models, checked against each other and immutable."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from retrieval import matrices
 from retrieval.errors import Problem, choices
@@ -43,7 +43,8 @@ def _recommender(settings: Settings, name: str, catalogue: Catalogue) -> Recomme
     model = matrices.load(path, verify=True)
     for side, ids in (("users", catalogue.users), ("items", catalogue.items)):
         if not np.array_equal(getattr(model, side), ids):
-            raise Problem(f"{path / side}.npy: differs from the {side} of the catalogue; run dvc repro")
+            raise Problem(f"{path}: its {side} are not those of the catalogue; run dvc repro")
+    model = replace(model, users=catalogue.users, items=catalogue.items)  # one copy of the ids in memory
     database = Database(settings.database, settings.database_token.get_secret_value(), settings.timeout / 2)
     nearest = open_index(settings.backend, settings.models / "catalogue" / "indexes" / model.name, model, database)
     return Recommender(path, model, nearest)

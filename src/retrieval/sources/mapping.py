@@ -3,14 +3,11 @@
 import re
 from collections.abc import Sequence
 from difflib import SequenceMatcher
-from typing import Annotated, Any
+from typing import Any
 
 from retrieval.errors import Problem
-from retrieval.params import Section
+from retrieval.params import Line, Section
 
-from pydantic import Field
-
-Name = Annotated[str, Field(min_length=1)]
 NEAREST = 8  # columns named in an error
 ROLES = ("user", "item", "time", "value", "event", "duration")
 # Names in lower case without "_", " ", "-", "."; those of an earlier group win over those of a later one.
@@ -59,16 +56,16 @@ class Mapping(Section):
     time_format: "auto", a format of strptime, or the unit of numbers since 1970: s, ms, us, ns, d.
     """
 
-    user: Name
-    item: Name
-    time: Name
-    value: Name
-    event: Name
-    duration: Name
-    time_format: Name
-    interactions: Name
-    items: Name
-    users: Name
+    user: Line
+    item: Line
+    time: Line
+    value: Line
+    event: Line
+    duration: Line
+    time_format: Line
+    interactions: Line
+    items: Line
+    users: Line
 
 
 AUTO: dict[str, Any] = dict.fromkeys(Mapping.model_fields, "auto")

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from retrieval.dssm.model import Options
 from retrieval.histories import Features
-from retrieval.params import AUTO, NotNegative, Positive, Section, Share, one_of, validate
+from retrieval.params import AUTO, NotNegative, Positive, Section, Seed, Share, one_of, validate
 from retrieval.training.losses import LOSSES, Losses
 from retrieval.training.negatives import Negatives
 
@@ -75,7 +75,7 @@ class TrainDSSMParams(Options):
     losses: Losses
     negatives: Negatives
     train: Train
-    seed: NotNegative
+    seed: Seed
 
     @model_validator(mode="after")
     def _combination(self) -> "TrainDSSMParams":

@@ -1,0 +1,97 @@
+"""The engine that runs `prepare`: DuckDB in this process, or a Spark cluster. Expressions in Ibis run on both alike."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from retrieval import usable_cpus
+from retrieval.errors import Problem
+
+import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+MEMORY = "3GB"  # of DuckDB; what does not fit is spilled to the disk
+ROWS = 1 << 20  # per batch and row group
+
+
+class Engine:
+    """A connection, and a folder for what it puts aside on the disk."""
+
+    def __init__(self, connection: ibis.BaseBackend, scratch: Path) -> None:
+        self._connection, self._scratch = connection, scratch
+        self._cached: list[ir.CachedTable] = []
+
+    def read(self, path: Path) -> ir.Table:
+        """The table in a parquet file."""
+        return self._connection.read_parquet(path.absolute())
+
+    def cache(self, table: ir.Table) -> ir.Table:
+        """The table, computed now and kept until the engine closes."""
+        self._cached.append(table.cache())
+        return self._cached[-1]
+
+    def write(self, table: ir.Table, path: Path) -> int:
+        """Write a table to one parquet file, in its order, batch by batch. Returns the number of rows."""
+        schema = table.schema().to_pyarrow()
+        with pq.ParquetWriter(path, pa.schema([field.with_nullable(True) for field in schema])) as writer:
+            for batch in self._batches(table):
+                writer.write_table(pa.Table.from_batches([batch]).cast(writer.schema), ROWS)
+        return pq.read_metadata(path).num_rows
+
+    def _batches(self, table: ir.Table) -> Iterator[pa.RecordBatch]:
+        """The rows in order. Spark would send them all at once: it writes files in order instead."""
+        if self._connection.name == "duckdb":
+            yield from self._connection.to_pyarrow_batches(table, chunk_size=ROWS)
+            return
+        aside = self._scratch / "spark"
+        self._connection.to_parquet_dir(table, str(aside.absolute()))
+        for part in sorted(aside.glob("*.parquet")):
+            yield from pq.ParquetFile(part).iter_batches(ROWS)
+        shutil.rmtree(aside)
+
+    def close(self) -> None:
+        """Release what is cached, and end the connection."""
+        for table in self._cached:
+            table.release()
+        self._connection.disconnect()
+
+
+@contextmanager
+def connect(url: str, scratch: Path) -> Iterator[Engine]:
+    """Open the engine: `duckdb`, or the URL of a Spark master, such as local[2] or spark://host:7077.
+
+    scratch: a folder, which must exist, for what does not fit into memory. Raises `Problem` if Spark is not installed or
+    does not start.
+    """
+    if url == "duckdb":
+        connection = ibis.duckdb.connect(
+            memory_limit=MEMORY, threads=usable_cpus(), temp_directory=str(scratch)
+        )
+    else:
+        connection = _spark(url)
+    engine = Engine(connection, scratch)
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def _spark(master: str) -> ibis.BaseBackend:
+    try:
+        from pyspark.sql import SparkSession
+    except ImportError:
+        raise Problem(f"engine={master}: pyspark is not installed: make .venv/ready-spark") from None
+    if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
+        raise Problem(f"engine={master}: Spark needs Java 17 or newer, and there is no program `java`")
+    options = {"spark.ui.enabled": "false", "spark.log.level": "ERROR"}
+    if master.startswith("local"):
+        options |= {"spark.driver.memory": "4g", "spark.sql.shuffle.partitions": str(4 * usable_cpus())}
+    try:
+        session = SparkSession.builder.master(master).config(map=options).getOrCreate()
+    except Exception as error:
+        raise Problem(f"engine={master}: Spark does not start: {str(error).splitlines()[0][:200]}") from None
+    return ibis.pyspark.connect(session)

@@ -1,0 +1,82 @@
+"""What looks wrong in the data, but is no error: one line each, in the terminal and in stats.json."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from retrieval.preparation.outliers import by_day, describe, tail
+from retrieval.preparation.positives import Positives
+
+import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
+import pyarrow.compute as pc
+
+MIN_TEST_USERS = 100
+MIN_TEST_SHARE = 0.001  # of the rows
+MAX_REPEATS = 0.2  # of the rows
+MAX_NEW = 0.5  # of the test users
+MAX_UNDESCRIBED = {"items": 0.1, "users": 0.5}  # share of those in train that may have no row in their table
+MAX_UNWATCHED = 0.9  # share of the rows of items that may have no interaction
+MAX_SAME = 0.99  # share of the rows that may have the same value
+MIN_ROWS = 100  # of a table, to speak of its values
+
+
+def of_sizes(stats: Mapping[str, Any]) -> Iterator[str]:
+    """Lines about the account of rows in stats.json: a small test, repeated pairs, users and items without a row."""
+    rows, kept, dropped = (stats["interactions"][name] for name in ("in", "kept", "dropped"))
+    users, new = stats["test"]["users"], stats["cold"]["users"]
+    if users < MIN_TEST_USERS or kept["test"] < MIN_TEST_SHARE * rows:
+        yield f"the test has only {kept['test']:,} of {rows:,} rows, of {users:,} users: the metrics will be uncertain"
+    if new > MAX_NEW * (users + new):
+        yield f"{new:,} of {users + new:,} test users are new, without a row in train: they are in metrics/cold.json only"
+    repeats = dropped["repeated"] + dropped.get("seen_in_train", 0)
+    if repeats > MAX_REPEATS * rows:
+        yield (
+            f"{repeats:,} of {rows:,} rows repeat a pair of user and item: {dropped['repeated']:,} are dropped within "
+            f"train or test, {dropped.get('seen_in_train', 0):,} of the test because train has the pair; "
+            "split.repeats=keep keeps the latter"
+        )
+    for name, limit in MAX_UNDESCRIBED.items():
+        table, ids = stats[name], stats["train"][name]
+        missing = ids + stats["cold"]["users"] * (name == "users") - table["kept"]
+        if table["in"] and missing > limit * ids:
+            yield f"{missing:,} of {ids:,} {name} of train have no row in the table of {name}: no features"
+    unwatched = stats["items"]["dropped"]["not_in_interactions"]
+    if unwatched > MAX_UNWATCHED * max(stats["items"]["in"], 1):
+        yield f"{unwatched:,} of {stats['items']['in']:,} rows of items have no interaction"
+
+
+def of_rows(rows: ir.Table, options: Positives, timed: bool) -> Iterator[str]:
+    """Lines about the rows that count as interactions: outliers in time, one value for nearly all, several events."""
+    total = rows.count().to_pyarrow().as_py()
+    for name in ("user_id", "item_id", "value"):
+        if name in rows.columns and total >= MIN_ROWS:
+            counts = rows.group_by(name).aggregate(rows=rows.count())
+            top = counts.order_by(ibis.desc("rows"), name).limit(1).to_pyarrow().to_pylist()[0]
+            if top["rows"] >= MAX_SAME * total:
+                yield f"{name} is {top[name]} in {top['rows']:,} of {total:,} rows"
+    if "event" in rows.columns and not options.events:
+        counts = rows.group_by("event").aggregate(rows=rows.count())
+        kinds = counts.order_by(ibis.desc("rows"), "event").limit(6).to_pyarrow().to_pylist()
+        if len(kinds) > 1:
+            names = ", ".join(f"{kind['event']} ({kind['rows']:,})" for kind in kinds)
+            yield f"all kinds of events count as positives: {names}; positives.events=[{kinds[-1]['event']}] chooses"
+    if timed:
+        days = by_day(rows)
+        if late := tail(days):
+            yield describe(days, late)
+        first = [(day, count) for day, count in days[:2]]
+        if len(days) > 1 and first[0][0].year == 1970 and first[1][0].year > 1970:
+            yield f"{first[0][1]:,} rows are of {first[0][0]}, then come those of {first[1][0]}: is 0 a missing time?"
+
+
+def of_columns(name: str, table: pa.Table) -> Iterator[str]:
+    """A line about the columns of a table of users or items that have one value in nearly all rows."""
+    same = []
+    for column in table.column_names if len(table) >= MIN_ROWS else []:
+        if pa.types.is_string(table[column].type):
+            counts = pc.value_counts(table[column])
+            if len(counts) and pc.max(counts.field("counts")).as_py() >= MAX_SAME * len(table):
+                same.append(column)
+    if same:
+        yield f"{name}: {', '.join(same)} {'has' if len(same) == 1 else 'have'} one value in nearly all rows"

@@ -1,0 +1,56 @@
+"""Which rows count as interactions: by value, event and duration."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from retrieval.errors import Problem
+from retrieval.params import Section
+
+import ibis
+import ibis.expr.types as ir
+from pydantic import Field
+
+
+class Positives(Section):
+    """The section `positives` of params.yaml; a condition on a column that the data lack is an error.
+
+    min_value: rows with a lower value are no positives; null: all are. events: the kinds of events that are; empty: all.
+    min_duration: as min_value. repeats: which row of a pair of user and item counts. weight: of an interaction, the bin
+    of its value, the value, or how often the pair is repeated. exclude_disliked: do not recommend items to users who
+    gave them less than min_value.
+    """
+
+    min_value: Annotated[float, Field(allow_inf_nan=False)] | None
+    events: list[str]
+    min_duration: Annotated[float, Field(ge=0)]
+    repeats: Literal["last", "first"]
+    weight: Literal["bin", "value", "count"]
+    exclude_disliked: bool
+
+
+BELOW = "below_min_value"
+POSITIVE = "positive"
+
+
+def reason(rows: ir.Table, options: Positives, end: datetime | None) -> ir.StringValue:
+    """Why each row is no interaction, POSITIVE if it is one; `end`: the last moment of the data.
+
+    Raises `Problem` if an option needs a column that the data lack.
+    """
+    needed = {"event": options.events, "value": options.min_value is not None, "duration": options.min_duration}
+    needed["value"] = needed["value"] or options.weight == "value"
+    for name, option in needed.items():
+        if option and name not in rows.columns:
+            raise Problem(f"positives: the interactions have no {name}; name its column: mapping.{name}=NAME")
+    conditions: list[tuple[ir.BooleanValue, str]] = []
+    if end is not None:
+        conditions.append((rows.time > ibis.literal(end, "timestamp"), "after_until"))
+    if "value" in rows.columns:
+        conditions.append((rows.value.isnull(), "no_value"))
+    if options.events:
+        conditions.append((~rows.event.fill_null("").isin(options.events), "other_event"))
+    if options.min_value is not None:
+        conditions.append((rows.value < options.min_value, BELOW))
+    if options.min_duration:
+        conditions.append((rows.duration.fill_null(0.0) < options.min_duration, "too_short"))
+    return ibis.cases(*conditions, else_=POSITIVE) if conditions else ibis.literal(POSITIVE)
