@@ -9,6 +9,7 @@ from retrieval.errors import Problem
 from retrieval.params import read
 from retrieval.stage import sha256
 
+import pyarrow.parquet as pq
 import pytest
 from repositories import set_params
 
@@ -35,40 +36,61 @@ def run() -> None:
     fetch.main(read(fetch.FetchParams), Path("raw"))
 
 
+def manifest(root: Path) -> dict:
+    return json.loads((root / "raw" / "manifest.json").read_text())
+
+
 def files(root: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
 def test_the_manifest_names_source_split_rows_and_hashes(root: Path) -> None:
     run()
-    manifest = json.loads((root / "raw" / "manifest.json").read_text())
-    assert manifest == {
+    assert manifest(root) == {
         "source": "folder",
         "split": "days",
+        "timed": True,
+        "columns": None,
         "files": {
-            name: {"rows": rows, "sha256": sha256(root / "mine" / name)}
-            for name, rows in (("interactions.csv", 2), ("items.csv", 3))
+            name: {"rows": rows, "sha256": sha256(root / "raw" / name)}
+            for name, rows in (("interactions.parquet", 2), ("items.parquet", 3))
         },
+        "said": [],
     }
-    assert (root / "raw" / "interactions.csv").read_text() == INTERACTIONS
+    assert pq.read_table(root / "raw" / "interactions.parquet")["user_id"].to_pylist() == [1, 2]
+
+
+def test_what_was_found_is_printed_and_kept(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "mine" / "interactions.csv").write_text("user;item\n1;10\n")
+    run()
+    said = manifest(root)["said"]
+    assert said[0] == "interactions.csv: semicolons separate the columns, user is the user, item is the item"
+    assert capsys.readouterr().err.splitlines() == [f"fetch: {line}" for line in said]
+    assert (manifest(root)["timed"], manifest(root)["split"]) == (False, "leave-last")
+
+
+def test_built_in_sources_name_their_columns(root: Path) -> None:
+    set_params(root, {"data": "kion-synthetic", "synthetic.scale": 0.0001})
+    run()
+    assert manifest(root)["columns"]["user"] == ["age", "income", "sex", "kids_flg", "gender", "occupation"]
+    assert "genres" in manifest(root)["columns"]["item"]
+    assert set(manifest(root)["files"]) == {f"{name}.parquet" for name in ("interactions", "items", "users")}
 
 
 @pytest.mark.parametrize(
     ("file", "text", "message"),
     [
-        ("items.csv", None, "items.csv: no such file"),
-        ("interactions.csv", None, "interactions.csv: no such file; data=folder expects"),
-        ("items.csv", "id\n1\n", "items.csv: column 'item_id' is missing"),
-        ("users.csv", "user_id,sex\nЖ,1\n", "users.csv: column 'user_id', row 1: 'Ж' is not an integer"),
+        ("interactions.csv", None, "mine/items.csv: no column is recognised as the user"),
+        ("items.csv", "name\n1\n", "mine/items.csv: no column is recognised as the item"),
         (
             "interactions.csv",
             INTERACTIONS + "1,30,14.3.2021,1\n",
-            "interactions.csv: column 'last_watch_dt', row 3: '14.3.2021' is not a date",
+            "mine/interactions.csv: column 'last_watch_dt', row 3: '14.3.2021' is not a time",
         ),
         (
             "interactions.csv",
             INTERACTIONS + "1,30,2021-03-14,inf\n",
-            "interactions.csv: column 'watched_pct', row 3: inf is not finite",
+            "mine/interactions.csv: column 'watched_pct', row 3: 'inf' is not finite",
         ),
     ],
 )
@@ -81,7 +103,7 @@ def test_bad_files_end_in_one_line_and_change_nothing(root: Path, file: str, tex
     before = files(root)
     with pytest.raises(Problem) as caught:
         run()
-    assert str(caught.value).startswith(f"mine/{message}")
+    assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
     assert files(root) == before
 
@@ -94,3 +116,10 @@ def test_an_unknown_source_names_the_choices(root: Path) -> None:
         "did you mean 'movielens-100k'",
     ):
         run()
+
+
+def test_an_empty_name_of_a_folder_is_refused(root: Path) -> None:
+    for value in ("", 5, None):
+        set_params(root, {"folder": value})
+        with pytest.raises(Problem, match="folder: "):
+            run()

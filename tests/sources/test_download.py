@@ -22,6 +22,12 @@ def path(out: Path) -> Path:
     return out / "data.zip"
 
 
+@pytest.fixture
+def part(path: Path) -> Path:
+    """Where a download waits until it is complete."""
+    return path.with_name("data.zip.part")
+
+
 @pytest.fixture(autouse=True)
 def serve_data(server) -> None:
     server.data = DATA
@@ -53,19 +59,22 @@ def test_a_cut_connection_is_resumed_where_it_broke_off(server, path: Path) -> N
     assert path.read_bytes() == DATA
 
 
-def test_a_later_call_resumes_where_an_earlier_one_gave_up(server, path: Path) -> None:
+def test_a_later_call_resumes_where_an_earlier_one_gave_up(server, path: Path, part: Path) -> None:
     server.cuts = [1000] + [0] * 10
     message = (
         r"data_original\.zip: the connection ended after 1,000 of 20,000 bytes, 5 times in a row; "
-        "the partial download is kept: run this again to resume$"
+        r"what has arrived is kept: run this again to resume, or fetch the file elsewhere and put it at .*data\.zip: "
+        "it is checked like a download$"
     )
     with pytest.raises(Problem, match=message):
         download(server.url, path, git_blob(DATA))
-    assert path.read_bytes() == DATA[:1000]
+    assert part.read_bytes() == DATA[:1000]
+    assert not path.exists()
     server.cuts, server.requests = [], []
     download(server.url, path, git_blob(DATA))
     assert server.requests == ["bytes=1000-"]
     assert path.read_bytes() == DATA
+    assert not part.exists()
 
 
 def test_many_cuts_are_fine_as_long_as_bytes_arrive(server, path: Path) -> None:
@@ -99,7 +108,10 @@ def test_an_error_that_persists_is_reported(server, path: Path) -> None:
 
 def test_not_found_is_not_retried(server, path: Path) -> None:
     server.codes = [404]
-    with pytest.raises(Problem, match=r"data_original\.zip: the server answers 404 Not Found$"):
+    with pytest.raises(
+        Problem,
+        match=r"data_original\.zip: the server answers 404 Not Found; .* or fetch the file elsewhere .*: it is",
+    ):
         download(server.url, path, git_blob(DATA))
     assert len(server.requests) == 1
 
@@ -111,24 +123,34 @@ def test_no_server_and_no_url(server, path: Path) -> None:
         download("x.zip", path, "0" * 40)
 
 
-def test_a_wrong_byte_is_found_and_the_file_removed(server, path: Path) -> None:
+def test_a_wrong_byte_is_found_and_the_download_removed(server, path: Path, part: Path) -> None:
     server.data = DATA[:1000] + bytes([DATA[1000] ^ 1]) + DATA[1001:]
-    message = (
-        f"has git blob id {git_blob(server.data)}, expected {git_blob(DATA)}; the file was removed: run this again$"
-    )
+    message = f"has git blob id {git_blob(server.data)}, expected {git_blob(DATA)}; the download was removed: run"
     with pytest.raises(Problem, match=message):
         download(server.url, path, git_blob(DATA))
     assert not path.exists()
+    assert not part.exists()
     server.data = DATA
     download(server.url, path, git_blob(DATA))
     assert path.read_bytes() == DATA
 
 
-def test_a_partial_file_longer_than_the_file_is_removed(server, path: Path) -> None:
-    path.write_bytes(DATA + b"more")
+def test_a_partial_file_longer_than_the_file_is_removed(server, path: Path, part: Path) -> None:
+    part.write_bytes(DATA + b"more")
     with pytest.raises(Problem, match="run this again"):
         download(server.url, path, git_blob(DATA))
     assert not path.exists()
+    assert not part.exists()
+
+
+def test_a_file_put_there_is_checked_and_never_removed(server, path: Path) -> None:
+    path.write_bytes(DATA[:500])
+    with pytest.raises(
+        Problem, match=f"data.zip: has git blob id {git_blob(DATA[:500])}, expected .*remove it, so that"
+    ):
+        download(server.url, path, git_blob(DATA))
+    assert path.read_bytes() == DATA[:500]
+    assert server.requests == []
 
 
 def test_a_complete_file_needs_no_server(server, path: Path) -> None:

@@ -3,13 +3,16 @@
 import hashlib
 import io
 import zipfile
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from retrieval.errors import Problem
 from retrieval.sources import kion
 from retrieval.sources.kion import Kion
+from retrieval.sources.raw import Raw
 
+import pyarrow.parquet as pq
 import pytest
 
 FILES = {
@@ -35,10 +38,29 @@ def settings(server, data: bytes, **changes: Any) -> Kion:
     return Kion(**{"url": server.url, "blob": blob, "interactions": 2000, "users": 1, "items": 2, **changes})
 
 
-def test_the_three_files_are_extracted(server, out: Path) -> None:
-    rows = kion.fetch(settings(server, archive(FILES)), out)
-    assert rows == {"interactions.csv": 2000, "users.csv": 1, "items.csv": 2}
-    assert {f"data_original/{path.name}": path.read_text() for path in out.iterdir()} == FILES
+def test_the_three_files_are_read(server, out: Path) -> None:
+    raw = kion.fetch(settings(server, archive(FILES)), out)
+    assert raw == Raw({"interactions.parquet": 2000, "users.parquet": 1, "items.parquet": 2})
+    table = pq.read_table(out / "interactions.parquet")
+    assert table.drop_columns(["tie"]).slice(1, 1).to_pylist() == [
+        {"user_id": 1, "item_id": 919, "time": datetime(2021, 3, 13), "value": 1, "duration": 31}
+    ]
+    assert pq.read_table(out / "items.parquet").to_pylist() == [
+        {"item_id": 5, "title": "Фильм"},
+        {"item_id": 6, "title": None},
+    ]
+    assert pq.read_table(out / "users.parquet")["sex"].to_pylist() == ["Ж"]
+    assert sorted(path.name for path in out.iterdir()) == ["interactions.parquet", "items.parquet", "users.parquet"]
+
+
+def test_without_a_network_the_message_says_where_to_put_the_file(server, out: Path, cache: Path) -> None:
+    expected = settings(server, archive(FILES))
+    path = cache / "two-tower-retrieval" / f"kion-{expected.blob}.zip"
+    offline = expected.model_copy(update={"url": "http://127.0.0.1:9/data_original.zip"})
+    with pytest.raises(Problem, match=f"put it at {path}: it is checked like a download$"):
+        kion.fetch(offline, out)
+    path.write_bytes(server.data)
+    assert kion.fetch(offline, out).rows["interactions.parquet"] == 2000
 
 
 def test_a_second_fetch_needs_no_server(server, out: Path, cache: Path) -> None:
@@ -67,7 +89,7 @@ def test_nothing_is_extracted_outside_the_folder(server, out: Path) -> None:
         settings(server, archive({"../../evil.csv": "x", "/tmp/../../users.csv/../evil.csv": "x", **FILES})), out
     )
     paths = [path for path in out.parents[1].rglob("*") if path.is_file()]
-    assert sorted(path.name for path in paths) == ["interactions.csv", "items.csv", "users.csv"]
+    assert sorted(path.name for path in paths) == ["interactions.parquet", "items.parquet", "users.parquet"]
     assert {path.parent for path in paths} == {out}
 
 

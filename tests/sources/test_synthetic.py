@@ -2,15 +2,12 @@
 
 from pathlib import Path
 
-from retrieval.preparation.filters import Filter
-from retrieval.preparation.interactions import prepare
-from retrieval.preparation.split import Split
-from retrieval.preparation.tables import read_interactions, read_items, read_users
 from retrieval.sources import synthetic
 from retrieval.sources.synthetic import Synthetic
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from scipy.stats.contingency import association
 
@@ -20,20 +17,20 @@ SCALE = 0.001
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("small")
-    rows = synthetic.fetch(Synthetic(scale=SCALE), 1, out)
-    assert rows == {"interactions.csv": 5476, "users.csv": 840, "items.csv": 505}
+    raw = synthetic.fetch(Synthetic(scale=SCALE), 1, out)
+    assert raw.rows == {"interactions.parquet": 5476, "users.parquet": 840, "items.parquet": 505}
     return out
 
 
 def test_counts_are_kions(small: Path) -> None:
-    rows = read_interactions(small / "interactions.csv").to_pandas()
-    users, items = read_users(small / "users.csv").to_pandas(), read_items(small / "items.csv").to_pandas()
+    rows = pd.read_parquet(small / "interactions.parquet")
+    users, items = pd.read_parquet(small / "users.parquet"), pd.read_parquet(small / "items.parquet")
     # 962,179 users and 5,476,251 rows times 0.001; 15,706 and 15,963 items times its root, 0.0316
     assert (len(rows), rows["user_id"].nunique(), rows["item_id"].nunique()) == (5476, 962, 497)
     assert not rows.duplicated(["user_id", "item_id"]).any()
-    assert rows["watched_pct"].isna().sum() == 1  # 828 times 0.001
-    assert rows["last_watch_dt"].min() >= pd.Timestamp("2021-03-13")
-    assert rows["last_watch_dt"].max() <= pd.Timestamp("2021-08-22")
+    assert rows["value"].isna().sum() == 1  # 828 times 0.001
+    assert rows["time"].min() >= pd.Timestamp("2021-03-13")
+    assert rows["time"].max() <= pd.Timestamp("2021-08-22")
     assert users["user_id"].is_unique
     assert items["item_id"].is_unique
     assert rows["item_id"].isin(items["item_id"]).all()
@@ -46,15 +43,15 @@ def test_counts_are_kions(small: Path) -> None:
 
 
 def test_the_columns_are_kions(small: Path) -> None:
-    users, items = read_users(small / "users.csv"), read_items(small / "items.csv")
+    users, items = pq.read_table(small / "users.parquet"), pq.read_table(small / "items.parquet")
     assert users.column_names == ["user_id", "age", "income", "sex", "kids_flg"]
     assert sum(len(users[name].unique().drop_null()) for name in users.column_names[1:]) == 16
     assert items.column_names == [
         "item_id", "content_type", "title", "title_orig", "release_year", "genres", "countries", "for_kids",
         "age_rating", "studios", "directors", "actors", "description", "keywords",
     ]  # fmt: skip
-    first = (small / "interactions.csv").read_text().splitlines()[0]
-    assert first == '"user_id","item_id","last_watch_dt","total_dur","watched_pct"'
+    names = pq.read_schema(small / "interactions.parquet").names
+    assert names == ["user_id", "item_id", "time", "tie", "value", "duration"]
 
 
 def test_equal_seeds_write_equal_bytes_and_others_do_not(small: Path, tmp_path: Path) -> None:
@@ -65,8 +62,8 @@ def test_equal_seeds_write_equal_bytes_and_others_do_not(small: Path, tmp_path: 
 
 
 def test_the_smallest_scale_works(tmp_path: Path) -> None:
-    rows = synthetic.fetch(Synthetic(scale=1e-4), 0, tmp_path)
-    assert rows == {"interactions.csv": 548, "users.csv": 84, "items.csv": 160}
+    raw = synthetic.fetch(Synthetic(scale=1e-4), 0, tmp_path)
+    assert raw.rows == {"interactions.parquet": 548, "users.parquet": 84, "items.parquet": 160}
 
 
 def recall_at_10(scores: np.ndarray, seen: np.ndarray, relevant: np.ndarray) -> float:
@@ -84,18 +81,19 @@ def test_tastes_can_be_learned_and_trends_can_be_followed(tmp_path: Path) -> Non
     recall = []
     for seed in range(4):
         synthetic.fetch(Synthetic(scale=SCALE), seed, tmp_path)
-        off = Filter(enabled=False, user_interactions=0, item_interactions=0)
-        split = Split(kind="auto", days=7, last=1, fold=0)
-        part = prepare(read_interactions(tmp_path / "interactions.csv"), np.array([]), "days", split, off)
-        users, items = part.train["user_id"].unique(), part.train["item_id"].unique()
+        rows = pd.read_parquet(tmp_path / "interactions.parquet")
+        moment = rows["time"].max() - pd.Timedelta(days=6)
+        before, after = rows[rows["time"] < moment], rows[rows["time"] >= moment]
+        after = after[after["user_id"].isin(before["user_id"]) & after["item_id"].isin(before["item_id"])]
+        users, items = before["user_id"].unique(), before["item_id"].unique()
 
         def matrix(rows: pd.DataFrame, users: np.ndarray = users, items: np.ndarray = items) -> np.ndarray:
             table = np.zeros((len(users), len(items)))
             table[pd.Index(users).get_indexer(rows["user_id"]), pd.Index(items).get_indexer(rows["item_id"])] = 1
             return table
 
-        train, test = matrix(part.train), matrix(part.test)
-        week = matrix(part.train[part.train["datetime"] > part.train["datetime"].max() - pd.Timedelta(days=7)])
+        train, test = matrix(before), matrix(after)
+        week = matrix(before[before["time"] > before["time"].max() - pd.Timedelta(days=7)])
         cosine = train.T @ train / np.sqrt(np.outer(train.sum(axis=0), train.sum(axis=0)))
         np.fill_diagonal(cosine, 0)
         tested = test.any(axis=1)
@@ -109,8 +107,8 @@ def test_tastes_can_be_learned_and_trends_can_be_followed(tmp_path: Path) -> Non
 
 
 def test_tastes_follow_age_and_sex_and_nothing_else(small: Path) -> None:
-    rows = read_interactions(small / "interactions.csv").to_pandas()
-    users, items = read_users(small / "users.csv").to_pandas(), read_items(small / "items.csv").to_pandas()
+    rows = pd.read_parquet(small / "interactions.parquet")
+    users, items = pd.read_parquet(small / "users.parquet"), pd.read_parquet(small / "items.parquet")
     rows = rows.merge(users, on="user_id").merge(items, on="item_id")
     genre = rows["genres"].str.split(",").str[0]  # the first one is the niche's own
     tied = {name: association(pd.crosstab(rows[name], genre).to_numpy()) for name in users.columns[1:]}  # Cramér's V

@@ -35,35 +35,50 @@ def cache_path(name: str) -> Path:
 def download(url: str, path: Path, blob: str) -> None:
     """Download `url` to `path` and verify that its git blob id is `blob`.
 
-    An existing `path` is the partial file of an earlier call, and the download resumes at its end; if this call fails,
-    its partial file stays as well. Failed or early closed connections and the answers 408, 429 and 5xx are retried.
-    Raises `Problem` after ATTEMPTS without a new byte, on any other error, and on a wrong blob id; a file with a wrong
-    blob id is removed, so that the next call starts over.
+    A file at `path` is used if it has this id, whoever put it there, and refused otherwise; it is never removed. What
+    has arrived waits beside it, in a file that ends in .part: if the download fails, the next call resumes at its end.
+    Failed or early closed connections and the answers 408, 429 and 5xx are retried. Raises `Problem` after ATTEMPTS
+    without a new byte, on any other error, and on a wrong blob id; a .part with a wrong blob id is removed.
     """
+    if path.exists():
+        if blob_id(path) != blob:
+            raise Problem(
+                f"{path}: has git blob id {blob_id(path)}, expected {blob}: this is another file, or only a part; "
+                f"remove it, so that it is downloaded from {url}, or put the right one there"
+            )
+        return
+    elsewhere = f"or fetch the file elsewhere and put it at {path}: it is checked like a download"
+    part = path.with_name(f"{path.name}.part")
+    _attempt(url, part, blob, elsewhere)
+    actual = blob_id(part)
+    if actual != blob:
+        part.unlink()
+        raise Problem(
+            f"{url}: has git blob id {actual}, expected {blob}; the download was removed: run this again, {elsewhere}"
+        )
+    part.replace(path)
+
+
+def _attempt(url: str, part: Path, blob: str, elsewhere: str) -> None:
+    """Transfer what is missing of `part`, with retries."""
     failures = 0
-    while not (path.exists() and blob_id(path) == blob):
-        before = _size(path)
+    while not (part.exists() and blob_id(part) == blob):
+        before = _size(part)
         try:
-            _transfer(url, path)
-            break
+            return _transfer(url, part)
         except HTTPError as error:
-            if error.code not in (408, 429) and error.code < 500:
-                raise Problem(f"{url}: the server answers {error.code} {error.reason}") from None
             reason = f"the server answers {error.code} {error.reason}"
+            if error.code not in (408, 429) and error.code < 500:
+                raise Problem(f"{url}: {reason}; correct the address, {elsewhere}") from None
         except (OSError, HTTPException) as error:
             reason = str(error) or type(error).__name__
         except ValueError as error:
             raise Problem(f"{url}: {error}") from None
-        failures = 1 if _size(path) > before else failures + 1
+        failures = 1 if _size(part) > before else failures + 1
         if failures == ATTEMPTS:
-            raise Problem(
-                f"{url}: {reason}, {ATTEMPTS} times in a row; the partial download is kept: run this again to resume"
-            )
+            kept = "what has arrived is kept: " if _size(part) else ""
+            raise Problem(f"{url}: {reason}, {ATTEMPTS} times in a row; {kept}run this again to resume, {elsewhere}")
         time.sleep(PAUSE * 2 ** (failures - 1))
-    actual = blob_id(path)
-    if actual != blob:
-        path.unlink()
-        raise Problem(f"{url}: has git blob id {actual}, expected {blob}; the file was removed: run this again")
 
 
 def blob_id(path: Path) -> str:

