@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from retrieval import usable_cpus
 from retrieval.errors import Problem
@@ -60,17 +61,26 @@ class Engine:
         self._connection.disconnect()
 
 
+def size(table: ir.Table) -> int:
+    """The number of rows."""
+    return table.count().to_pyarrow().as_py()
+
+
+def counts(table: ir.Table, key: str) -> dict[Any, int]:
+    """How many rows each value of a column has, by ascending value."""
+    rows = table.group_by(key).aggregate(rows=table.count()).order_by(key).to_pyarrow()
+    return dict(zip(rows[key].to_pylist(), rows["rows"].to_pylist(), strict=True))
+
+
 @contextmanager
 def connect(url: str, scratch: Path) -> Iterator[Engine]:
     """Open the engine: `duckdb`, or the URL of a Spark master, such as local[2] or spark://host:7077.
 
-    scratch: a folder, which must exist, for what does not fit into memory. Raises `Problem` if Spark is not installed or
-    does not start.
+    scratch: an existing folder, for what does not fit into memory. Raises `Problem` if Spark is not installed or does
+    not start.
     """
     if url == "duckdb":
-        connection = ibis.duckdb.connect(
-            memory_limit=MEMORY, threads=usable_cpus(), temp_directory=str(scratch)
-        )
+        connection = ibis.duckdb.connect(memory_limit=MEMORY, threads=usable_cpus(), temp_directory=str(scratch))
     else:
         connection = _spark(url)
     engine = Engine(connection, scratch)
@@ -87,7 +97,7 @@ def _spark(master: str) -> ibis.BaseBackend:
         raise Problem(f"engine={master}: pyspark is not installed: make .venv/ready-spark") from None
     if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
         raise Problem(f"engine={master}: Spark needs Java 17 or newer, and there is no program `java`")
-    options = {"spark.ui.enabled": "false", "spark.log.level": "ERROR"}
+    options: dict[str, Any] = {"spark.ui.enabled": "false", "spark.log.level": "ERROR"}
     if master.startswith("local"):
         options |= {"spark.driver.memory": "4g", "spark.sql.shuffle.partitions": str(4 * usable_cpus())}
     try:
