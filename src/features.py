@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from retrieval import ids
-from retrieval.encode import Columns, decade, encode
+from retrieval.columns import Columns, decade, features_of
 from retrieval.histories import Features, read, save
 from retrieval.params import Section
 from retrieval.stage import folder, run
@@ -27,10 +27,15 @@ def main(params: FeaturesParams, prepared: Path, out: Path) -> None:
     items = decade(pq.read_table(prepared / "items.parquet"))
     stats = json.loads((prepared / "stats.json").read_text(encoding="utf-8"))
     columns = params.columns
-    user_matrix, user_columns = encode(user_ids, users, "user_id", columns.user, columns.multiple)
-    item_matrix, item_columns = encode(item_ids, items, "item_id", columns.item, columns.multiple)
+    named = stats.get("columns") or {"user": None, "item": None}
+    user_matrix, user_columns, user_readings = features_of(
+        user_ids, users, "user_id", columns.user, named["user"], columns.multiple
+    )
+    item_matrix, item_columns, _ = features_of(
+        item_ids, items, "item_id", columns.item, named["item"], columns.multiple
+    )
     spec = {name: stats[name] for name in ("split", "moment", "repeats", "timed")}
-    spec |= {"user_columns": user_columns, "item_columns": item_columns}
+    spec |= {"user_columns": user_columns, "item_columns": item_columns, "user_readings": user_readings}
     disliked = _disliked(prepared / "disliked.parquet", user_ids, item_ids)
     with folder(out) as aside:
         save(aside, Features(histories, user_matrix, item_matrix, user_ids, item_ids, spec, disliked))

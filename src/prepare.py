@@ -70,7 +70,7 @@ def _interactions(engine: Engine, raw: Path, out: Path, options: Options, stats:
 
 def _entities(engine: Engine, raw: Path, out: Path, stats: dict[str, Any]) -> list[str]:
     """Write the rows of users and items that train or the cold test has. Fills `stats`; returns lines of warning."""
-    parts, lines = [engine.read(out / f"{name}.parquet") for name in ("train", "cold")], []
+    parts, lines = [engine.read(out / f"{name}.parquet") for name in ("train", "cold")], list[str]()
     for name, key in (("users", "user_id"), ("items", "item_id")):
         ids = ibis.union(*(part.select(key) for part in parts), distinct=True).to_pyarrow()[key].combine_chunks()
         about = read_entities(raw / f"{name}.parquet", key, ids)

@@ -31,7 +31,9 @@ def write_interactions(path: Path, rows: list[tuple[Any, ...]], columns: str = "
     return path
 
 
-def write_raw(folder: Path, rows: list[tuple[Any, ...]], columns: str = "user_id item_id time value", **more: Any) -> Path:
+def write_raw(
+    folder: Path, rows: list[tuple[Any, ...]], columns: str = "user_id item_id time value", **more: Any
+) -> Path:
     """Write a folder data/raw; more: tables `items` and `users` as dicts, and keys of the manifest."""
     folder.mkdir(parents=True)
     write_interactions(folder / "interactions.parquet", rows, columns)

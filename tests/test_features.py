@@ -4,7 +4,7 @@ from pathlib import Path
 
 import features
 from retrieval import histories
-from retrieval.encode import Columns
+from retrieval.columns import Columns
 from retrieval.histories import Features
 from retrieval.stage import write_json
 
@@ -26,11 +26,13 @@ def result(tmp_path: Path) -> Features:
         "datetime": times.astype("datetime64[us]"),
         "weight": [1, 2, 3],
     }
-    pd.DataFrame(train).astype({"weight": "float32"}).to_parquet(prepared / "train.parquet")
+    pd.DataFrame(train).sort_values(["user_id", "datetime"]).astype({"weight": "float32"}).to_parquet(
+        prepared / "train.parquet"
+    )
     pd.DataFrame({"user_id": [7, 8], "sex": ["M", "F"]}).to_parquet(prepared / "users.parquet")
     items = {"item_id": [3, 4, 5], "genres": ["war, drama", "comedy", "drama"], "release_year": ["1994", "1980", None]}
     pd.DataFrame(items).to_parquet(prepared / "items.parquet")
-    write_json(prepared / "stats.json", {"split": "days", "moment": 1614816000, "source": "folder"})
+    write_json(prepared / "stats.json", {"split": "days", "moment": 1614816000, "repeats": "drop", "timed": True})
     features.main(PARAMS, prepared, tmp_path / "features")
     return histories.load(tmp_path / "features")
 
@@ -53,3 +55,19 @@ def test_features_are_those_of_the_users_and_items_of_train(result: Features) ->
 
 def test_the_split_and_its_moment_are_passed_on(result: Features) -> None:
     assert (result.spec["split"], result.spec["moment"]) == ("days", 1614816000)
+
+
+def test_auto_stands_for_the_columns_that_the_source_names(tmp_path: Path) -> None:
+    prepared = tmp_path / "prepared"
+    prepared.mkdir()
+    times = pd.Series(pd.to_datetime(["2021-03-01", "2021-03-02"])).astype("datetime64[us]")
+    train = pd.DataFrame({"user_id": [1, 2], "item_id": [3, 4], "datetime": times, "weight": [1, 1]})
+    train.astype({"weight": "float32"}).to_parquet(prepared / "train.parquet")
+    pd.DataFrame({"user_id": [1, 2], "sex": ["M", "F"], "shoe": ["S", "L"]}).to_parquet(prepared / "users.parquet")
+    pd.DataFrame({"item_id": [3, 4], "genres": ["war, drama", "war"]}).to_parquet(prepared / "items.parquet")
+    auto = features.FeaturesParams(columns=Columns(user="auto", item="auto", multiple="auto"))
+    stats = {"split": "days", "moment": 0, "repeats": "drop", "timed": True}
+    for columns, expected in [({"user": ["sex"], "item": []}, {"sex"}), (None, {"sex", "shoe"})]:
+        write_json(prepared / "stats.json", {**stats, "columns": columns})
+        features.main(auto, prepared, tmp_path / "features")
+        assert set(histories.load(tmp_path / "features").spec["user_columns"]) == expected

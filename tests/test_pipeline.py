@@ -139,7 +139,7 @@ ORDER = (
     {"errors", "params", "stage", "runs", "threads"},
     {"preparation"},
     {"sources"},
-    {"histories", "encode", "matrices", "ranking"},
+    {"histories", "encode", "columns", "matrices", "ranking"},
     {"baselines", "lightfm"},
     {"dssm"},
     {"training"},

@@ -63,7 +63,9 @@ def read(path: Path) -> tuple[Histories, np.ndarray, np.ndarray]:
         users = runs.values.to_numpy(zero_copy_only=False), np.diff(np.asarray(runs.run_ends), prepend=0)
         parts.append((*users, code[np.asarray(items.indices)], np.asarray(time), np.asarray(batch["weight"])))
     user, length, item, time, weight = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    first = np.flatnonzero(np.append(True, user[1:] != user[:-1]))  # a user's rows may begin in one batch, end in another
+    first = np.flatnonzero(
+        np.append(True, user[1:] != user[:-1])
+    )  # a user's rows may begin in one batch, end in another
     indptr = np.append(0, np.cumsum(np.add.reduceat(length, first)))
     return Histories(indptr, item, time, weight), user[first], item_ids
 

@@ -3,7 +3,6 @@
 import shutil
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from retrieval.preparation.engine import Engine, connect

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from retrieval.dssm.newcomer import NOTHING, newcomer
-from retrieval.encode import encode
+from retrieval.encode import Reading, encode
 from retrieval.evaluation.assessment import Evaluation, Exam, binary, rows_of
 from retrieval.evaluation.metrics import METRICS, judge, means, values
 from retrieval.matrices import Model
@@ -38,9 +38,10 @@ def assess_cold(
 
 def _user_features(path: Path, ids: np.ndarray, exam: Exam) -> list[tuple[tuple[str, str], ...]]:
     """The features of each user as (column, value) pairs, without values that are not in train."""
-    vocabulary = exam.data.spec["user_columns"]
+    vocabulary, special = exam.data.spec["user_columns"], exam.data.spec.get("user_readings", {})
+    readings = {column: special.get(column, Reading()) for column in vocabulary}
     table = pq.read_table(path, columns=["user_id", *vocabulary])
-    matrix, values_of = encode(ids, table, "user_id", list(vocabulary), ())
+    matrix, values_of = encode(ids, table, "user_id", readings)
     pairs = [(column, value) for column, values in values_of.items() for value in values]
     rows = np.split(matrix.indices, matrix.indptr[1:-1])
     return [tuple(pairs[i] for i in row if pairs[i][1] in vocabulary[pairs[i][0]]) for row in rows]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from retrieval.preparation.engine import size
 from retrieval.preparation.outliers import by_day, describe, tail
 from retrieval.preparation.positives import Positives
 
@@ -18,6 +19,7 @@ MAX_NEW = 0.5  # of the test users
 MAX_UNDESCRIBED = {"items": 0.1, "users": 0.5}  # share of those in train that may have no row in their table
 MAX_UNWATCHED = 0.9  # share of the rows of items that may have no interaction
 MAX_SAME = 0.99  # share of the rows that may have the same value
+MAX_SHOWN = 6  # kinds of events in a line
 MIN_ROWS = 100  # of a table, to speak of its values
 
 
@@ -28,7 +30,7 @@ def of_sizes(stats: Mapping[str, Any]) -> Iterator[str]:
     if users < MIN_TEST_USERS or kept["test"] < MIN_TEST_SHARE * rows:
         yield f"the test has only {kept['test']:,} of {rows:,} rows, of {users:,} users: the metrics will be uncertain"
     if new > MAX_NEW * (users + new):
-        yield f"{new:,} of {users + new:,} test users are new, without a row in train: they are in metrics/cold.json only"
+        yield f"{new:,} of {users + new:,} test users are new, without a row in train: only metrics/cold.json has them"
     repeats = dropped["repeated"] + dropped.get("seen_in_train", 0)
     if repeats > MAX_REPEATS * rows:
         yield (
@@ -48,26 +50,29 @@ def of_sizes(stats: Mapping[str, Any]) -> Iterator[str]:
 
 def of_rows(rows: ir.Table, options: Positives, timed: bool) -> Iterator[str]:
     """Lines about the rows that count as interactions: outliers in time, one value for nearly all, several events."""
-    total = rows.count().to_pyarrow().as_py()
+    total = size(rows)
     for name in ("user_id", "item_id", "value"):
         if name in rows.columns and total >= MIN_ROWS:
-            counts = rows.group_by(name).aggregate(rows=rows.count())
-            top = counts.order_by(ibis.desc("rows"), name).limit(1).to_pyarrow().to_pylist()[0]
-            if top["rows"] >= MAX_SAME * total:
-                yield f"{name} is {top[name]} in {top['rows']:,} of {total:,} rows"
+            value, count = _most_frequent(rows, name, 1)[0]
+            if count >= MAX_SAME * total:
+                yield f"{name} is {value} in {count:,} of {total:,} rows"
     if "event" in rows.columns and not options.events:
-        counts = rows.group_by("event").aggregate(rows=rows.count())
-        kinds = counts.order_by(ibis.desc("rows"), "event").limit(6).to_pyarrow().to_pylist()
+        kinds = _most_frequent(rows, "event", MAX_SHOWN)
         if len(kinds) > 1:
-            names = ", ".join(f"{kind['event']} ({kind['rows']:,})" for kind in kinds)
-            yield f"all kinds of events count as positives: {names}; positives.events=[{kinds[-1]['event']}] chooses"
+            names = ", ".join(f"{event} ({count:,})" for event, count in kinds)
+            yield f"all kinds of events count as positives: {names}; choose with 'positives.events=[{kinds[-1][0]}]'"
     if timed:
         days = by_day(rows)
         if late := tail(days):
             yield describe(days, late)
-        first = [(day, count) for day, count in days[:2]]
-        if len(days) > 1 and first[0][0].year == 1970 and first[1][0].year > 1970:
-            yield f"{first[0][1]:,} rows are of {first[0][0]}, then come those of {first[1][0]}: is 0 a missing time?"
+        if len(days) > 1 and days[0][0].year == 1970 < days[1][0].year:
+            yield f"{days[0][1]:,} rows are of {days[0][0]}, the next ones of {days[1][0]}: is 0 a missing time?"
+
+
+def _most_frequent(rows: ir.Table, name: str, limit: int) -> list[tuple[Any, int]]:
+    """The most frequent values of a column and their numbers of rows, ties by value."""
+    found = rows.group_by(name).aggregate(rows=rows.count()).order_by(ibis.desc("rows"), name).limit(limit)
+    return [(row[name], row["rows"]) for row in found.to_pyarrow().to_pylist()]
 
 
 def of_columns(name: str, table: pa.Table) -> Iterator[str]:

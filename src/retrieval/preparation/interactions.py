@@ -3,10 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from retrieval.errors import Problem
-from retrieval.preparation.engine import Engine
+from retrieval.preparation.engine import Engine, counts, size
 from retrieval.preparation.filters import Filter, active
 from retrieval.preparation.positives import BELOW, POSITIVE, Positives, reason
 from retrieval.preparation.split import LATER, SPLITS, TEST, TRAIN, Parts, Split, in_time
@@ -65,45 +64,32 @@ def prepare(engine: Engine, raw: ir.Table, described: ir.Table | None, options: 
     Raises `Problem` if train or test would be empty.
     """
     labelled = raw.mutate(reason=reason(raw, options.positives, options.split.end))
-    dropped = _counts(labelled, "reason")
+    dropped = counts(labelled, "reason")
     if not dropped.pop(POSITIVE, 0):
         raise Problem(f"interactions: no row is left that counts as a positive; dropped: {dropped}")
     parts = SPLITS[options.kind](labelled.filter(labelled.reason == POSITIVE).drop("reason"), options.split)
     rows = engine.cache(_mark_repeats(parts.rows, options.positives))
     train, test = (rows.filter(rows.part == part, ~rows.repeated) for part in (TRAIN, TEST))
-    by_part = _counts(rows, "part")
-    size = {TRAIN: _size(train), TEST: _size(test)}
+    by_part = counts(rows, "part")
+    unique = {TRAIN: size(train), TEST: size(test)}
     dropped["after_the_test"] = by_part.get(LATER, 0)
-    dropped["repeated"] = sum(by_part.get(part, 0) - count for part, count in size.items())
+    dropped["repeated"] = sum(by_part.get(part, 0) - count for part, count in unique.items())
     test_users = test.select("user_id").distinct()
     if options.split.repeats == "drop":
         test = engine.cache(test.anti_join(train, PAIR))
-        dropped["seen_in_train"] = size[TEST] - _size(test)
+        dropped["seen_in_train"] = unique[TEST] - size(test)
     if options.filter.enabled:
         train = engine.cache(_filter(train, test_users, described, options.filter, dropped))
     known = engine.cache(test.semi_join(train.select("item_id").distinct(), "item_id"))
-    dropped["item_not_in_train"] = _size(test) - _size(known)
+    dropped["item_not_in_train"] = size(test) - size(known)
     warm = engine.cache(known.semi_join(train, "user_id"))
     cold = known.anti_join(warm, "user_id")
-    _require_a_test(by_part.get(TEST, 0), _size(warm), cold, dropped, options)
+    _require_a_test(by_part.get(TEST, 0), size(warm), cold, dropped, options)
     weight = _weight(train, options.positives)
-    return Interactions(
-        *(_ordered(part, weight) for part in (train, warm, cold)),
-        _disliked(labelled, train, parts, options),
-        rows,
-        (parts.end - EPOCH) // timedelta(seconds=1),
-        dropped,
-    )
-
-
-def _size(table: ir.Table) -> int:
-    return table.count().to_pyarrow().as_py()
-
-
-def _counts(table: ir.Table, key: str) -> dict[Any, int]:
-    """How many rows each value of a column has, by value."""
-    counts = table.group_by(key).aggregate(rows=table.count()).order_by(key).to_pyarrow()
-    return dict(zip(counts[key].to_pylist(), counts["rows"].to_pylist(), strict=True))
+    train_rows, test_rows, cold_rows = (_ordered(part, weight) for part in (train, warm, cold))
+    moment = (parts.end - EPOCH) // timedelta(seconds=1)
+    disliked = _disliked(labelled, train, parts, options)
+    return Interactions(train_rows, test_rows, cold_rows, disliked, rows, moment, dropped)
 
 
 def _mark_repeats(rows: ir.Table, options: Positives) -> ir.Table:
@@ -118,11 +104,11 @@ def _filter(
     train: ir.Table, test_users: ir.Table, described: ir.Table | None, limits: Filter, dropped: dict[str, int]
 ) -> ir.Table:
     left = active(train, test_users, limits)
-    dropped["filtered"] = _size(train) - _size(left)
+    dropped["filtered"] = size(train) - size(left)
     if described is not None:
         train, left = left, left.semi_join(described, "user_id")
-        dropped["user_without_features"] = _size(train) - _size(left)
-    if not _size(left):
+        dropped["user_without_features"] = size(train) - size(left)
+    if not size(left):
         raise Problem(
             f"filter: no row is left for train with user_interactions={limits.user_interactions} "
             f"and item_interactions={limits.item_interactions}; lower them"
@@ -138,7 +124,7 @@ def _require_a_test(rows: int, warm: int, cold: ir.Table, dropped: dict[str, int
         why = f"no user has more than split.last={options.split.last} rows (and {options.split.fold} folds of them)"
     elif not rows:
         why = f"the test period, split.days={options.split.days} and split.fold={options.split.fold}, has no row"
-    elif new := cold.select("user_id").distinct().count().to_pyarrow().as_py():
+    elif new := size(cold.select("user_id").distinct()):
         why = f"all {new:,} test users are new: none of them has a row in train; use split.kind=leave-last"
     else:
         why = "no item of the test is in train, or all pairs of the test are"

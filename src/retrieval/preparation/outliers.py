@@ -2,6 +2,8 @@
 
 from datetime import date, timedelta
 
+from retrieval.preparation.engine import counts
+
 import ibis.expr.types as ir
 
 GAP = timedelta(days=30)  # without a row
@@ -13,20 +15,20 @@ Days = list[tuple[date, int]]  # the dates that have rows, and their number
 
 def by_day(rows: ir.Table) -> Days:
     """The dates of `rows`, ascending, and how many rows each has."""
-    counts = rows.group_by(day=rows.time.truncate("D")).aggregate(rows=rows.count()).order_by("day").to_pyarrow()
-    return [(day.date(), count) for day, count in zip(*(counts[name].to_pylist() for name in ("day", "rows")))]
+    by_date = counts(rows.select(day=rows.time.truncate("D")), "day")
+    return [(day.date(), count) for day, count in by_date.items()]
 
 
 def tail(days: Days) -> int:
     """How many of the last dates are outliers: a gap lies before them, and they have few rows."""
-    total, after = sum(count for _, count in days), 0
+    total, after, late = sum(count for _, count in days), 0, 0
     for place in range(len(days) - 1, 0, -1):
         after += days[place][1]
         if after > FEW * total:
-            return 0
+            break
         if days[place][0] - days[place - 1][0] > GAP:
-            return len(days) - place
-    return 0
+            late = len(days) - place
+    return late
 
 
 def describe(days: Days, late: int) -> str:

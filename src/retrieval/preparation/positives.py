@@ -12,12 +12,12 @@ from pydantic import Field
 
 
 class Positives(Section):
-    """The section `positives` of params.yaml; a condition on a column that the data lack is an error.
+    """The section `positives` of params.yaml.
 
-    min_value: rows with a lower value are no positives; null: all are. events: the kinds of events that are; empty: all.
-    min_duration: as min_value. repeats: which row of a pair of user and item counts. weight: of an interaction, the bin
-    of its value, the value, or how often the pair is repeated. exclude_disliked: do not recommend items to users who
-    gave them less than min_value.
+    min_value: the least value that counts; null: all do. events: the kinds of events that count; empty: all do.
+    min_duration: the least duration that counts. repeats: which row of a pair of user and item is kept. weight: of an
+    interaction, the bin of its value, the value, or the number of rows of the pair. exclude_disliked: do not recommend
+    items to users who gave them less than min_value.
     """
 
     min_value: Annotated[float, Field(allow_inf_nan=False)] | None

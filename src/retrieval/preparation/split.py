@@ -49,8 +49,8 @@ def last_days(rows: ir.Table, split: "Split") -> Parts:
     if cut < first:
         raise Problem(
             f"split.days={split.days}, split.fold={split.fold}: the test would begin {(split.fold + 1) * split.days} "
-            f"days before the last interaction, but the data span {(last - first) / timedelta(days=1):.1f} days: no row "
-            "is left for train; lower them, or use split.kind=leave-last"
+            f"days before the last interaction, but the data span {(last - first) / timedelta(days=1):.1f} days: no "
+            "row is left for train; lower them, or use split.kind=leave-last"
         )
     return Parts(rows.mutate(part=ibis.cases((rows.time <= cut, TRAIN), (rows.time <= end, TEST), else_=LATER)), cut)
 

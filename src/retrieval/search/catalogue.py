@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from retrieval import ids
+from retrieval.encode import separator, split
 from retrieval.errors import Problem
 from retrieval.histories import Features
 from retrieval.stage import sha256, write_json
@@ -130,8 +131,10 @@ def _text(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _values(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """A column of lists; text is split at commas."""
-    return column if pa.types.is_list(column.type) else pc.split_pattern(column, ",")
+    """A column of lists; text is split at its separator, or at commas if it seems to have none."""
+    if pa.types.is_list(column.type):
+        return column
+    return pa.chunked_array([split(pc.fill_null(column, "").combine_chunks(), separator(column) or ",")])
 
 
 def load(path: Path) -> Catalogue:

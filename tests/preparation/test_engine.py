@@ -1,0 +1,53 @@
+"""The engine: tables in, files in order out, and one line where there is none."""
+
+import shutil
+import sys
+from pathlib import Path
+
+from retrieval.errors import Problem
+from retrieval.preparation import engine
+from retrieval.preparation.engine import Engine, connect, counts, size
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+
+def test_a_table_is_written_in_its_order_in_batches(
+    duckdb: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "ROWS", 1000)
+    pq.write_table(pa.table({"a": [7 * n % 5003 for n in range(5003)], "b": ["x"] * 5003}), tmp_path / "in.parquet")
+    table = duckdb.read(tmp_path / "in.parquet")
+    assert duckdb.write(table.order_by("a"), tmp_path / "out.parquet") == 5003
+    assert pq.read_table(tmp_path / "out.parquet")["a"].to_pylist() == list(range(5003))
+    assert duckdb.write(table.filter(table.a < 0), tmp_path / "empty.parquet") == 0
+    assert pq.read_schema(tmp_path / "empty.parquet") == pq.read_schema(tmp_path / "out.parquet")
+
+
+def test_sizes_and_counts(duckdb: Engine, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"a": ["y", "x", "y"]}), tmp_path / "in.parquet")
+    table = duckdb.read(tmp_path / "in.parquet")
+    assert (size(table), counts(table, "a")) == (3, {"x": 1, "y": 2})
+
+
+def test_spark_that_is_not_installed_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyspark.sql", None)
+    with (
+        pytest.raises(Problem, match=r"^engine=local\[2\]: pyspark is not installed: make \.venv/ready-spark$"),
+        connect("local[2]", tmp_path),
+    ):
+        pass
+
+
+def test_spark_without_java_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pyspark")
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    with (
+        pytest.raises(
+            Problem, match=r"^engine=spark://x:1: Spark needs Java 17 or newer, and there is no program `java`"
+        ),
+        connect("spark://x:1", tmp_path),
+    ):
+        pass

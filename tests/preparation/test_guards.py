@@ -1,0 +1,104 @@
+"""What looks wrong is said in one line, and what does not is not."""
+
+from datetime import datetime
+from typing import Any
+
+from retrieval.preparation.guards import of_columns, of_rows, of_sizes
+from retrieval.preparation.positives import Positives
+
+import pyarrow as pa
+import pytest
+
+POSITIVES = Positives(
+    min_value=None, events=[], min_duration=0, repeats="last", weight="bin", exclude_disliked=False
+)  # fmt: skip
+
+
+def sizes(**changes: Any) -> list[str]:
+    """Lines about data of 10,000 rows and 500 test users, with these numbers changed; a__b is the key b of a."""
+    stats: dict[str, Any] = {
+        "interactions": {"in": 10_000, "kept": {"test": 600}, "dropped": {"repeated": 10, "seen_in_train": 20}},
+        "train": {"users": 1000, "items": 300},
+        "test": {"users": 500},
+        "cold": {"users": 100},
+        "users": {"in": 1200, "kept": 1000, "dropped": {"not_in_interactions": 200}},
+        "items": {"in": 400, "kept": 300, "dropped": {"not_in_interactions": 100}},
+    }
+    for key, value in changes.items():
+        *path, name = key.split("__")
+        section = stats
+        for part in path:
+            section = section[part]
+        section[name] = value
+    return list(of_sizes(stats))
+
+
+def test_sound_data_are_not_spoken_of() -> None:
+    assert sizes() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        (
+            {"test__users": 99, "cold__users": 9},
+            "the test has only 600 of 10,000 rows, of 99 users: the metrics will be uncertain",
+        ),
+        (
+            {"interactions__kept__test": 9},
+            "the test has only 9 of 10,000 rows, of 500 users: the metrics will be uncertain",
+        ),
+        (
+            {"cold__users": 501, "users__kept": 1500},
+            "501 of 1,001 test users are new, without a row in train: only metrics/cold.json has them",
+        ),
+        (
+            {"interactions__dropped__repeated": 1981},
+            "2,001 of 10,000 rows repeat a pair of user and item: 1,981 are dropped within train or test, 20 of the test "
+            "because train has the pair; split.repeats=keep keeps the latter",
+        ),
+        ({"items__kept": 269}, "31 of 300 items of train have no row in the table of items: no features"),
+        ({"users__kept": 599}, "501 of 1,000 users of train have no row in the table of users: no features"),
+        (
+            {"items__in": 4000, "items__dropped__not_in_interactions": 3700},
+            "3,700 of 4,000 rows of items have no interaction",
+        ),
+    ],
+)
+def test_what_looks_wrong_has_a_line(changes: dict[str, int], line: str) -> None:
+    assert sizes(**changes) == [line]
+
+
+def test_data_without_tables_of_users_and_items_miss_nothing() -> None:
+    assert sizes(items__in=0, items__kept=0, users__in=0, users__kept=0, items__dropped__not_in_interactions=0) == []
+
+
+def test_one_value_in_nearly_all_rows(raw: Any) -> None:
+    table = raw([(n, 7 if n else 8, 1, float(n)) for n in range(100)])
+    assert list(of_rows(table, POSITIVES, timed=True)) == ["item_id is 7 in 99 of 100 rows"]
+
+
+def test_several_kinds_of_events_count_alike(raw: Any) -> None:
+    rows = [(n, n, 1, "buy" if n == 3 else "view") for n in range(9)]
+    table = raw(rows, "user_id item_id time event")
+    line = "all kinds of events count as positives: view (8), buy (1); choose with 'positives.events=[buy]'"
+    assert list(of_rows(table, POSITIVES, timed=True)) == [line]
+    assert list(of_rows(table, POSITIVES.model_copy(update={"events": ["view"]}), timed=True)) == []
+
+
+def test_a_zero_that_became_a_time(raw: Any) -> None:
+    table = raw([(1, 1, datetime(1970, 1, 1)), (1, 2, 5), (2, 1, 6)], "user_id item_id time")
+    line = "1 rows are of 1970-01-01, the next ones of 2021-03-05: is 0 a missing time?"
+    assert list(of_rows(table, POSITIVES, timed=True)) == [line]
+    assert list(of_rows(table, POSITIVES, timed=False)) == []
+
+
+def test_columns_with_one_value() -> None:
+    table = pa.table({
+        "item_id": list(range(100)),
+        "kind": ["film"] * 99 + ["series"],
+        "lang": [None] * 2 + ["en"] * 98,
+        "tags": [["a"]] * 100,
+    })  # fmt: skip
+    assert list(of_columns("items", table)) == ["items: kind has one value in nearly all rows"]
+    assert list(of_columns("items", table.slice(0, 50))) == []
