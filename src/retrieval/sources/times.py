@@ -13,16 +13,19 @@ import pyarrow.compute as pc
 US = pa.timestamp("us")
 LATEST = 7_258_118_400  # 2200-01-01, in seconds; the earliest time is 0, 1970-01-01
 UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9, "d": 1 / 86400}  # per second
-NAMES = {"s": "unix seconds", "ms": "unix milliseconds", "us": "unix microseconds", "ns": "unix nanoseconds"}
-NAMES |= {"d": "days since 1970", "ymd": "dates such as 20210313"}
+NAMES = {
+    **{"s": "unix seconds", "ms": "unix milliseconds", "us": "unix microseconds", "ns": "unix nanoseconds"},
+    **{"d": "days since 1970", "ymd": "dates such as 20210313"},
+}
 MAGNITUDES = {"ymd": (19700101, 22001231), "s": (1e8, 1e10), "ms": (1e11, 1e13), "us": (1e14, 1e16), "ns": (1e17, 1e19)}
 _EXPECTED = "a time such as 2021-03-13 or 2021-03-13 20:15:00"
 _NUMBER = re.compile(r"\s*[-+]?\d+(\.\d*)?([eE]\+?\d+)?\s*")
 _CTIME = re.compile(r"[A-Z][a-z]{2} [A-Z][a-z]{2} +\d+ \d\d:\d\d:\d\d [-+]\d{4} \d{4}")
 _SLASHES = re.compile(r"(\d{1,4})([/.-])\d{1,2}\2(\d{1,4})")
 _DAY = r"(?P<day>\d{4}-\d{2}-\d{2})"
-_CLOCK = r"(?:[Tt ](?P<clock>\d{2}:\d{2}(?::\d{2}(?:[.,]\d{1,6})?)?)\d*)?"
-_ISO = rf"^\s*{_DAY}{_CLOCK}\s*(?P<zone>Z|z|UTC|GMT|[+-]\d{{2}}(?::?\d{{2}})?)?\s*$"
+_CLOCK = r"(?:[Tt ](?P<clock>\d{2}:\d{2}(?::\d{2})?)(?:[.,](?P<fraction>\d{1,6})\d*)?)?"
+_ZONE = r"(?P<zone>Z|z|UTC|GMT|[+-](?:0\d|1[0-4])(?::?[0-5]\d)?)?"
+_ISO = rf"^\s*{_DAY}{_CLOCK}\s*{_ZONE}\s*$"
 
 
 class Times:
@@ -80,9 +83,10 @@ class Times:
         row = pc.index(pc.is_null(parts), True).as_py()
         if row >= 0:
             raise Invalid(row, f"is not {_EXPECTED}")
-        day, clock, zone = (pc.struct_field(parts, name) for name in ("day", "clock", "zone"))
-        clock = pc.replace_substring(pc.if_else(pc.equal(clock, ""), "00:00", clock), ",", ".")
+        day, clock, fraction, zone = (pc.struct_field(parts, name) for name in ("day", "clock", "fraction", "zone"))
+        clock = pc.if_else(pc.equal(clock, ""), "00:00", clock)
         text = pc.binary_join_element_wise(day, clock, "T")
+        text = pc.if_else(pc.equal(fraction, ""), text, pc.binary_join_element_wise(text, fraction, "."))
         row = first_invalid(text, US)
         if row is not None:
             raise Invalid(row, f"is not {_EXPECTED}")
