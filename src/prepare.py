@@ -12,7 +12,7 @@ from retrieval.preparation import guards
 from retrieval.preparation.engine import Engine, connect
 from retrieval.preparation.entities import read_entities, select
 from retrieval.preparation.filters import Filter
-from retrieval.preparation.interactions import Options, prepare
+from retrieval.preparation.interactions import Rules, prepare
 from retrieval.preparation.positives import Positives
 from retrieval.preparation.split import Split
 from retrieval.stage import folder, run, write_json
@@ -38,34 +38,34 @@ def main(params: PrepareParams, raw: Path, out: Path) -> None:
     kind = manifest["split"] if params.split.kind == "auto" else params.split.kind
     if not manifest["timed"] and kind != "leave-last":
         raise Problem(f"split.kind={kind} needs times, and the data have only an order; use split.kind=leave-last")
-    options = Options(kind, params.split, params.positives, params.filter)
+    rules = Rules(kind, params.split, params.positives, params.filter)
     with folder(out) as aside:
         with TemporaryDirectory(dir=aside) as scratch, connect(params.engine, Path(scratch)) as engine:
             stats = {name: manifest[name] for name in ("source", "timed", "columns")}
             stats |= {"split": kind, "repeats": params.split.repeats}
-            lines = [*_interactions(engine, raw, aside, options, stats), *_entities(engine, raw, aside, stats)]
+            lines = [*_interactions(engine, raw, aside, rules, stats), *_entities(engine, raw, aside, stats)]
         stats["warnings"] = [*guards.of_sizes(stats), *lines]
         write_json(aside / "stats.json", stats)
     for line in stats["warnings"]:
         print(f"prepare: warning: {line}", file=sys.stderr)
 
 
-def _interactions(engine: Engine, raw: Path, out: Path, options: Options, stats: dict[str, Any]) -> list[str]:
+def _interactions(engine: Engine, raw: Path, out: Path, rules: Rules, stats: dict[str, Any]) -> list[str]:
     """Write train, test and cold, and what is not to be recommended. Fills `stats`; returns lines of warning."""
     path, users = raw / "interactions.parquet", raw / "users.parquet"
     described = engine.read(users).select("user_id").distinct() if users.exists() else None
-    result = prepare(engine, engine.read(path), described, options)
+    result = prepare(engine, engine.read(path), described, rules)
     stats["moment"] = result.moment
     parts = {"train": result.train, "test": result.test, "cold": result.cold}
     kept = {name: engine.write(part, out / f"{name}.parquet") for name, part in parts.items()}
     stats["interactions"] = {"in": pq.read_metadata(path).num_rows, "kept": kept, "dropped": result.dropped}
-    if options.positives.exclude_disliked:
+    if rules.positives.exclude_disliked:
         stats["disliked"] = engine.write(result.disliked, out / "disliked.parquet")
     for name in parts:
         part = engine.read(out / f"{name}.parquet")
         counts = part.aggregate(users=part.user_id.nunique(), items=part.item_id.nunique())
         stats[name] = counts.to_pyarrow().to_pylist()[0]
-    return list(guards.of_rows(result.positives, options.positives, stats["timed"]))
+    return list(guards.of_rows(result.positives, rules.positives, stats["timed"]))
 
 
 def _entities(engine: Engine, raw: Path, out: Path, stats: dict[str, Any]) -> list[str]:

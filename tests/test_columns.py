@@ -35,15 +35,15 @@ def test_columns_that_tell_nothing_are_passed_over_and_named(capsys):
         "url": [f"https://example.org/{i}" for i in range(ROWS)],
         "imdb": [str(1000 + i) for i in range(ROWS)],
         "title": [f"Title {i}" if i % 5 else "Untitled" for i in range(ROWS)],
-        "language": ["en"] * ROWS,
-        "note": [None] * ROWS,
+        "stars": [None] * ROWS,
+        "note": [""] * ROWS,
     }
     _, vocabulary, readings = features(data)
     assert vocabulary == {"kind": ["film", "series"]}
     assert readings == {}
     assert capsys.readouterr().err.splitlines() == [
         "features: items: passed over, as nearly every row has a value of its own: 'url', 'imdb', 'title'",
-        "features: items: passed over, as they have one value or none: 'language', 'note'",
+        "features: items: passed over, as they have no value: 'stars', 'note'",
     ]
 
 

@@ -137,9 +137,9 @@ def test_importing_a_module_does_nothing_but_define():
 # What a package or a module of the ground floor may import: those of its own line, and of the lines above it.
 ORDER = (
     {"errors", "params", "stage", "runs", "threads"},
-    {"preparation"},
     {"sources"},
-    {"histories", "encode", "columns", "matrices", "ranking"},
+    {"preparation"},
+    {"ids", "histories", "encode", "columns", "matrices", "ranking"},
     {"baselines", "lightfm"},
     {"dssm"},
     {"training"},

@@ -173,8 +173,8 @@ def _useless(cells: Cells, reading: Reading) -> str | None:
     values = len(cells.text)
     if reading.separator or reading.lower:
         values = len(read(cells.text, reading)[2])
-    if values < 2:
-        return "they have one value or none"
+    if values < 1:
+        return "they have no value"
     return UNIQUE if values > MAX_VALUES and 2 * values > cells.count else None
 
 

@@ -54,8 +54,8 @@ def test_sound_data_are_not_spoken_of() -> None:
         ),
         (
             {"interactions__dropped__repeated": 1981},
-            "2,001 of 10,000 rows repeat a pair of user and item: 1,981 are dropped within train or test, 20 of the test "
-            "because train has the pair; split.repeats=keep keeps the latter",
+            "2,001 of 10,000 rows repeat a pair of user and item: 1,981 are dropped within train or test, 20 of the "
+            "test because train has the pair; split.repeats=keep keeps the latter",
         ),
         ({"items__kept": 269}, "31 of 300 items of train have no row in the table of items: no features"),
         ({"users__kept": 599}, "501 of 1,000 users of train have no row in the table of users: no features"),

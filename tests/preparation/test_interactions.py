@@ -8,7 +8,7 @@ from typing import Any
 from retrieval.errors import Problem
 from retrieval.preparation.engine import Engine
 from retrieval.preparation.filters import Filter
-from retrieval.preparation.interactions import Interactions, Options, prepare
+from retrieval.preparation.interactions import Interactions, Rules, prepare
 from retrieval.preparation.positives import Positives
 from retrieval.preparation.split import Split
 
@@ -32,14 +32,14 @@ ROWS = st.lists(
 Row = tuple[int, int, int, float | None]
 
 
-def options(**changes: Any) -> Options:
+def options(**changes: Any) -> Rules:
     split, positives = ({**base, **{k: v for k, v in changes.items() if k in base and k != "kind"}}
                         for base in (SPLIT, POSITIVES))  # fmt: skip
     if "keep" in changes:
         split["repeats"] = changes["keep"]
     elif "repeats" in changes:
         split["repeats"] = "drop"
-    return Options(changes.get("kind", "days"), Split(**split), Positives(**positives), changes.get("filter", OFF))
+    return Rules(changes.get("kind", "days"), Split(**split), Positives(**positives), changes.get("filter", OFF))
 
 
 def prepare_rows(engine: Engine, table: ir.Table, described: list[int] | None = None, **changes: Any) -> Interactions:

@@ -19,7 +19,7 @@ EPOCH = datetime(1970, 1, 1)
 
 
 @dataclass(frozen=True)
-class Options:
+class Rules:
     """The parameters of `prepare`; kind: a name in SPLITS."""
 
     kind: str
@@ -47,7 +47,7 @@ class Interactions:
     dropped: dict[str, int]
 
 
-def prepare(engine: Engine, raw: ir.Table, described: ir.Table | None, options: Options) -> Interactions:
+def prepare(engine: Engine, raw: ir.Table, described: ir.Table | None, rules: Rules) -> Interactions:
     """Clean, split and filter the raw interactions; described: the user_id that have features, None without any.
 
     In this order:
@@ -63,32 +63,32 @@ def prepare(engine: Engine, raw: ir.Table, described: ir.Table | None, options: 
 
     Raises `Problem` if train or test would be empty.
     """
-    labelled = raw.mutate(reason=reason(raw, options.positives, options.split.end))
+    labelled = raw.mutate(reason=reason(raw, rules.positives, rules.split.end))
     dropped = counts(labelled, "reason")
     if not dropped.pop(POSITIVE, 0):
         raise Problem(f"interactions: no row is left that counts as a positive; dropped: {dropped}")
-    parts = SPLITS[options.kind](labelled.filter(labelled.reason == POSITIVE).drop("reason"), options.split)
-    rows = engine.cache(_mark_repeats(parts.rows, options.positives))
+    parts = SPLITS[rules.kind](labelled.filter(labelled.reason == POSITIVE).drop("reason"), rules.split)
+    rows = engine.cache(_mark_repeats(parts.rows, rules.positives))
     train, test = (rows.filter(rows.part == part, ~rows.repeated) for part in (TRAIN, TEST))
     by_part = counts(rows, "part")
     unique = {TRAIN: size(train), TEST: size(test)}
     dropped["after_the_test"] = by_part.get(LATER, 0)
     dropped["repeated"] = sum(by_part.get(part, 0) - count for part, count in unique.items())
     test_users = test.select("user_id").distinct()
-    if options.split.repeats == "drop":
+    if rules.split.repeats == "drop":
         test = engine.cache(test.anti_join(train, PAIR))
         dropped["seen_in_train"] = unique[TEST] - size(test)
-    if options.filter.enabled:
-        train = engine.cache(_filter(train, test_users, described, options.filter, dropped))
+    if rules.filter.enabled:
+        train = engine.cache(_filter(train, test_users, described, rules.filter, dropped))
     known = engine.cache(test.semi_join(train.select("item_id").distinct(), "item_id"))
     dropped["item_not_in_train"] = size(test) - size(known)
     warm = engine.cache(known.semi_join(train, "user_id"))
     cold = known.anti_join(warm, "user_id")
-    _require_a_test(by_part.get(TEST, 0), size(warm), cold, dropped, options)
-    weight = _weight(train, options.positives)
+    _require_a_test(by_part.get(TEST, 0), size(warm), cold, dropped, rules)
+    weight = _weight(train, rules.positives)
     train_rows, test_rows, cold_rows = (_ordered(part, weight) for part in (train, warm, cold))
     moment = (parts.end - EPOCH) // timedelta(seconds=1)
-    disliked = _disliked(labelled, train, parts, options)
+    disliked = _disliked(labelled, train, parts, rules)
     return Interactions(train_rows, test_rows, cold_rows, disliked, rows, moment, dropped)
 
 
@@ -116,14 +116,14 @@ def _filter(
     return left
 
 
-def _require_a_test(rows: int, warm: int, cold: ir.Table, dropped: dict[str, int], options: Options) -> None:
+def _require_a_test(rows: int, warm: int, cold: ir.Table, dropped: dict[str, int], rules: Rules) -> None:
     """Raise `Problem`, which says why, if the test has no row of a user and an item in train."""
     if warm:
         return
-    if not rows and options.kind == "leave-last":
-        why = f"no user has more than split.last={options.split.last} rows (and {options.split.fold} folds of them)"
+    if not rows and rules.kind == "leave-last":
+        why = f"no user has more than split.last={rules.split.last} rows (and {rules.split.fold} folds of them)"
     elif not rows:
-        why = f"the test period, split.days={options.split.days} and split.fold={options.split.fold}, has no row"
+        why = f"the test period, split.days={rules.split.days} and split.fold={rules.split.fold}, has no row"
     elif new := size(cold.select("user_id").distinct()):
         why = f"all {new:,} test users are new: none of them has a row in train; use split.kind=leave-last"
     else:
@@ -149,10 +149,10 @@ def _ordered(rows: ir.Table, weight: Callable[[ir.Table], ir.NumericValue]) -> i
     return table.select("user_id", "item_id", datetime=table.time, weight=weight(table).cast("float32"))
 
 
-def _disliked(labelled: ir.Table, train: ir.Table, parts: Parts, options: Options) -> ir.Table:
+def _disliked(labelled: ir.Table, train: ir.Table, parts: Parts, rules: Rules) -> ir.Table:
     """Pairs that got too low a value before train ended, and are not in train."""
     below = labelled.filter(labelled.reason == BELOW)
-    if options.kind == "leave-last":
+    if rules.kind == "leave-last":
         last = train.group_by("user_id").aggregate(last=train.time.max())
         below = below.join(last, "user_id")
         below = below.filter(below.time <= below["last"])
