@@ -55,7 +55,7 @@ def ids(column: pa.Array, text: bool) -> pa.Array:
 
 
 def _check_text(column: pa.Array, distinct: pa.Array) -> None:
-    """Raise `Invalid` for an id of a wrong length, or with a control character. distinct: each id of the column once."""
+    """Raise `Invalid` for an id of a wrong length or with a control character. distinct: each id once."""
     for wrong, why in (
         (pc.equal(distinct, ""), "is empty; expected an id"),
         (pc.match_substring_regex(distinct, _CONTROL), "has a control character"),
