@@ -146,7 +146,7 @@ ORDER = (
     {"evaluation"},
     {"search"},
     {"serving"},
-    {"experiments"},
+    {"experiments", "recommend"},
 )
 APART = {"evaluation": {"training", "sources"}, "search": {"training", "evaluation", "sources"}}
 

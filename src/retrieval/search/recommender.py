@@ -1,10 +1,14 @@
 """Recommendations from one model: the best items for a row of left, and the items similar to an item."""
 
+from dataclasses import replace
 from pathlib import Path
 
+from retrieval import matrices
 from retrieval.dssm.newcomer import Demographics, Watched, newcomer
+from retrieval.errors import Problem
 from retrieval.matrices import Matrix, Model
 from retrieval.ranking import CHUNK, score, top, transposed
+from retrieval.search.catalogue import Catalogue
 from retrieval.search.indexes import Index
 from retrieval.search.space import Space
 
@@ -13,6 +17,15 @@ import scipy.sparse as sp
 
 MAX_CANDIDATES = 1000  # asked of an index; users who have seen more items get exact search
 TopItems = tuple[np.ndarray, np.ndarray]  # rows of items [n] int64, best first, and their scores [n] float32
+
+
+def load_model(path: Path, catalogue: Catalogue) -> Model:
+    """Read a model folder, all of it verified. Raises `Problem` if its rows are not those of the catalogue."""
+    model = matrices.load(path, verify=True)
+    for side, ids in (("users", catalogue.users), ("items", catalogue.items)):
+        if not np.array_equal(getattr(model, side), ids):
+            raise Problem(f"{path}: its {side} are not those of the catalogue; run dvc repro")
+    return replace(model, users=catalogue.users, items=catalogue.items)  # one copy of the ids in memory
 
 
 class History:
