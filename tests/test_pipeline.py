@@ -142,6 +142,7 @@ ORDER = (
     {"ids", "histories", "encode", "columns", "matrices", "ranking"},
     {"baselines", "lightfm"},
     {"dssm"},
+    {"newcomers"},
     {"training"},
     {"evaluation"},
     {"search"},

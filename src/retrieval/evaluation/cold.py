@@ -1,13 +1,16 @@
-"""Test users without a history in train: a model knows only their features, and what is popular."""
+"""Test users without a history in train: a model knows only their features, and what is popular.
+
+Models that read nothing but the history (ItemKNN, EASE) have no scores for them, and are left out.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
 
-from retrieval.dssm.newcomer import NOTHING, newcomer
 from retrieval.encode import Reading, encode
 from retrieval.evaluation.assessment import Evaluation, Exam, binary, rows_of
 from retrieval.evaluation.metrics import METRICS, judge, means, values
 from retrieval.matrices import Model
+from retrieval.newcomers import NOTHING, newcomer
 from retrieval.ranking import rank
 
 import numpy as np
@@ -28,7 +31,7 @@ def assess_cold(
     features = _user_features(prepared / "users.parquet", ids, exam)
     results = {}
     for name, model in models.items():
-        if (row_of := newcomer(folder / name, model)) is not None:
+        if model.kind != "history" and (row_of := newcomer(folder / name, model)) is not None:
             rows = {each: row_of(NOTHING, each) for each in sorted(set(features))}
             left = np.concatenate([rows[each] for each in features])
             lists = rank(left, model.right, np.arange(len(ids)), params.k, title=f"{name}, cold users").items

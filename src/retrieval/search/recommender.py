@@ -4,9 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from retrieval import matrices
-from retrieval.dssm.newcomer import Demographics, Watched, newcomer
 from retrieval.errors import Problem
 from retrieval.matrices import Matrix, Model
+from retrieval.newcomers import newcomer
 from retrieval.ranking import CHUNK, score, top, transposed
 from retrieval.search.catalogue import Catalogue
 from retrieval.search.indexes import Index
@@ -28,17 +28,6 @@ def load_model(path: Path, catalogue: Catalogue) -> Model:
     return replace(model, users=catalogue.users, items=catalogue.items)  # one copy of the ids in memory
 
 
-class History:
-    """Folds a new user into a model whose left is the history itself (ItemKNN, EASE): ones at the items watched."""
-
-    def __init__(self, items: int) -> None:
-        self._items = items
-
-    def __call__(self, watched: Watched, demographics: Demographics) -> sp.csr_matrix:
-        items = np.sort(watched[0])
-        return sp.csr_matrix((np.ones(len(items), np.float32), items, [0, len(items)]), shape=(1, self._items))
-
-
 class Recommender:
     """`model` and how it is searched: `nearest` is a space and the index in it, None for exact search.
 
@@ -49,7 +38,7 @@ class Recommender:
         self.model, self.nearest = model, nearest
         self._items = transposed(model.right, dense=not sp.issparse(model.left))
         self._is_history = model.kind == "history"
-        self.fold_in = History(len(model.items)) if self._is_history else newcomer(path, model)
+        self.fold_in = newcomer(path, model)
         self._similarity = None if self._is_history else _similarity(model)
 
     @property
