@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from retrieval.stage import read_table
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -25,8 +27,7 @@ def save(path: Path, ids: np.ndarray) -> None:
 
 def load(path: Path) -> np.ndarray:
     """Read a file that `save` wrote."""
-    with path.open("rb") as file:  # its FileNotFoundError names the file, that of pyarrow does not
-        return pq.read_table(file)[_COLUMN].to_numpy()
+    return read_table(path)[_COLUMN].to_numpy()
 
 
 def rows_of(ids: np.ndarray, all_ids: np.ndarray) -> np.ndarray:
