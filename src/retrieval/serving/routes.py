@@ -104,7 +104,7 @@ async def recommend(
 
 @router.post("/reco/{model}", tags=["recommendations"], response_model=schemas.Recommendations)
 async def recommend_to(request: Request, model: str, profile: schemas.Profile) -> Response:
-    """The best items for a profile, whose user need not be in the data. A DSSM runs its user tower, iALS solves once."""
+    """The best items for a profile, whose user need not be in the data. A DSSM runs its user tower for this."""
     service = _service(request)
     return _json(await service.call(service.recommend_to, service.store, model, profile))
 
