@@ -192,7 +192,14 @@ def test_similar_items_are_those_of_the_service(world, name):
         answer, rows = service.similar(service.store, name, item, 4), found[found["item_id"] == item]
         assert rows["similar_id"].tolist() == answer["items"]
         assert rows["score"].tolist() == answer["scores"]
+        assert rows["rank"].tolist() == [1, 2, 3, 4]
         assert rows["title"].tolist() == answer["titles"]
+
+
+def test_no_users_and_no_items_give_empty_tables(world):
+    model = load(world / "models" / "dssm")
+    assert list(model.recommend([]).columns) == ["user_id", "item_id", "rank", "score", "title"]
+    assert len(model.recommend([])) == len(model.similar([])) == 0
 
 
 def test_python_refuses_what_it_cannot_do(world):
@@ -200,7 +207,8 @@ def test_python_refuses_what_it_cannot_do(world):
     for call, message in (
         (lambda: model.similar([1]), "popular has no item vectors to compare"),
         (lambda: model.recommend(["zz"]), "users: 1 of 1 ids are not in the data: 'zz'"),
-        (lambda: model.recommend("zz"), "users: 'zz' is text, expected a list of ids"),
+        (lambda: model.recommend("zz"), "users: 'zz' is not valid: expected a list of ids"),
+        (lambda: model.recommend(15), "users: 15 is not valid: expected a list of ids"),
         (lambda: model.recommend(k=0), "k: 0 is not valid"),
         (lambda: load(world / "models" / "x"), "models/x: no such model"),
     ):

@@ -4,6 +4,7 @@ The ending of --out is the format: .parquet, .csv, .jsonl. From Python: `from re
 """
 
 import argparse
+import csv
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,10 +16,10 @@ from retrieval.errors import Problem, choices
 from retrieval.experiments.repository import command
 from retrieval.search.export import KINDS, write
 from retrieval.search.recommendations import CatalogueModel, candidates, flatten, load, unknown
+from retrieval.stage import read_table
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet as pq
 
 ENDINGS = (".parquet", ".csv", ".txt")  # of files of ids
@@ -144,7 +145,7 @@ def read_ids(given: list[str], column: str, option: str) -> list[Any]:
             values: list[Any] = [line.removesuffix("\r") for line in path.read_text(encoding="utf-8").split("\n")]
         else:
             values = _column(path, column, option)
-    except (OSError, ValueError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException, csv.Error) as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else str(error).splitlines()[0]
         raise Problem(f"{option}: {path}: {reason}") from None
     values = list(dict.fromkeys(value for value in values if value not in (None, "")))
@@ -154,16 +155,18 @@ def read_ids(given: list[str], column: str, option: str) -> list[Any]:
 
 
 def _column(path: Path, column: str, option: str) -> list[Any]:
-    if path.suffix.lower() == ".parquet":
+    is_parquet = path.suffix.lower() == ".parquet"
+    if is_parquet:
         names = pq.read_schema(path).names
-        table = pq.read_table(path, columns=[column]) if column in names else None
     else:
-        as_text = pa.csv.ConvertOptions(column_types={column: pa.string()}, strings_can_be_null=False)
-        whole = pa.csv.read_csv(path, convert_options=as_text)
-        names, table = whole.column_names, whole if column in whole.column_names else None
-    if table is None:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            names = next(csv.reader(file), [])
+    if column not in names:
         raise Problem(f"{option}: {path}: no column {column}; {choices(column, names)}; ids alone go into a .txt file")
-    return table[column].to_pylist()
+    if is_parquet:
+        return read_table(path, [column])[column].to_pylist()
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return [row[column] for row in csv.DictReader(file)]
 
 
 if __name__ == "__main__":

@@ -120,6 +120,16 @@ def test_a_missing_column_is_named(tmp_path, table, message):
         read(tmp_path, table)
 
 
+def test_a_system_that_dvc_has_not_checked_out_is_said(tmp_path, capsys):
+    (tmp_path / "mine.dvc").touch()
+    data = features()
+    assert read_all(tmp_path, data, data.user_ids[:0], data.user_ids, [], 3) == {}
+    line = f"evaluate: {tmp_path / 'mine'}: is missing and not judged; run dvc checkout\n"
+    assert capsys.readouterr().err == line
+    read(tmp_path, GOOD)
+    assert capsys.readouterr().err == ""
+
+
 def test_folders_that_are_no_system_are_refused(tmp_path):
     (tmp_path / "README.md").touch()
     (tmp_path / ".hidden").mkdir()

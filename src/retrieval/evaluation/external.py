@@ -73,6 +73,8 @@ def read_all(
                 raise Problem(f"{path}: {path.name!r} {reason}; rename the folder")
             found[path.name] = read(path, data, np.union1d(data.user_ids, cold), length)
             _report(path, found[path.name], test, cold)
+        elif path.suffix == ".dvc" and not path.with_suffix("").exists():
+            print(f"evaluate: {path.with_suffix('')}: is missing and not judged; run dvc checkout", file=sys.stderr)
         elif path.suffix == ".parquet":
             raise Problem(f"{path}: expected a folder per system: {folder}/NAME/*.parquet")
     return found

@@ -24,6 +24,7 @@ import pandas as pd
 
 CHUNK_ROWS = 2**20  # rows of the lists that are in memory at once
 MAX_IDS = 10  # of unknown ids in a message
+NOTHING = np.zeros(0, np.int64), np.zeros(0, np.float32)
 
 
 class CatalogueModel:
@@ -68,13 +69,13 @@ class CatalogueModel:
             raise Problem(f"{self.model.name} has no item vectors to compare")
         rows = rows_of(items, c.items, "items")
         lists = [recommender.similar(row, _positive(k)) for row in rows.tolist()]
-        counts = [len(each) for each, _ in lists]
-        similar, score = (np.concatenate(part) for part in zip(*lists, strict=True))
+        counts = np.array([len(each) for each, _ in lists], dtype=np.int64)
+        similar, score = (np.concatenate(part) for part in zip(NOTHING, *lists, strict=True))
         return pd.DataFrame(
             {
                 "item_id": np.repeat(c.items[rows], counts),
                 "similar_id": c.items[similar],
-                "rank": np.concatenate([np.arange(1, count + 1) for count in counts]),
+                "rank": np.arange(1, len(similar) + 1) - np.repeat(np.cumsum(counts) - counts, counts),
                 "score": score,
                 "title": np.array(c.titles, dtype=object)[similar],
             }
@@ -126,8 +127,8 @@ def candidates(catalogue: Catalogue, only: np.ndarray | None, without: np.ndarra
 
 def rows_of(values: Iterable[Any], all_ids: np.ndarray, what: str) -> np.ndarray:
     """The rows of ids, each once, in the order given. Raises `Problem` for unknown ones; `what` names the argument."""
-    if isinstance(values, str):
-        raise Problem(f"{what}: {values!r} is text, expected a list of ids")
+    if np.isscalar(values):
+        raise Problem(f"{what}: {values!r} is not valid: expected a list of ids")
     values = list(dict.fromkeys(values))
     rows = ids.find(values, all_ids)
     if (rows < 0).any():
