@@ -44,10 +44,7 @@ class Engine:
         return pq.read_metadata(path).num_rows
 
     def _batches(self, table: ir.Table) -> Iterator[pa.RecordBatch]:
-        """The rows in order, as a stream. Ibis has none: with DuckDB and Spark it holds all rows before it gives the first.
-
-        DuckDB itself streams; Spark writes files, in order.
-        """
+        """The rows in order. Ibis would hold all of them at once: DuckDB streams them, Spark writes files in order."""
         if self._connection.name == "duckdb":
             yield from self._connection.con.sql(self._connection.compile(table)).to_arrow_reader(ROWS)
             return
