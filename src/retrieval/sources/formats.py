@@ -2,6 +2,7 @@
 
 import codecs
 import csv
+import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -73,8 +74,10 @@ def sniff(path: Path, name: str) -> Format:
 def _csv(path: Path, sample: bytes, compression: str | None, name: str) -> Format:
     text = decode(path, sample, name)
     if text.lstrip().startswith(("{", "[")):
-        into = f'pandas.read_json("{path.name}", lines=True).to_parquet("{name}.parquet")'
-        raise Problem(f"{path}: JSON, expected CSV or parquet; for JSON lines: python -c 'import pandas; {into}'")
+        lines = "" if text.lstrip().startswith("[") else "lines=True, "
+        read = f'read_json("{path.name}", {lines}dtype=False, convert_dates=False)'  # ids stay as they are
+        command = _python(f'{read}.to_parquet("{name}.parquet")')
+        raise Problem(f"{path}: JSON, expected CSV or parquet; to convert it: {command}")
     if not text.strip():
         raise Problem(f"{path}: the file is empty")
     if len(sample) == SAMPLE and not re.search(r"[\r\n]", text.strip()):
@@ -129,14 +132,55 @@ def looks_like_data(columns: tuple[str, ...]) -> bool:
 
 
 def add_header(source: Format, name: str) -> str:
-    """The command that puts names above a file without a header, rating and timestamp where they may be right."""
-    cells, file = source.columns, source.path.name
-    names = _NAMES[name][: 4 if re.fullmatch(r"\d{9,10}", cells[-1]) and len(cells) == 4 else 2]
-    command, into = f"sed '1i {_header(names, len(cells), source.separator)}'", _into(source.path, name)
+    """The command that puts names above a file without a header, those of `_names` or `_NAMES`."""
+    names = _names(source.columns) if name == "interactions" else _NAMES[name][:2]
+    return _edit(source, f"1i {_header(names, len(source.columns), source.separator)}", name)
+
+
+def without_quotes(source: Format, name: str) -> str:
+    """The command that takes all quotation marks out of a CSV file."""
+    return _edit(source, 's/"//g', name)
+
+
+def without_empty(source: Format, column: str, name: str) -> str:
+    """The command that leaves out the rows of a file that have no value in `column`."""
+    file, rest = source.path.name, f".dropna(subset=[{_quoted(column)}])"
+    if source.schema:
+        return _python(f'read_parquet("{file}"){rest}.to_parquet("{name}.parquet")')
+    separator = "" if source.separator == "," else f"sep={_quoted(source.separator)}, "
+    read = f'read_csv("{file}", {separator}dtype=str, keep_default_na=False, na_values=["", "NULL"])'
+    return _python(f'{read}{rest}.to_csv("{name}.csv", index=False)')
+
+
+def _python(expression: str) -> str:
+    return f"python -c 'import pandas; pandas.{expression}'"
+
+
+def _quoted(text: str) -> str:
+    """Python's literal of a text, fit for an argument of the shell in single quotation marks."""
+    return json.dumps(text).replace("'", "\\u0027")
+
+
+def _edit(source: Format, script: str, name: str) -> str:
+    """The command that runs a script of GNU sed over a file."""
+    file, into = source.path.name, _into(source.path, name)
     if source.compression:
         unpack = {"gzip": "zcat", "zstd": "zstdcat", "bz2": "bzcat"}[source.compression]
-        return f"{unpack} {file} | {command}{into}"
-    return f"{command} {file}{into}"
+        return f"{unpack} {file} | sed '{script}'{into}"
+    return f"sed '{script}' {file}{into}"
+
+
+def _names(cells: tuple[str, ...]) -> list[str]:
+    """Names for a first row of interactions: user, item, the time wherever it is, a rating in a row of just these."""
+    last = len(cells) - 1
+    dates = [k for k, cell in enumerate(cells) if re.fullmatch(r"\d{4}-\d\d-\d\d([T ].*)?", cell)]
+    if last > 1 and re.fullmatch(r"\d{9,10}|\d{13}", cells[last]):
+        dates = [last]
+    names = ["user_id", "item_id", *(["rating"] if dates == [last] == [3] else [])]
+    if dates:
+        names += [f"column_{k + 1}" for k in range(len(names), dates[0])]
+        names.insert(dates[0], "timestamp")
+    return names
 
 
 def one_line(error: Exception) -> str:

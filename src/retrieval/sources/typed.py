@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from retrieval.errors import Problem
 from retrieval.sources import values
 from retrieval.sources.files import Chunk, Data
+from retrieval.sources.formats import without_empty
 from retrieval.sources.mapping import without_type
 from retrieval.sources.times import Times
 
@@ -92,10 +93,10 @@ def _convert(chunk: Chunk, column: str, convert: Callable[[pa.Array], pa.Array])
         return convert(array)
     except values.Invalid as wrong:
         value = array[wrong.row].as_py()
+        more = f"; to leave out such rows: {without_empty(chunk.part, column, chunk.name)}"
+        why = wrong.why + (more if isinstance(wrong, values.Empty) else "")
         shown = "" if value is None else f": {value!r:.60}" if isinstance(value, str | bytes) else f": {value!s:.60}"
-        raise Problem(
-            f"{chunk.path}: column {column!r}, row {chunk.start + wrong.row + 1}{shown} {wrong.why}"
-        ) from None
+        raise Problem(f"{chunk.path}: column {column!r}, row {chunk.start + wrong.row + 1}{shown} {why}") from None
 
 
 def _is_sequence(name: str) -> bool:
