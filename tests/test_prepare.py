@@ -59,13 +59,16 @@ def stats() -> dict[str, Any]:
 def test_a_folder_becomes_tables_and_an_account(root: Path) -> None:
     assert stats() == {
         "source": "folder",
+        "timed": True,
+        "columns": None,
         "split": "days",
+        "repeats": "drop",
         "moment": 1615075200,  # 2021-03-07
         "interactions": {
             "in": 6,
             "kept": {"train": 3, "test": 1, "cold": 1},
             "dropped": {
-                "no_watched_pct": 1, "after_the_test": 0, "repeated": 0, "seen_in_train": 0, "item_not_in_train": 0,
+                "no_value": 1, "after_the_test": 0, "repeated": 0, "seen_in_train": 0, "item_not_in_train": 0,
             },
         },
         "train": {"users": 2, "items": 2},
@@ -73,6 +76,7 @@ def test_a_folder_becomes_tables_and_an_account(root: Path) -> None:
         "cold": {"users": 1, "items": 1},
         "users": {"in": 0, "kept": 0, "dropped": {"repeated": 0, "not_in_interactions": 0}},
         "items": {"in": 3, "kept": 2, "dropped": {"repeated": 0, "not_in_interactions": 1}},
+        "warnings": ["the test has only 1 of 6 rows, of 1 users: the metrics will be uncertain"],
     }  # fmt: skip
     train = pq.read_table(root / "prepared" / "train.parquet")
     assert [(field.name, str(field.type)) for field in train.schema] == [

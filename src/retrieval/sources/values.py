@@ -55,6 +55,14 @@ def ids(column: pa.Array, text: bool) -> pa.Array:
         if numbers is not None:
             return numbers
     distinct = column.dictionary_encode().dictionary
+    _check_text(column, distinct)
+    if not text:
+        raise NotInteger(next(value for value in distinct.to_pylist() if not _is_int64(value)))
+    return column
+
+
+def _check_text(column: pa.Array, distinct: pa.Array) -> None:
+    """Raise `Invalid` for an id of a wrong length or with a control character. distinct: each id once."""
     for wrong, why in (
         (pc.equal(distinct, ""), "is empty; expected an id"),
         (pc.match_substring_regex(distinct, _CONTROL), "has a control character"),
@@ -62,9 +70,6 @@ def ids(column: pa.Array, text: bool) -> pa.Array:
     ):
         if pc.any(wrong).as_py():
             raise Invalid(pc.index(column, distinct.filter(wrong)[0]).as_py(), why)
-    if not text:
-        raise NotInteger(next(value for value in distinct.to_pylist() if not _is_int64(value)))
-    return column
 
 
 def numbers(column: pa.Array) -> pa.Array:
