@@ -86,7 +86,7 @@ def test_amazon_reviews_as_json(tmp_path: Path, form: str) -> None:
     assert f"fetch: not read: {name}" in result.said
 
 
-MOVIES = ["1::Toy Story (1995)::Children's|Musical", "2::Misérables, Les (1995)::Drama|Musical", "3::Heat::Drama"]
+MOVIES = ["1::Toy Story (1995)::Musical|Children's", "2::Misérables, Les (1995)::Drama|Musical", "3::Heat::Drama"]
 
 
 def test_movielens_1m(tmp_path: Path) -> None:
@@ -275,7 +275,7 @@ def test_steam_200k(tmp_path: Path) -> None:
     assert result.kept == LEAVE_LAST
     assert result.dropped == {"other_event": 7}
     result = run(tmp_path, {}, "mapping.event=column_3", "mapping.value=column_4", "positives.events=[play]")
-    assert result.dropped == {"other_event": 9}
+    assert result.dropped == {"other_event": 9, "item_not_in_train": 1}
     assert result.kept == {"train": 4, "test": 2, "cold": 0}  # 1: 2, 3; 2: 3, 2; 3: 2, 1; 4: 3; item 1 is in no train
     assert set(result.features.item_ids) == {names[2], names[3]}
 
