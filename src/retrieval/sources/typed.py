@@ -65,7 +65,7 @@ def entities(data: Data, key: str, role: str, text: bool) -> Iterator[pa.RecordB
         rows += len(chunk.batch)
         yield pa.record_batch(columns, names)
     if not rows:
-        raise Problem(f"{data.path}: no rows below the header")
+        raise Problem(f"{data.path}: no rows below the header; to leave the file out: mapping.{role}s=none")
 
 
 def text_columns(data: Data, key: str) -> list[str]:
