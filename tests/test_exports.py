@@ -32,7 +32,7 @@ def lines(*rows: object, header: str = "") -> str:
 
 def follow(result: Run) -> str:
     """Run the command with which a refusal ends, in the folder of the files, and return it."""
-    command = re.search(r": ((?:sed|iconv|python|zcat|tr) .*)$", result.refused)
+    command = re.search(r": ((?:sed|iconv|python|zcat|zstdcat|tr) .*)$", result.refused)
     assert command, result.refused
     assert "\n" not in result.refused
     repositories.run(result.root / "mine", "bash", "-euc", command[1])
@@ -339,3 +339,21 @@ def test_a_dump_of_a_database(tmp_path: Path) -> None:
     assert result.dropped == {"no_value": 1}
     assert result.kept == BY_DAYS | {"cold": 0}
     assert result.table("prepared/items").to_pydict() == {"item_id": [1, 2], "colour": [None, "red"]}
+
+
+@pytest.mark.parametrize("name", ["orders.csv", "interactions.csv", "my own 'orders'.csv", "orders.csv.gz"])
+@pytest.mark.parametrize("fault", ["no header", "::", "Latin-1", "UTF-16", "NUL", "an empty id"])
+def test_the_command_of_a_refusal_works(tmp_path: Path, name: str, fault: str) -> None:
+    """Whatever the name of the file is, and also if it is compressed."""
+    header, rows = "user_id,item_id,timestamp", [f"{u},ä{i},{unix(d)}" for u, i, d in LOG]
+    data = {
+        "no header": lines(*rows).encode(),
+        "::": lines(*(row.replace(",", "::", 1).replace(",", "::4::") for row in rows)).encode(),
+        "Latin-1": lines(*rows, header=header).encode("latin-1"),
+        "UTF-16": lines(*rows, header=header).encode("utf-16"),
+        "NUL": lines(*rows, header=header).replace("1", "1\0", 1).encode(),
+        "an empty id": lines(*rows, f"1,,{unix(1)}", header=header).encode(),
+    }[fault]
+    result = run(tmp_path, {name: gzip.compress(data) if name.endswith("gz") else data})
+    follow(result)
+    assert run_stages(tmp_path).kept == BY_DAYS

@@ -124,3 +124,16 @@ def test_parts_that_do_not_fit_together(tmp_path: Path) -> None:
     (tmp_path / "day=1").mkdir()
     with pytest.raises(Problem, match="day=1: a folder within a folder of parts"):
         open_data(tmp_path, "interactions")
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 4])
+def test_titles_that_begin_with_a_quotation_mark_swallow_no_rows(tmp_path: Path, rows: int) -> None:
+    path = write(tmp_path / "f.csv", b"a,b\n0,1\n" + b'1,"Heroes\n' * rows)
+    with pytest.raises(Problem, match=r"(line 3|row 2): a quotation mark is never closed; .* part of the text: sed"):
+        list(open_data(path, "items").chunks(("a",)))
+
+
+def test_cells_of_several_lines_are_read(tmp_path: Path) -> None:
+    path = write(tmp_path / "f.csv", b'a,b\n1,"one\n""two"""\n\n2,"x" y\n')
+    (chunk,) = open_data(path, "items").chunks(("a", "b"))
+    assert chunk.batch.to_pydict() == {"a": ["1", "2"], "b": ['one\n"two"', "x y"]}

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from retrieval.errors import Problem
-from retrieval.sources.formats import Format, one_line, reader, sniff, without_quotes, wrong_encoding
+from retrieval.sources.commands import remove_quotes
+from retrieval.sources.formats import Format, one_line, reader, sniff, wrong_encoding
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -179,7 +180,7 @@ def _check_long_cells(part: Format, name: str) -> None:
 def _never_closed(part: Format, name: str, where: str) -> Problem:
     return Problem(
         f"{part.path}: {where}: a quotation mark is never closed; if such marks are part of the text: "
-        f"{without_quotes(part, name)}"
+        f"{remove_quotes(part.path, name)}"
     )
 
 

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 
 from retrieval.errors import Problem
 from retrieval.sources import values
+from retrieval.sources.commands import remove_rows
 from retrieval.sources.files import Chunk, Data
-from retrieval.sources.formats import without_empty
 from retrieval.sources.mapping import without_type
 from retrieval.sources.times import Times
 
@@ -93,8 +93,10 @@ def _convert(chunk: Chunk, column: str, convert: Callable[[pa.Array], pa.Array])
         return convert(array)
     except values.Invalid as wrong:
         value = array[wrong.row].as_py()
-        more = f"; to leave out such rows: {without_empty(chunk.part, column, chunk.name)}"
-        why = wrong.why + (more if isinstance(wrong, values.Empty) else "")
+        why = wrong.why
+        if isinstance(wrong, values.Empty):
+            separator = None if chunk.part.schema else chunk.part.separator
+            why += f"; to leave out such rows: {remove_rows(chunk.path, column, separator, chunk.name)}"
         shown = "" if value is None else f": {value!r:.60}" if isinstance(value, str | bytes) else f": {value!s:.60}"
         raise Problem(f"{chunk.path}: column {column!r}, row {chunk.start + wrong.row + 1}{shown} {why}") from None
 
