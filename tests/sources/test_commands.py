@@ -33,9 +33,7 @@ def test_the_command_that_adds_a_header_works(tmp_path: Path, row: bytes, header
     path.write_bytes(gzip.compress(row) if packed else row)
     found = sniff(path, "interactions")
     assert looks_like_data(found.columns)
-    subprocess.run(
-        ["sh", "-c", add_header(path, found.columns, found.separator, "interactions")], cwd=tmp_path, check=True
-    )
+    sh(tmp_path, add_header(path, found.columns, found.separator, "interactions"))
     assert (tmp_path / "interactions.csv").read_bytes() == header + row
 
 
