@@ -127,8 +127,10 @@ def _require_a_test(rows: int, warm: int, cold: ir.Table, dropped: dict[str, int
         why = f"the test period, split.days={rules.split.days} and split.fold={rules.split.fold}, has no row"
     elif new := size(cold.select("user_id").distinct()):
         why = f"all {new:,} test users are new: none of them has a row in train; use split.kind=leave-last"
+    elif dropped["item_not_in_train"]:
+        why = "no item of the test is in train, but of pairs that train has"
     else:
-        why = "no item of the test is in train, or all pairs of the test are"
+        why = "train has all pairs of the test; split.repeats=keep keeps them in the test"
     raise Problem(f"split: no test row has its user and its item in train: {why}; dropped: {dropped}")
 
 
