@@ -1,7 +1,7 @@
 """Seconds and peak memory of `prepare` and `features` at KION's size and ten times that, on DuckDB and on Spark.
 
-Run `PYTHONPATH=src python benchmarks/preparation.py [scale ...]`; without scales 1 and 10. The rows are drawn at random,
-with the numbers of users, items and rows of KION times the scale (items: its square root), on 163 days, so that times are
+Run `PYTHONPATH=src python benchmarks/preparation.py [scale ...]`; without scales 1 and 10. The rows are random, with
+the numbers of users, items and rows of KION times the scale (items: its square root), on 163 days, so that times are
 full of ties, as in KION. Spark runs at scale 1, in local mode, where pyspark and Java are installed; its files must be
 those of DuckDB, byte by byte.
 """

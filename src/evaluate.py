@@ -10,12 +10,11 @@ from retrieval.evaluation.assessment import Evaluation, assess, prepare_exam
 from retrieval.evaluation.cold import assess_cold
 from retrieval.evaluation.pictures import draw_intervals, draw_scores
 from retrieval.params import Section, Seed
-from retrieval.stage import run, write_json
+from retrieval.stage import read_table, run, write_json
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 DSSM = "dssm"  # compared with every other model, and the model of the training curve and the maps
 
@@ -52,7 +51,7 @@ def main(params: EvaluateParams, prepared: Path, features: Path, models: Path, m
 
 def _titles(path: Path, data: histories.Features) -> np.ndarray:
     """[items], the title of each item, "" if it has none; the values of a list are separated by commas."""
-    table = pq.read_table(path)
+    table = read_table(path)
     titles = np.full(len(data.item_ids), "", dtype=object)
     if "title" in table.column_names:
         column = table["title"]

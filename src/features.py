@@ -7,10 +7,9 @@ from retrieval import ids
 from retrieval.columns import Columns, decade, features_of, texts_of
 from retrieval.histories import Features, read, save
 from retrieval.params import Section
-from retrieval.stage import folder, run
+from retrieval.stage import folder, read_table, run
 
 import numpy as np
-import pyarrow.parquet as pq
 import scipy.sparse as sp
 
 
@@ -23,8 +22,8 @@ class FeaturesParams(Section):
 def main(params: FeaturesParams, prepared: Path, out: Path) -> None:
     """data/prepared -> data/features."""
     histories, user_ids, item_ids = read(prepared / "train.parquet")
-    users = pq.read_table(prepared / "users.parquet")
-    items = decade(pq.read_table(prepared / "items.parquet"))
+    users = read_table(prepared / "users.parquet")
+    items = decade(read_table(prepared / "items.parquet"))
     stats = json.loads((prepared / "stats.json").read_text(encoding="utf-8"))
     columns = params.columns
     named = stats.get("columns") or {"user": None, "item": None}
@@ -50,7 +49,7 @@ def _disliked(path: Path, user_ids: np.ndarray, item_ids: np.ndarray) -> sp.csr_
     """[users, items] of ones, from a table of user_id and item_id; None without the file."""
     if not path.exists():
         return None
-    table = pq.read_table(path)
+    table = read_table(path)
     user, item = ids.rows_of(table["user_id"].to_numpy(), user_ids), ids.rows_of(table["item_id"].to_numpy(), item_ids)
     both = (user >= 0) & (item >= 0)
     shape = len(user_ids), len(item_ids)

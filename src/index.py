@@ -10,10 +10,9 @@ from retrieval.search.catalogue import load as load_catalogue
 from retrieval.search.catalogue import write as write_catalogue
 from retrieval.search.indexes import INDEXES, Faiss, Indexes, has_index, make_deterministic
 from retrieval.search.recommender import Recommender
-from retrieval.stage import folder, run, sha256, write_json
+from retrieval.stage import folder, read_table, run, sha256, write_json
 
 import numpy as np
-import pyarrow.parquet as pq
 
 K = 10  # length of the lists whose recall is measured
 
@@ -33,7 +32,7 @@ def main(params: IndexParams, prepared: Path, features: Path, models: Path, out:
     users = np.sort(rng.permutation(len(data.user_ids))[: params.index.users])
     results = {}
     with folder(out) as aside:
-        write_catalogue(aside, data, pq.read_table(prepared / "items.parquet"))
+        write_catalogue(aside, data, read_table(prepared / "items.parquet"))
         catalogue = load_catalogue(aside)
         for card in sorted(models.glob("[!.]*/card.json")):
             model = matrices.load(card.parent)

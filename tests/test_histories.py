@@ -2,13 +2,16 @@
 
 import datetime as dt
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 from retrieval import histories
 from retrieval.errors import Problem
-from retrieval.histories import Features
+from retrieval.histories import Features, Histories
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import scipy.sparse as sp
 
@@ -17,32 +20,50 @@ def at(second: int) -> dt.datetime:
     return dt.datetime(2021, 3, 13, tzinfo=dt.UTC).replace(tzinfo=None) + dt.timedelta(seconds=second)
 
 
-ROWS = pa.table(
-    {
-        "user_id": [7, 4, 7, 7, 4],
-        "item_id": [30, 10, 10, 20, 20],
-        "datetime": [at(0), at(1), at(2), at(2), at(3)],
-        "weight": [1.0, 2.0, 3.0, 4.0, 5.0],
-    }
-)
+ROWS = {
+    "user_id": [4, 4, 7, 7, 7],
+    "item_id": [10, 20, 30, 20, 10],
+    "datetime": [at(1), at(3), at(0), at(2), at(2)],
+    "weight": [2.0, 5.0, 1.0, 4.0, 3.0],
+}
 USERS, ITEMS = np.array([4, 7]), np.array([10, 20, 30])
+HISTORIES = Histories(
+    np.array([0, 2, 5]),
+    np.array([0, 1, 2, 1, 0], np.int32),
+    np.array([int(time.replace(tzinfo=dt.UTC).timestamp()) for time in ROWS["datetime"]]),
+    np.array(ROWS["weight"], np.float32),
+)
 
 
-@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
-def test_rows_are_grouped_by_user_and_ties_keep_file_order(unit):
-    rows = ROWS.set_column(2, "datetime", ROWS["datetime"].cast(pa.timestamp(unit)))
-    h = histories.from_rows(rows, USERS, ITEMS)
-    assert h.indptr.tolist() == [0, 2, 5]
-    assert h.item.tolist() == [0, 1, 2, 0, 1]
-    assert h.weight.tolist() == [2, 5, 1, 3, 4]
-    assert (h.time - h.time[2]).tolist() == [1, 3, 0, 2, 2]
+def write(path: Path, rows: dict[str, list[Any]]) -> Path:
+    types = {"datetime": pa.timestamp("us"), "weight": pa.float32()}
+    table = {name: pa.array(values, types.get(name)) for name, values in rows.items()}
+    pq.write_table(pa.table(table), path, row_group_size=2)
+    return path
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 100])
+def test_rows_become_histories_however_they_are_cut_into_batches(batch, tmp_path, monkeypatch):
+    monkeypatch.setattr(histories, "BATCH", batch)
+    h, users, items = histories.read(write(tmp_path / "train.parquet", ROWS))
+    assert (users.tolist(), items.tolist()) == ([4, 7], [10, 20, 30])
+    for field in ("indptr", "item", "time", "weight"):
+        assert getattr(h, field).tolist() == getattr(HISTORIES, field).tolist()
+        assert getattr(h, field).dtype == getattr(HISTORIES, field).dtype
     assert h.time[2] == 1615593600  # 2021-03-13 00:00 UTC
     assert h.user.tolist() == [0, 0, 1, 1, 1]
     assert h.matrix(3).toarray().tolist() == [[1, 1, 0], [1, 1, 1]]
 
 
+def test_ids_that_are_text_are_ordered_by_code_point(tmp_path):
+    rows = {"user_id": ["007", "a", "é"], "item_id": ["b", " b", "B"], "datetime": [at(0)] * 3, "weight": [1.0] * 3}
+    h, users, items = histories.read(write(tmp_path / "train.parquet", rows))
+    assert (users.tolist(), items.tolist()) == (["007", "a", "é"], [" b", "B", "b"])
+    assert h.item.tolist() == [2, 0, 1]
+
+
 def test_a_saved_folder_reads_back_and_its_hash_follows_the_content(tmp_path):
-    h = histories.from_rows(ROWS, USERS, ITEMS)
+    h = replace(HISTORIES, weight=HISTORIES.weight.copy())
     features = histories.Features(
         h,
         sp.csr_matrix(np.eye(2, dtype=np.float32)),
@@ -69,7 +90,7 @@ def test_a_saved_folder_reads_back_and_its_hash_follows_the_content(tmp_path):
 
 def test_facts_about_the_data():
     """Item 30 was watched once, by user 7; the oldest of the five interactions is 3 s, 3 / 86,400 days, old."""
-    h = histories.from_rows(ROWS, USERS, ITEMS)
+    h = HISTORIES
     none = sp.csr_matrix((2, 0), dtype=np.float32)
     for split in ("days", "leave-last"):
         features = histories.Features(h, none, none, USERS, ITEMS, {"split": split})
@@ -80,7 +101,7 @@ def test_facts_about_the_data():
 
 def features(**facts: str) -> Features:
     none = sp.csr_matrix((2, 0), dtype=np.float32), sp.csr_matrix((3, 0), dtype=np.float32)
-    return Features(histories.from_rows(ROWS, USERS, ITEMS), *none, USERS, ITEMS, {"repeats": "drop"} | facts)
+    return Features(HISTORIES, *none, USERS, ITEMS, {"repeats": "drop"} | facts)
 
 
 def test_lists_leave_out_what_was_seen_unless_repeats_are_kept_and_what_is_disliked():

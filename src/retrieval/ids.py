@@ -7,6 +7,8 @@ once: the position of an id is its row in every matrix.
 from pathlib import Path
 from typing import Any
 
+from retrieval.stage import read_table
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -24,8 +26,7 @@ def save(path: Path, ids: np.ndarray) -> None:
 
 def load(path: Path) -> np.ndarray:
     """Read a file that `save` wrote."""
-    with path.open("rb") as file:  # its FileNotFoundError names the file, that of pyarrow does not
-        return pq.read_table(file)[_COLUMN].to_numpy()
+    return read_table(path)[_COLUMN].to_numpy()
 
 
 def rows_of(ids: np.ndarray, all_ids: np.ndarray) -> np.ndarray:

@@ -7,13 +7,16 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from retrieval.errors import Problem
 from retrieval.params import read
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 
 def run(main: Callable[..., None], everything: bool = False) -> None:
@@ -58,6 +61,17 @@ def write_json(path: Path, value: Any) -> None:
     aside = path.with_name(f".{path.name}.partial")
     aside.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
     os.replace(aside, path)
+
+
+def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a parquet file, or some of its columns, on this thread.
+
+    The threads of `pyarrow.parquet.read_table` may still be at work when the process ends, and then abort it
+    (https://github.com/apache/arrow/issues/34314).
+    """
+    path.stat()  # its FileNotFoundError has the name of the file, that of pyarrow has not
+    with pq.ParquetFile(path) as file:
+        return file.read(columns, use_threads=False)
 
 
 def rounded(value: float) -> float:

@@ -1,5 +1,6 @@
 """A folder of the user's own: read as it is, never changed, and refused in one line where it cannot be read."""
 
+import contextlib
 import json
 import os
 import socket
@@ -144,6 +145,52 @@ def test_parquet_of_other_types(own: Path, out: Path) -> None:
     assert rows(out) == [{"user_id": 1, "item_id": "a", "time": DAY}]
     assert rows(out, "items") == [{"item_id": "a", "genres": ["x", "y"], "year": "1990", "new": "true"}]
     assert "items.parquet: 1 columns of structs are left out" in raw.said
+
+
+TYPES = [
+    pa.null(), pa.bool_(), pa.int8(), pa.uint64(), pa.float16(), pa.float64(), pa.decimal128(9, 2), pa.string(),
+    pa.large_string(), pa.string_view(), pa.binary(), pa.large_binary(), pa.binary(4), pa.date32(), pa.date64(),
+    pa.timestamp("s"), pa.timestamp("ns", "Asia/Tokyo"), pa.time32("s"), pa.time64("us"), pa.duration("s"), pa.uuid(),
+    pa.dictionary(pa.int8(), pa.string()), pa.list_(pa.int8()), pa.large_list(pa.string()), pa.list_(pa.int8(), 2),
+    pa.struct([("a", pa.int8())]), pa.map_(pa.string(), pa.int8()), pa.list_(pa.struct([("a", pa.int8())])),
+]  # fmt: skip
+
+
+def sample(kind: pa.DataType) -> pa.Array:
+    """One value of a type."""
+    for value in (
+        b"0123456789abcdef",
+        b"1234",
+        "2021",
+        2021,
+        DAY,
+        DAY.date(),
+        DAY.time(),
+        [1, 2],
+        ["a"],
+        {"a": 1},
+        [{"a": 1}],
+    ):
+        try:
+            array = pa.array([value], kind)
+        except (pa.ArrowException, TypeError, ValueError):
+            continue
+        return array
+    return pa.nulls(1, kind) if kind != pa.map_(pa.string(), pa.int8()) else pa.array([[("a", 1)]], kind)
+
+
+@pytest.mark.parametrize("kind", TYPES, ids=str)
+@pytest.mark.parametrize("column", ["user", "item", "time", "value", "event", "duration", "feature"])
+def test_any_type_of_parquet_is_read_or_refused_in_one_line(
+    own: Path, out: Path, column: str, kind: pa.DataType
+) -> None:
+    columns = {"user": pa.array([1]), "item": pa.array(["a"])}
+    features = {"item": pa.array(["a"])}
+    (features if column == "feature" else columns)[column] = sample(kind)
+    pq.write_table(pa.table(columns), own / "interactions.parquet")
+    pq.write_table(pa.table(features), own / "items.parquet")
+    with contextlib.suppress(Problem):
+        assert fetch(own, out).rows == {"interactions.parquet": 1, "items.parquet": 1}
 
 
 def test_recbole_items_have_lists(own: Path, out: Path) -> None:

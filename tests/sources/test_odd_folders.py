@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import re
 import string
 import tempfile
 from datetime import datetime, timedelta
@@ -75,9 +76,7 @@ def message(data: bytes) -> str:
 
 
 def is_integer(name: str) -> bool:
-    return (
-        name.lstrip("-").isascii() and name.lstrip("-").isdigit() and str(int(name)) == name and abs(int(name)) < 2**63
-    )
+    return re.fullmatch("0|-?[1-9][0-9]*", name) is not None and -(2**63) <= int(name) < 2**63
 
 
 @MANY

@@ -13,11 +13,11 @@ from retrieval.histories import Features
 from retrieval.matrices import Model
 from retrieval.params import Section, one_of
 from retrieval.ranking import rank
+from retrieval.stage import read_table
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 import scipy.sparse as sp
 from pydantic import Field, field_validator
 
@@ -88,7 +88,7 @@ def prepare_exam(prepared: Path, data: Features, params: Evaluation, seed: int) 
     path = prepared / "test.parquet"
     if not path.exists():
         raise Problem(f"{path}: no such file; run the stage prepare first")
-    test = pq.read_table(path, columns=["user_id", "item_id"])
+    test = read_table(path, columns=["user_id", "item_id"])
     users = rows_of(test["user_id"], data.user_ids, path, "users")
     items = rows_of(test["item_id"], data.item_ids, path, "items")
     truth = binary(users, items, data.seen.shape)

@@ -9,9 +9,9 @@ from retrieval.evaluation.assessment import Evaluation, Exam, binary, rows_of
 from retrieval.evaluation.metrics import METRICS, judge, means, values
 from retrieval.matrices import Model
 from retrieval.ranking import rank
+from retrieval.stage import read_table
 
 import numpy as np
-import pyarrow.parquet as pq
 
 
 def assess_cold(
@@ -19,7 +19,7 @@ def assess_cold(
 ) -> dict[str, dict[str, float]]:
     """METRICS of each of `models`, which `folder` holds, that serves users without a history; {} without such users."""
     path, data = prepared / "cold.parquet", exam.data
-    test = pq.read_table(path, columns=["user_id", "item_id"])
+    test = read_table(path, columns=["user_id", "item_id"])
     if not len(test):
         return {}
     ids, user = np.unique(test["user_id"].to_numpy(), return_inverse=True)
@@ -40,7 +40,7 @@ def _user_features(path: Path, ids: np.ndarray, exam: Exam) -> list[tuple[tuple[
     """The features of each user as (column, value) pairs, without values that are not in train."""
     vocabulary, special = exam.data.spec["user_columns"], exam.data.spec.get("user_readings", {})
     readings = {column: special.get(column, Reading()) for column in vocabulary}
-    table = pq.read_table(path, columns=["user_id", *vocabulary])
+    table = read_table(path, columns=["user_id", *vocabulary])
     matrix, values_of = encode(ids, table, "user_id", readings)
     pairs = [(column, value) for column, values in values_of.items() for value in values]
     rows = np.split(matrix.indices, matrix.indptr[1:-1])

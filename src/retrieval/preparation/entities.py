@@ -2,15 +2,16 @@
 
 from pathlib import Path
 
+from retrieval.stage import read_table
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 
 def read_entities(path: Path, key: str, ids: pa.Array) -> pa.Table:
     """The table of a raw file; without the file, one without rows and with the id column `key` alone, of ids' type."""
-    return pq.read_table(path) if path.exists() else pa.table({key: pa.array([], ids.type)})
+    return read_table(path) if path.exists() else pa.table({key: pa.array([], ids.type)})
 
 
 def select(table: pa.Table, key: str, ids: pa.Array) -> tuple[pa.Table, dict[str, int]]:

@@ -19,7 +19,7 @@ from retrieval import ids
 from retrieval.encode import separator, split
 from retrieval.errors import Problem
 from retrieval.histories import Features
-from retrieval.stage import sha256, write_json
+from retrieval.stage import read_table, sha256, write_json
 
 import numpy as np
 import pyarrow as pa
@@ -144,7 +144,7 @@ def load(path: Path) -> Catalogue:
         verify_files(path, "catalogue.json", card["files"])
         arrays = {name: np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ARRAYS}
         users, items = (ids.load(path / f"{side}_ids.parquet") for side in ("user", "item"))
-        table = pq.read_table(path / "items.parquet")
+        table = read_table(path / "items.parquet")
         titles, years, genres = (table[name].to_pylist() for name in ("title", "year", "genres"))
         genres = [[value.strip() for value in row or () if value and value.strip()] for row in genres]
         return Catalogue(items, users, **arrays, titles=titles, years=years, genres=genres,

@@ -21,8 +21,7 @@ _OTHER = {
     b"\xd0\xcf\x11\xe0": "an Excel file: save it as CSV",
     b"\xfd7zXZ": "compressed with xz: unpack it, or compress it with gzip or zstd",
     b"7z\xbc\xaf": "a 7z archive: unpack it",
-    b"ARROW1": "an Arrow (Feather) file: save it as parquet",
-    b"ORC": "an ORC file: save it as parquet",
+    b"ARROW1\0": "an Arrow (Feather) file: save it as parquet",
     b"Obj\x01": "an Avro file: save it as parquet",
     b"SQLite format 3": "an SQLite file: export the tables as CSV",
 }

@@ -3,7 +3,7 @@
 import re
 
 from retrieval.errors import Problem
-from retrieval.sources.values import Invalid, first_invalid
+from retrieval.sources.values import Invalid, first_invalid, is_number, labels
 
 import numpy as np
 import pandas as pd
@@ -55,11 +55,13 @@ class Times:
             raise Invalid(row, f"is empty; expected {_EXPECTED}; without times: mapping.time=none")
         if not len(column):
             return pa.array([], US)
-        if pa.types.is_temporal(column.type):
-            self.zones |= pa.types.is_timestamp(column.type) and column.type.tz is not None
-            return _in_range(column.cast(pa.timestamp("us", getattr(column.type, "tz", None)), safe=False).cast(US))
-        if not pa.types.is_string(column.type):
+        if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
+            zone = getattr(column.type, "tz", None)
+            self.zones |= zone is not None
+            return _in_range(column.cast(pa.timestamp("us", zone), safe=False).cast(US))
+        if is_number(column.type):
             return self._numbers(column)
+        column = labels(column)
         self._kind = self._kind or _kind(column[0].as_py())
         readers = {"number": self._numbers, "iso": self._iso, "ctime": self._strptime, "strptime": self._strptime}
         return readers[self._kind](column)

@@ -38,7 +38,7 @@ def interactions(data: Data, columns: dict[str, str], text: dict[str, bool], tim
         else:
             order = np.arange(row, row + len(chunk.batch), dtype=np.int64) * SECOND
             out["time"] = pa.array(order).cast(pa.timestamp("us"))
-        for role, convert in (("value", values.numbers), ("event", values.to_text), ("duration", values.numbers)):
+        for role, convert in (("value", values.numbers), ("event", values.labels), ("duration", values.numbers)):
             if role in columns:
                 out[role] = _convert(chunk, columns[role], convert)
         row += len(chunk.batch)

@@ -38,6 +38,7 @@ def ids(column: pa.Array, text: bool) -> pa.Array:
     row = _first(pc.is_null(column))
     if row is not None:
         raise Invalid(row, "is empty; expected an id")
+    _require_single(column)
     column = _whole(column) if _is_fraction(column.type) else column
     if pa.types.is_integer(column.type) and first_invalid(column, pa.int64()) is None:
         return column.cast(pa.string() if text else pa.int64())
@@ -47,6 +48,14 @@ def ids(column: pa.Array, text: bool) -> pa.Array:
         if numbers is not None:
             return numbers
     distinct = column.dictionary_encode().dictionary
+    _check_text(column, distinct)
+    if not text:
+        raise NotInteger(next(value for value in distinct.to_pylist() if not _is_int64(value)))
+    return column
+
+
+def _check_text(column: pa.Array, distinct: pa.Array) -> None:
+    """Raise `Invalid` for an id of a wrong length or with a control character. distinct: each id once."""
     for wrong, why in (
         (pc.equal(distinct, ""), "is empty; expected an id"),
         (pc.match_substring_regex(distinct, _CONTROL), "has a control character"),
@@ -54,15 +63,12 @@ def ids(column: pa.Array, text: bool) -> pa.Array:
     ):
         if pc.any(wrong).as_py():
             raise Invalid(pc.index(column, distinct.filter(wrong)[0]).as_py(), why)
-    if not text:
-        raise NotInteger(next(value for value in distinct.to_pylist() if not _is_int64(value)))
-    return column
 
 
 def numbers(column: pa.Array) -> pa.Array:
     """The numbers [n] as float64, null where the file has none. Raises `Invalid` for text, nan and infinity."""
-    if pa.types.is_string(column.type):
-        column = pc.utf8_trim_whitespace(column)
+    if not (is_number(column.type) or pa.types.is_boolean(column.type)):
+        column = pc.utf8_trim_whitespace(labels(column))
     row = first_invalid(column, pa.float64())
     if row is not None:
         value = str(column[row].as_py())
@@ -75,12 +81,20 @@ def numbers(column: pa.Array) -> pa.Array:
     return column
 
 
+def labels(column: pa.Array) -> pa.Array:
+    """The values [n] as strings, null where the file has none; `Invalid` as in `to_text`, and for lists."""
+    _require_single(column)
+    return to_text(column)
+
+
 def to_text(column: pa.Array) -> pa.Array:
     """The values [n] as strings, or lists of strings, null where the file has none; UUIDs in their usual notation.
 
     Raises `Invalid` for bytes that are not UTF-8, a NUL byte, and for structs and maps.
     """
     kind = column.type
+    if not is_text(kind):
+        raise Invalid(0, "is a struct; expected text")
     if isinstance(column, pa.ExtensionArray):
         column = column.storage
     if pa.types.is_dictionary(column.type):
@@ -98,6 +112,11 @@ def to_text(column: pa.Array) -> pa.Array:
     if row is not None:
         raise Invalid(row, "has a NUL byte")
     return text
+
+
+def is_number(kind: pa.DataType) -> bool:
+    """Whether a type is integers, floats or decimals."""
+    return pa.types.is_integer(kind) or _is_fraction(kind)
 
 
 def is_list(kind: pa.DataType) -> bool:
@@ -153,6 +172,11 @@ def _whole(column: pa.Array) -> pa.Array:
     if broken.any():
         raise Invalid(int(broken.argmax()), "is a fraction; expected an integer or text as an id")
     return pa.array(values.astype(np.int64))
+
+
+def _require_single(column: pa.Array) -> None:
+    if pa.types.is_nested(column.type):
+        raise Invalid(0, "is a list or a struct; expected one value per row")
 
 
 def _first(mask: pa.Array) -> int | None:
