@@ -37,7 +37,7 @@ def main(params: FeaturesParams, prepared: Path, out: Path) -> None:
     spec = {name: stats[name] for name in ("split", "moment", "repeats", "timed")}
     spec |= {"user_columns": user_columns, "item_columns": item_columns, "user_readings": user_readings}
     if columns.text:
-        text_matrix, words, spec["item_texts"] = texts_of(item_ids, items, "item_id", columns.text)
+        text_matrix, words, spec["item_texts"] = texts_of(item_ids, items, "item_id", columns.text, columns.text_model)
         item_matrix = sp.csr_matrix(sp.hstack([item_matrix, text_matrix]))
         spec["item_columns"] = item_columns | words
     disliked = _disliked(prepared / "disliked.parquet", user_ids, item_ids)

@@ -210,11 +210,13 @@ def test_every_number_has_a_bin_and_equal_numbers_the_same(values):
         ({"text": ["item_id"]}, "'item_id' is the id, not a feature"),
         ({"text": "auto"}, "list"),
         ({"text": ["title", "genres"]}, "'genres' appears in item and in text: expected one of them"),
+        ({"text_model": "folder"}, "text_model has no column to read: expected names in text"),
+        ({"text": ["title"], "text_model": "folder"}, "folder is not a folder that model2vec or sentence-transformers"),
     ],
 )
 def test_columns_that_are_refused(values, expected):
     with pytest.raises(ValidationError, match=expected):
-        Columns(**{"user": "auto", "item": ["genres"], "multiple": "auto", "text": [], **values})
+        Columns(**{"user": "auto", "item": ["genres"], "multiple": "auto", "text": [], "text_model": None, **values})
 
 
 def test_text_values_are_as_in_a_plain_loop():

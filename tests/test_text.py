@@ -1,14 +1,17 @@
 """Words of texts as features: what a word is, TF-IDF, and a taste that follows a word of the title."""
 
+import sys
 from collections import Counter
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 
 import features
 from retrieval import histories
 from retrieval.columns import Columns
 from retrieval.histories import Features
 from retrieval.stage import write_json
-from retrieval.text import LONGEST, MAX_WORDS, Words, encode_text, fit, split
+from retrieval.text import LONGEST, MAX_WORDS, Words, encode_sentences, encode_text, fit, library, split
 
 import numpy as np
 import pandas as pd
@@ -80,6 +83,39 @@ def test_any_text_is_encoded_in_rows_of_length_one_or_zero(texts):
     assert np.all((length == 0) | (abs(length - 1) < 1e-5))
 
 
+class Lengths:
+    """A model of sentences as both packages have it: the vector of a text is its number of characters, and 1."""
+
+    def __init__(self, path: str, **options: object) -> None:
+        assert Path(path).is_dir()
+
+    from_pretrained = classmethod(lambda cls, path: cls(path))
+
+    def encode(self, texts: list[str], **options: object) -> np.ndarray:
+        return np.array([[len(text), 1] for text in texts], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("package", "name", "file", "content"),
+    [
+        ("model2vec", "StaticModel", "config.json", '{"model_type": "model2vec"}'),
+        ("sentence_transformers", "SentenceTransformer", "modules.json", "[]"),
+    ],
+)
+def test_sentence_vectors_of_a_folder(tmp_path, monkeypatch, package, name, file, content):
+    (tmp_path / file).write_text(content)
+    stub = ModuleType(package)
+    stub.__spec__ = ModuleSpec(package, None)
+    setattr(stub, name, Lengths)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ValueError, match=f"not installed: pip install {package.replace('_', '-')}"):
+        library(tmp_path)
+    monkeypatch.setitem(sys.modules, package, stub)
+    vectors = encode_sentences(["war", None, "<p>wars</p>", ["a", "b"]], tmp_path)
+    assert vectors.dtype == np.float32
+    assert vectors.round(3).tolist() == np.float32([[0.949, 0.316], [0, 0], [0.97, 0.242], [0.949, 0.316]]).tolist()
+
+
 def planted(tmp_path: Path, text: list[str]) -> tuple[Features, np.ndarray]:
     """The stage features on a world whose users watch the items with one word in the title, and each item's word."""
     rng, prepared = np.random.default_rng(0), tmp_path / "prepared"
@@ -95,7 +131,7 @@ def planted(tmp_path: Path, text: list[str]) -> tuple[Features, np.ndarray]:
     items = {"item_id": np.arange(180), "title": titles, "kind": rng.choice(["film", "series"], 180)}
     pd.DataFrame(items).to_parquet(prepared / "items.parquet")
     write_json(prepared / "stats.json", {"split": "leave-last", "moment": 0, "repeats": "drop", "timed": True})
-    columns = Columns(user=[], item=["kind"], multiple=[], text=text)
+    columns = Columns(user=[], item=["kind"], multiple=[], text=text, text_model=None)
     features.main(features.FeaturesParams(columns=columns), prepared, tmp_path / "features")
     return histories.load(tmp_path / "features"), taste
 

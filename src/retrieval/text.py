@@ -2,14 +2,19 @@
 
 A word is a run of letters, digits and their marks, in any alphabet and in lower case; HTML tags are left out. Languages
 that are written without spaces are not split into words.
+
+A folder of model2vec or sentence-transformers adds vectors of whole texts. Neither package is installed by `make`.
 """
 
 import html
+import json
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -19,6 +24,7 @@ MAX_WORDS = 2_000  # of one column
 MIN_ITEMS = 2  # that share a word
 SHORTEST, LONGEST = 2, 40  # letters of a word
 DIGITS = 6  # after the point, of what is computed
+VECTOR_DIGITS = 4  # of vectors, which are computed in float32
 TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
 
 Text: TypeAlias = str | Sequence[str | None] | None  # a list counts as its parts with space between them
@@ -103,8 +109,51 @@ def encode_text(texts: Iterable[Text], fitted: Words) -> sp.csr_matrix:
 
 def split(text: Text) -> list[str]:
     """The words of a text, in their order, without stop words."""
-    if not isinstance(text, str):
-        text = " ".join(part for part in text or () if part)
-    letters = html.unescape(TAG.sub(" ", text)).translate(_LETTERS)
+    letters = plain(text).translate(_LETTERS)
     words = unicodedata.normalize("NFKC", letters).casefold().replace("ё", "е").split()  # noqa: RUF001
     return [word for word in words if SHORTEST <= len(word) <= LONGEST and word not in STOP_WORDS]
+
+
+def plain(text: Text) -> str:
+    """A text without HTML, "" for none."""
+    if not isinstance(text, str):
+        text = " ".join(part for part in text or () if part)
+    return html.unescape(TAG.sub(" ", text)).strip()
+
+
+def library(model: Path) -> str:
+    """The package that reads a folder of frozen sentence vectors.
+
+    Raises ValueError where the folder is neither package's, or the package is not installed.
+    """
+    try:
+        config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        config = None
+    name = "sentence-transformers" if (model / "modules.json").is_file() else None
+    if isinstance(config, dict) and config.get("model_type") == "model2vec":
+        name = "model2vec"
+    if name is None:
+        raise ValueError(f"{model} is not a folder that model2vec or sentence-transformers has saved")
+    if find_spec(name.replace("-", "_")) is None:
+        raise ValueError(f"{model} needs a package that is not installed: pip install {name}")
+    return name
+
+
+def encode_sentences(texts: Iterable[Text], model: Path) -> np.ndarray:
+    """Vectors [texts, d] float32 of length 1 from the folder `model`; zeros for an empty text.
+
+    Their rounding hides most differences between processors, not all: with them, results may differ between machines.
+    """
+    sentences = [plain(text) for text in texts]
+    if library(model) == "model2vec":
+        from model2vec import StaticModel
+
+        vectors = StaticModel.from_pretrained(str(model)).encode(sentences, use_multiprocessing=False)
+    else:
+        from sentence_transformers import SentenceTransformer
+
+        vectors = SentenceTransformer(str(model), device="cpu", local_files_only=True).encode(sentences)
+    vectors = np.asarray(vectors, np.float64) * [[sentence != ""] for sentence in sentences]
+    length = np.sqrt((vectors**2).sum(axis=1, keepdims=True))
+    return (vectors / np.where(length, length, 1)).round(VECTOR_DIGITS).astype(np.float32)
