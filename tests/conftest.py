@@ -6,6 +6,10 @@ from pathlib import Path
 import pytest
 import repositories
 from filelock import FileLock
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 HEAVY_FIXTURES = {"finished", "browser"}  # a repository in which DVC has run, and Chromium
 # Files with many trainings or processes of their own
