@@ -99,11 +99,13 @@ class Lengths:
     ("package", "name", "file", "content"),
     [
         ("model2vec", "StaticModel", "config.json", '{"model_type": "model2vec"}'),
+        ("model2vec", "StaticModel", "modules.json", '[{"path": ".", "type": "models.StaticEmbedding"}]'),
         ("sentence_transformers", "SentenceTransformer", "modules.json", "[]"),
     ],
 )
 def test_sentence_vectors_of_a_folder(tmp_path, monkeypatch, package, name, file, content):
     (tmp_path / file).write_text(content)
+    (tmp_path / "tokenizer.json").touch()
     stub = ModuleType(package)
     stub.__spec__ = ModuleSpec(package, None)
     setattr(stub, name, Lengths)

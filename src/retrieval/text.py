@@ -7,7 +7,6 @@ A folder of model2vec or sentence-transformers adds vectors of whole texts. Neit
 """
 
 import html
-import json
 import re
 import unicodedata
 from collections import Counter
@@ -126,18 +125,20 @@ def library(model: Path) -> str:
 
     Raises ValueError where the folder is neither package's, or the package is not installed.
     """
-    try:
-        config = json.loads((model / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        config = None
-    name = "sentence-transformers" if (model / "modules.json").is_file() else None
-    if isinstance(config, dict) and config.get("model_type") == "model2vec":
+    config, modules = (_read(model / file) for file in ("config.json", "modules.json"))
+    if '"model2vec"' in config or ("StaticEmbedding" in modules and (model / "tokenizer.json").is_file()):
         name = "model2vec"
-    if name is None:
-        raise ValueError(f"{model} is not a folder that model2vec or sentence-transformers has saved")
+    elif modules:
+        name = "sentence-transformers"
+    else:
+        raise ValueError(f"text_model {model} is not a folder that model2vec or sentence-transformers has saved")
     if find_spec(name.replace("-", "_")) is None:
-        raise ValueError(f"{model} needs a package that is not installed: pip install {name}")
+        raise ValueError(f"text_model {model} needs a package that is not installed: pip install {name}")
     return name
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
 
 
 def encode_sentences(texts: Iterable[Text], model: Path) -> np.ndarray:
