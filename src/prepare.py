@@ -61,7 +61,7 @@ def _interactions(engine: Engine, raw: Path, out: Path, rules: Rules, stats: dic
     stats["interactions"] = {"in": pq.read_metadata(path).num_rows, "kept": kept, "dropped": result.dropped}
     if rules.positives.exclude_disliked:
         stats["disliked"] = engine.write(result.disliked, out / "disliked.parquet")
-    for name in parts:
+    for name in ("test", "cold"):
         part = engine.read(out / f"{name}.parquet")
         counts = part.aggregate(users=part.user_id.nunique(), items=part.item_id.nunique())
         stats[name] = counts.to_pyarrow().to_pylist()[0]
@@ -71,12 +71,14 @@ def _interactions(engine: Engine, raw: Path, out: Path, rules: Rules, stats: dic
 def _entities(engine: Engine, raw: Path, out: Path, stats: dict[str, Any]) -> list[str]:
     """Write the rows of users and items that train or the cold test has. Fills `stats`; returns lines of warning."""
     parts, lines = [engine.read(out / f"{name}.parquet") for name in ("train", "cold")], list[str]()
+    stats["train"] = {}
     for name, key in (("users", "user_id"), ("items", "item_id")):
         ids = ibis.union(*(part.select(key) for part in parts), distinct=True).to_pyarrow()[key].combine_chunks()
         about = read_entities(raw / f"{name}.parquet", key, ids)
         rows, dropped = select(about, key, ids)
         pq.write_table(rows, out / f"{name}.parquet")
         stats[name] = {"in": len(about), "kept": len(rows), "dropped": dropped}
+        stats["train"][name] = len(ids) - (stats["cold"]["users"] if name == "users" else 0)
         lines += guards.of_columns(name, rows)
     return lines
 

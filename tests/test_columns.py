@@ -1,7 +1,7 @@
 """Which columns become features, how they are read, and what is said about it."""
 
 from retrieval import columns as module
-from retrieval.columns import Columns, bins, decade, features_of
+from retrieval.columns import Columns, bins, decade, features_of, texts_of
 from retrieval.encode import encode
 
 import numpy as np
@@ -206,11 +206,17 @@ def test_every_number_has_a_bin_and_equal_numbers_the_same(values):
         ({"multiple": ["a", "b", "a"]}, "'a' appears twice"),
         ({"user": "age"}, "list"),
         ({"user": [""]}, "at least 1 character"),
+        ({"text": ["title", "title"]}, "'title' appears twice"),
+        ({"text": ["item_id"]}, "'item_id' is the id, not a feature"),
+        ({"text": "auto"}, "list"),
+        ({"text": ["title", "genres"]}, "'genres' appears in item and in text: expected one of them"),
+        ({"text_model": "folder"}, "text_model has no column to read: expected names in text"),
+        ({"text": ["title"], "text_model": "folder"}, "folder is not a folder that model2vec or sentence-transformers"),
     ],
 )
 def test_columns_that_are_refused(values, expected):
     with pytest.raises(ValidationError, match=expected):
-        Columns(**{"user": "auto", "item": ["genres"], "multiple": "auto", **values})
+        Columns(**{"user": "auto", "item": ["genres"], "multiple": "auto", "text": [], "text_model": None, **values})
 
 
 def test_text_values_are_as_in_a_plain_loop():
@@ -268,3 +274,28 @@ def test_any_table_becomes_features_of_its_own_rows(rows, named, multiple):
     )
     assert values == vocabulary
     assert (again != matrix).nnz == 0
+
+
+def test_texts_are_words_that_two_share_and_what_is_no_text_is_said(capsys):
+    data = {"title": repeat("The war", "A war film"), "year": repeat("1994", "1.5"), "note": repeat("<b>", None)}
+    table = pa.table({"item_id": IDS, **data, "tags": [["space opera", None], ["opera"], []] * (ROWS // 3)})
+    matrix, vocabulary, idf = texts_of(IDS, table, "item_id", ["titel", "title", "year", "note", "tags"])
+    assert vocabulary == {"title": ["film", "war"], "tags": ["opera", "space"]}
+    assert {column: len(values) for column, values in idf.items()} == {"title": 2, "tags": 2}
+    assert matrix.dtype == np.float32
+    expected = [[0, 1, 0.560, 0.828], [0.859, 0.512, 1, 0], [0, 1, 0, 0]]  # idf: 1.677, 1; 1.397, 2.066
+    np.testing.assert_allclose(matrix[:3].toarray(), expected, atol=1e-3)
+    assert capsys.readouterr().err.splitlines() == [
+        "features: items have no column 'titel'; did you mean 'title'?",
+        "features: items: text, by the words that 2 or more share: 'title' (2 words)",
+        "features: items: passed over, as it holds numbers, no text: 'year'; columns.item reads it",
+        "features: items: text, by the words that 2 or more share: 'note' (0 words)",
+        "features: items: text, by the words that 2 or more share: 'tags' (2 words)",
+    ]
+
+
+def test_texts_of_items_without_a_row_are_empty():
+    matrix, _, _ = texts_of(
+        np.array([2, 5, 9]), pa.table({"item_id": [9, 2], "title": ["a war"] * 2}), "item_id", ["title"]
+    )
+    assert matrix.toarray().tolist() == [[1], [0], [1]]

@@ -11,7 +11,9 @@ from retrieval.stage import write_json
 import pandas as pd
 import pytest
 
-PARAMS = features.FeaturesParams(columns=Columns(user=["sex", "age"], item=["genres", "decade"], multiple=["genres"]))
+PARAMS = features.FeaturesParams(
+    columns=Columns(user=["sex", "age"], item=["genres", "decade"], multiple=["genres"], text=[], text_model=None)
+)
 
 
 @pytest.fixture
@@ -65,7 +67,7 @@ def test_auto_stands_for_the_columns_that_the_source_names(tmp_path: Path) -> No
     train.astype({"weight": "float32"}).to_parquet(prepared / "train.parquet")
     pd.DataFrame({"user_id": [1, 2], "sex": ["M", "F"], "shoe": ["S", "L"]}).to_parquet(prepared / "users.parquet")
     pd.DataFrame({"item_id": [3, 4], "genres": ["war, drama", "war"]}).to_parquet(prepared / "items.parquet")
-    auto = features.FeaturesParams(columns=Columns(user="auto", item="auto", multiple="auto"))
+    auto = features.FeaturesParams(columns=Columns(user="auto", item="auto", multiple="auto", text=[], text_model=None))
     stats = {"split": "days", "moment": 0, "repeats": "drop", "timed": True}
     for columns, expected in [({"user": ["sex"], "item": []}, {"sex"}), (None, {"sex", "shoe"})]:
         write_json(prepared / "stats.json", {**stats, "columns": columns})

@@ -139,7 +139,7 @@ ORDER = (
     {"errors", "params", "stage", "runs", "threads"},
     {"sources"},
     {"preparation"},
-    {"ids", "histories", "encode", "columns", "matrices", "ranking"},
+    {"ids", "histories", "encode", "text", "columns", "matrices", "ranking"},
     {"baselines", "lightfm"},
     {"dssm"},
     {"newcomers"},

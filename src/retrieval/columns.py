@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from retrieval.encode import (
@@ -18,14 +19,15 @@ from retrieval.encode import (
     separator_of,
     stack,
 )
-from retrieval.params import AUTO, Section
+from retrieval.params import AUTO, Line, Section
+from retrieval.text import MIN_ITEMS, encode_sentences, encode_text, fit, library
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import scipy.sparse as sp
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 MAX_VALUES = 20  # more numbers than this become bins; a column of more values may be unique per row
 BINS = 10
@@ -54,12 +56,26 @@ class Columns(Section):
     """The columns of users and items that become features.
 
     `user` and `item`: names; auto: those that the source names, else every column but those that tell nothing.
-    `multiple`: columns whose cells hold several values; auto: found.
+    `multiple`: columns whose cells hold several values; auto: found. `text`: columns of items whose words become
+    features; they are then none of `item`. `text_model`: a folder that adds a vector of each text (see `text`).
     """
 
     user: Annotated[list[Name], _names_of("user_id"), AUTO]
     item: Annotated[list[Name], _names_of("item_id"), AUTO]
     multiple: Annotated[list[Name], _names_of(""), AUTO]
+    text: Annotated[list[Name], _names_of("item_id")]
+    text_model: Line | None
+
+    @model_validator(mode="after")
+    def _text(self) -> "Columns":
+        both = next((name for name in self.text if self.item != "auto" and name in self.item), None)
+        if both is not None:
+            raise ValueError(f"{both!r} appears in item and in text: expected one of them")
+        if self.text_model is not None:
+            if not self.text:
+                raise ValueError("text_model has no column to read: expected names in text")
+            library(Path(self.text_model))
+        return self
 
 
 def decade(items: pa.Table) -> pa.Table:
@@ -126,6 +142,38 @@ def features_of(
         _say(f"{kind}: {line}: {', '.join(columns[:NAMES])}{more}")
     whole, vocabulary = stack(features, len(ids))
     return whole, vocabulary, {c: asdict(r) for c, r in readings.items() if r != Reading() and c in vocabulary}
+
+
+def texts_of(
+    ids: np.ndarray, table: pa.Table, key: str, names: Sequence[str], model: str | None = None
+) -> tuple[sp.csr_matrix, Vocabulary, dict[str, Sequence[float]]]:
+    """TF-IDF features of `ids` [n], ascending: matrix [n, words], the words of each column `names`, and their idf.
+
+    `text.Words` of a column's words and idf encodes new rows. Columns that hold only numbers are passed over. With the
+    folder `model` a column NAME is followed by a column "NAME (vectors)", whose values are the dimensions.
+    """
+    table, row = of_ids(ids, table, key)
+    kind = key.removesuffix("_id") + "s"
+    there = [column for column in table.column_names if column != key]
+    _say_missing(kind, names, there)
+    features: dict[str, tuple[sp.csr_matrix, list[str]]] = {}
+    idf: dict[str, Sequence[float]] = {}
+    for column in (name for name in names if name in there):
+        distinct = Cells(table[column]).text
+        if len(distinct) and numbers(distinct)[1]:
+            _say(f"{kind}: passed over, as it holds numbers, no text: {column!r:.60}; columns.item reads it")
+            continue
+        texts: list[Any] = [None] * len(ids)
+        for place, cell in zip(row.tolist(), table[column].to_pylist(), strict=True):
+            texts[place] = cell
+        fitted = fit(texts)
+        features[column], idf[column] = (encode_text(texts, fitted), list(fitted.words)), fitted.idf
+        _say(f"{kind}: text, by the words that {MIN_ITEMS} or more share: {column!r:.60} ({len(fitted.words):,} words)")
+        if model is not None:
+            vectors = encode_sentences(texts, Path(model))
+            features[f"{column} (vectors)"] = sp.csr_matrix(vectors), [str(i) for i in range(vectors.shape[1])]
+    whole, vocabulary = stack(features, len(ids))
+    return whole, vocabulary, {column: idf[column] for column in vocabulary if column in idf}
 
 
 def _notes(reason: str | None, reading: Reading, values: int, found: bool) -> Iterator[tuple[str, str]]:

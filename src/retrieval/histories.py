@@ -80,14 +80,16 @@ def _distinct(columns: Iterable[pa.Array]) -> np.ndarray:
 class Features:
     """Everything that a model may learn from.
 
-    users [users, columns] and items [items, columns] CSR float32 of one-hot and multi-hot columns; user_ids and
-    item_ids in the order of the rows, ascending (see `ids`). disliked [users, items] CSR float32 of ones: items that
-    are not to be recommended to a user, although they are not in the history; None if there are none.
+    users [users, columns] and items [items, columns] CSR float32 of one-hot and multi-hot columns, then of the words of
+    `columns.text`; user_ids and item_ids in the order of the rows, ascending (see `ids`). disliked [users, items] CSR
+    float32 of ones: items that are not to be recommended to a user, although they are not in the history; None if there
+    are none.
 
-    spec: "user_columns" and "item_columns", the values of the one-hot columns by column of the table; "split", days or
-    leave-last; "moment", when the test period begins, in seconds since 1970; "repeats", drop or keep: whether the test
-    has items that the user has watched in train; "timed", whether the data have times, not only an order; and, once
-    saved, "data", a hash of all files.
+    spec: "user_columns" and "item_columns", the values or words by column of the table, in the order of the matrix;
+    "item_texts", the idf of the words by column of text, if there are any (see `text`); "split", days or leave-last;
+    "moment", when the test period begins, in seconds since 1970; "repeats", drop or keep: whether the test has items
+    that the user has watched in train; "timed", whether the data have times, not only an order; and, once saved,
+    "data", a hash of all files.
     """
 
     histories: Histories

@@ -44,3 +44,14 @@ def test_values_that_differ_by_rounding_are_in_one_bin(raw: Any) -> None:
 
 def test_values_outside_the_edges_are_in_the_outer_bins(raw: Any) -> None:
     assert bins_of(raw, [-5.0, 200.0], edges(0.0, 100.0)) == [0, BINS - 1]
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(-1.7e308, 1.7e308), (0.0, 1.7e308), (1e308, 1e308), (0.0, 5e-324), (1e-308, 1e-308)]
+)
+@pytest.mark.filterwarnings("error")
+def test_huge_and_tiny_values_have_bins(low: float, high: float) -> None:
+    bounds = edges(low, high)
+    assert len(bounds) == BINS + 1
+    assert bounds == sorted(bounds)
+    assert bounds[0] <= low <= high <= bounds[-1]

@@ -90,7 +90,7 @@ def test_parts_are_read_in_the_order_of_their_numbers(tmp_path: Path) -> None:
         (b"a,b\n1,2\n\n3,4,5\n", "row 2 has 3 columns, the header has 2"),
         (b"a,b\n" + b'"x\ny",2\n' * 50_000 + b"3\n", "row 50001 has 1 columns"),
         (b"a,b\n1,2\n" * 200_000 + "é,1\n".encode("latin-1"), "the encoding is not UTF-8, it looks like Latin-1"),
-        (b'a,b\n1,2\n1,"never closed\n' + b"1,2\n" * 9, "row 2: a quotation mark is never closed"),
+        (b'a,b\n1,2\n1,"never closed\n' + b"1,2\n" * 9, "line 3: a quotation mark is never closed; .*: sed"),
         (
             b'a,b\n1,"never closed\n' + b"1,2\n" * 3_000_000,
             "a row is longer than 8 MB; is a quotation mark never closed",
@@ -124,3 +124,16 @@ def test_parts_that_do_not_fit_together(tmp_path: Path) -> None:
     (tmp_path / "day=1").mkdir()
     with pytest.raises(Problem, match="day=1: a folder within a folder of parts"):
         open_data(tmp_path, "interactions")
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 4])
+def test_titles_that_begin_with_a_quotation_mark_swallow_no_rows(tmp_path: Path, rows: int) -> None:
+    path = write(tmp_path / "f.csv", b"a,b\n0,1\n" + b'1,"Heroes\n' * rows)
+    with pytest.raises(Problem, match=r"(line 3|row 2): a quotation mark is never closed; .* part of the text: sed"):
+        list(open_data(path, "items").chunks(("a",)))
+
+
+def test_cells_of_several_lines_are_read(tmp_path: Path) -> None:
+    path = write(tmp_path / "f.csv", b'a,b\n1,"one\n""two"""\n\n2,"x" y\n')
+    (chunk,) = open_data(path, "items").chunks(("a", "b"))
+    assert chunk.batch.to_pydict() == {"a": ["1", "2"], "b": ['one\n"two"', "x y"]}

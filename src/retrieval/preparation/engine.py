@@ -44,9 +44,9 @@ class Engine:
         return pq.read_metadata(path).num_rows
 
     def _batches(self, table: ir.Table) -> Iterator[pa.RecordBatch]:
-        """The rows in order. Spark would send them all at once: it writes files in order instead."""
+        """The rows in order. Ibis would hold all of them at once: DuckDB streams them, Spark writes files in order."""
         if self._connection.name == "duckdb":
-            yield from self._connection.to_pyarrow_batches(table, chunk_size=ROWS)
+            yield from self._connection.con.sql(self._connection.compile(table)).to_arrow_reader(ROWS)
             return
         aside = self._scratch / "spark"
         self._connection.to_parquet_dir(table, str(aside.absolute()))

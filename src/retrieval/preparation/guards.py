@@ -51,7 +51,7 @@ def of_sizes(stats: Mapping[str, Any]) -> Iterator[str]:
 def of_rows(rows: ir.Table, options: Positives, timed: bool) -> Iterator[str]:
     """Lines about the rows that count as interactions: outliers in time, one value for nearly all, several events."""
     total = size(rows)
-    for name in ("user_id", "item_id", "value"):
+    for name in ("item_id", "value"):
         if name in rows.columns and total >= MIN_ROWS:
             value, count = _most_frequent(rows, name, 1)[0]
             if count >= MAX_SAME * total:

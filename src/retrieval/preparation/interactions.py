@@ -76,7 +76,8 @@ def prepare(engine: Engine, raw: ir.Table, described: ir.Table | None, rules: Ru
     dropped["repeated"] = sum(by_part.get(part, 0) - count for part, count in unique.items())
     test_users = test.select("user_id").distinct()
     if rules.split.repeats == "drop":
-        test = engine.cache(test.anti_join(train, PAIR))
+        seen = train.semi_join(test, PAIR)  # far fewer rows than train, which would be the table to look up in
+        test = engine.cache(test.anti_join(seen, PAIR))
         dropped["seen_in_train"] = unique[TEST] - size(test)
     if rules.filter.enabled:
         train = engine.cache(_filter(train, test_users, described, rules.filter, dropped))
@@ -96,7 +97,7 @@ def _mark_repeats(rows: ir.Table, options: Positives) -> ir.Table:
     """`repeated` is false for one row of each pair and part, the last or the first; `copies` is the number of rows."""
     key, direction = [*PAIR, "part"], ibis.desc if options.repeats == "last" else ibis.asc
     place = ibis.row_number().over(group_by=key, order_by=in_time(rows, direction))
-    marked = rows.mutate(repeated=place > 0)
+    marked = rows.mutate(repeated=place > 0).drop(*{"duration"} & {*rows.columns})
     return marked.mutate(copies=marked.count().over(group_by=key)) if options.weight == "count" else marked
 
 
@@ -126,8 +127,10 @@ def _require_a_test(rows: int, warm: int, cold: ir.Table, dropped: dict[str, int
         why = f"the test period, split.days={rules.split.days} and split.fold={rules.split.fold}, has no row"
     elif new := size(cold.select("user_id").distinct()):
         why = f"all {new:,} test users are new: none of them has a row in train; use split.kind=leave-last"
+    elif dropped["item_not_in_train"]:
+        why = "no item of the test is in train, but of pairs that train has"
     else:
-        why = "no item of the test is in train, or all pairs of the test are"
+        why = "train has all pairs of the test; split.repeats=keep keeps them in the test"
     raise Problem(f"split: no test row has its user and its item in train: {why}; dropped: {dropped}")
 
 
@@ -145,8 +148,8 @@ def _weight(train: ir.Table, options: Positives) -> Callable[[ir.Table], ir.Nume
 
 
 def _ordered(rows: ir.Table, weight: Callable[[ir.Table], ir.NumericValue]) -> ir.Table:
-    table = rows.order_by("user_id", "time", "tie", "item_id")
-    return table.select("user_id", "item_id", datetime=table.time, weight=weight(table).cast("float32"))
+    table = rows.select("user_id", "item_id", "tie", datetime=rows.time, weight=weight(rows).cast("float32"))
+    return table.order_by("user_id", "datetime", "tie", "item_id").drop("tie")
 
 
 def _disliked(labelled: ir.Table, train: ir.Table, parts: Parts, rules: Rules) -> ir.Table:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from retrieval.errors import Problem
+from retrieval.sources.commands import remove_quotes
 from retrieval.sources.formats import Format, one_line, reader, sniff, wrong_encoding
 
 import pyarrow as pa
@@ -24,11 +25,20 @@ END = "\0end of file"  # in every cell of a row after the last one; it is missin
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some rows of a file, and the number of rows before them. Columns of CSV are strings, null where empty."""
+    """Some rows of a file, and the number of rows before them. Columns of CSV are strings, null where empty.
 
-    path: Path
+    name: interactions, items or users.
+    """
+
+    part: Format
+    name: str
     start: int
     batch: pa.RecordBatch
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.part.path
 
 
 @dataclass
@@ -51,12 +61,12 @@ class Data:
         for part in self.parts:
             start = 0
             for batch in _parquet(part, columns) if part.schema else self._csv(part, columns):
-                yield Chunk(part.path, start, batch)
+                yield Chunk(part, self.name, start, batch)
                 start += len(batch)
 
     def _csv(self, part: Format, columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
         try:
-            for batch in _complete(part, _read(part, columns)):
+            for batch in _complete(part, self.name, _read(part, self.name, columns)):
                 self.missing += sum(column.null_count for column in batch.columns)
                 yield pa.record_batch([_empty_is_null(column) for column in batch.columns], list(columns))
         except (pa.ArrowInvalid, OSError) as error:
@@ -105,12 +115,14 @@ def _mode(path: Path) -> int:
     return mode
 
 
-def _read(part: Format, columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
+def _read(part: Format, name: str, columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
     """Stream a CSV file; every column as text, null for the MISSING tokens."""
+    rows = 0
     with pa.input_stream(part.path, compression=part.compression) as stream:
         quote = '"' if part.quoted else False
-        yield from arrow_csv.open_csv(
-            _Ended(stream, "\n" + part.separator.join([END] * len(part.columns)) + "\n"),
+        ended = _Ended(stream, "\n" + part.separator.join([END] * len(part.columns)) + "\n")
+        for batch in arrow_csv.open_csv(
+            ended,
             arrow_csv.ReadOptions(block_size=BLOCK),
             arrow_csv.ParseOptions(delimiter=part.separator, quote_char=quote, newlines_in_values=part.quoted),
             arrow_csv.ConvertOptions(
@@ -120,13 +132,18 @@ def _read(part: Format, columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
                 strings_can_be_null=True,
                 quoted_strings_can_be_null=False,
             ),
-        )
+        ):
+            rows += len(batch)
+            yield batch
+    if part.quoted and ended.lines > rows:
+        _check_long_cells(part, name)
 
 
 class _Ended:
-    """A stream with some text after its end."""
+    """A stream with some text after its end. lines: how many it has had."""
 
     closed = False
+    lines = 0
 
     def __init__(self, stream: pa.NativeFile, text: str) -> None:
         self._stream = stream
@@ -134,6 +151,7 @@ class _Ended:
 
     def read(self, size: int) -> bytes:
         data = self._stream.read(size)
+        self.lines += max(data.count(b"\n"), data.count(b"\r"))
         if not data:
             data, self._rest = self._rest[:size], self._rest[size:]
         return data
@@ -142,7 +160,31 @@ class _Ended:
         """The stream is closed by whoever opened it."""
 
 
-def _complete(part: Format, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _check_long_cells(part: Format, name: str) -> None:
+    """Raise `Problem` for text after a cell in quotation marks that spans lines: it has swallowed the rows between two
+    cells that only begin with such a mark."""
+    csv.field_size_limit(BLOCK)
+    with pa.input_stream(part.path, compression=part.compression) as stream:
+        rows = csv.reader(io.TextIOWrapper(stream, "utf-8-sig", newline=""), delimiter=part.separator, strict=True)
+        while True:
+            line = rows.line_num + 1
+            try:
+                next(rows)
+            except StopIteration:
+                return
+            except csv.Error:
+                if rows.line_num > line:
+                    raise _never_closed(part, name, f"line {line}") from None
+
+
+def _never_closed(part: Format, name: str, where: str) -> Problem:
+    return Problem(
+        f"{part.path}: {where}: a quotation mark is never closed; if such marks are part of the text: "
+        f"{remove_quotes(part.path, name)}"
+    )
+
+
+def _complete(part: Format, name: str, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """The batches without the row of END. Raises `Problem` if the last row has swallowed it."""
     rows, waiting = 0, None
     for batch in batches:
@@ -152,7 +194,7 @@ def _complete(part: Format, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Re
     if waiting is None:
         return
     if any(column[len(waiting) - 1].as_py() != END for column in waiting.columns):
-        raise Problem(f"{part.path}: row {rows}: a quotation mark is never closed")
+        raise _never_closed(part, name, f"row {rows}")
     if len(waiting) > 1:
         yield waiting.slice(0, len(waiting) - 1)
 

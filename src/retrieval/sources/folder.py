@@ -6,9 +6,10 @@ from pathlib import Path
 
 from retrieval.errors import Problem
 from retrieval.sources import raw
+from retrieval.sources.commands import add_header
 from retrieval.sources.files import Data, open_data
 from retrieval.sources.finding import entries, find
-from retrieval.sources.formats import SEPARATORS, add_header, looks_like_data
+from retrieval.sources.formats import SEPARATORS, looks_like_data
 from retrieval.sources.mapping import Mapping, columns_of, described, key_of, listing, names_of, shown, without_type
 from retrieval.sources.times import Times
 from retrieval.sources.typed import NeedsText, check_ids, entities, interactions, text_columns
@@ -114,7 +115,7 @@ def _require_header(data: Data) -> None:
     part = data.parts[0]
     if part.schema is None and looks_like_data(part.columns):
         row = ", ".join(map(shown, part.columns[:6]))
-        command = add_header(part, data.name)
+        command = add_header(part.path, part.columns, part.separator, data.name)
         raise Problem(f"{part.path}: no header: the first row is {row}; add one, with the right names: {command}")
 
 

@@ -2,12 +2,14 @@
 
 import codecs
 import csv
+import io
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from retrieval.errors import Problem
+from retrieval.sources import commands
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,11 +26,6 @@ _OTHER = {
     b"ARROW1\0": "an Arrow (Feather) file: save it as parquet",
     b"Obj\x01": "an Avro file: save it as parquet",
     b"SQLite format 3": "an SQLite file: export the tables as CSV",
-}
-_NAMES = {  # MovieLens' columns, for files without a header
-    "interactions": ["user_id", "item_id", "rating", "timestamp"],
-    "items": ["item_id", "title", "genres"],
-    "users": ["user_id", "gender", "age", "occupation", "zip_code"],
 }
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
@@ -72,21 +69,20 @@ def sniff(path: Path, name: str) -> Format:
 def _csv(path: Path, sample: bytes, compression: str | None, name: str) -> Format:
     text = decode(path, sample, name)
     if text.lstrip().startswith(("{", "[")):
-        into = f'pandas.read_json("{path.name}", lines=True).to_parquet("{name}.parquet")'
-        raise Problem(f"{path}: JSON, expected CSV or parquet; for JSON lines: python -c 'import pandas; {into}'")
+        command = commands.turn_json_into_parquet(path, not text.lstrip().startswith("["), name)
+        raise Problem(f"{path}: JSON, expected CSV or parquet; to convert it: {command}")
     if not text.strip():
         raise Problem(f"{path}: the file is empty")
     if len(sample) == SAMPLE and not re.search(r"[\r\n]", text.strip()):
         raise Problem(f"{path}: the header is longer than {SAMPLE >> 20} MB; expected CSV or parquet")
-    line = next(line for line in text.splitlines() if line.strip())
+    line = next(line for line in re.split(r"[\r\n]", text) if line.strip())
     if line.count("::") > 1:
-        raise Problem(
-            f"{path}: columns are separated by '::'; turn them into tabs, with a header: {_sed(path, line, name)}"
-        )
+        command = commands.turn_into_tabs(path, line.count("::") + 1, name)
+        raise Problem(f"{path}: columns are separated by '::'; turn them into tabs, with a header: {command}")
     quoted = not set(RECBOLE) & set(path.suffixes)
     separator = _separator(line)
     try:
-        columns = next(row for row in reader(text.splitlines(True), separator, quoted) if row)
+        columns = next(row for row in reader(io.StringIO(text, newline=""), separator, quoted) if row)
     except (csv.Error, StopIteration) as error:
         raise Problem(f"{path}: no header of a CSV file in the first line: {one_line(error)}") from None
     twice = next((name for name in columns if name and columns.count(name) > 1), None)
@@ -103,39 +99,31 @@ def reader(lines: Iterable[str], separator: str, quoted: bool) -> Iterator[list[
 def decode(path: Path, sample: bytes, name: str) -> str:
     """The start of a file as text. Raises `Problem` with a guess at the encoding if it is not UTF-8."""
     if sample.startswith(_UTF16) or max(sample[:64:2].count(0), sample[1:64:2].count(0)) > len(sample[:64]) / 4:
-        raise Problem(f"{path}: the encoding is UTF-16, expected UTF-8; {_iconv(path, 'UTF-16', name)}")
+        command = commands.turn_into_utf8(path, "UTF-16", name)
+        raise Problem(f"{path}: the encoding is UTF-16, expected UTF-8; convert it: {command}")
     try:
         text = codecs.getincrementaldecoder("utf-8-sig")().decode(sample)
     except UnicodeDecodeError:
         raise wrong_encoding(path, sample, name) from None
     if "\0" in text:
         row = text[: text.index("\0")].count("\n")
-        raise Problem(f"{path}: line {row + 1} contains a NUL byte; expected text: tr -d '\\000' < FILE removes them")
+        command = commands.remove_nul(path, name)
+        raise Problem(f"{path}: line {row + 1} contains a NUL byte; expected text; to remove them: {command}")
     return text
 
 
-def wrong_encoding(path: Path, sample: bytes, file: str) -> Problem:
+def wrong_encoding(path: Path, sample: bytes, name: str) -> Problem:
     """The error for text that is not UTF-8. Cyrillic letters come in groups, accented Latin ones alone."""
     high = re.findall(rb"[\x80-\xff]+", sample)
     grouped = sum(len(run) for run in high if len(run) > 1) > sum(map(len, high)) / 2
-    name, words = ("CP1251", "Windows-1251 (Cyrillic)") if grouped else ("LATIN1", "Latin-1 (Western European)")
-    return Problem(f"{path}: the encoding is not UTF-8, it looks like {words}; {_iconv(path, name, file)}")
+    encoding, words = ("CP1251", "Windows-1251 (Cyrillic)") if grouped else ("LATIN1", "Latin-1 (Western European)")
+    command = commands.turn_into_utf8(path, encoding, name)
+    return Problem(f"{path}: the encoding is not UTF-8, it looks like {words}; convert it: {command}")
 
 
 def looks_like_data(columns: tuple[str, ...]) -> bool:
     """Whether a header has a number or a date for a name, so that it probably is the first row."""
     return any(re.fullmatch(r"[-+]?\d+([.,]\d+)?([-:/T ][\d.:TZ/ -]+)?", name.strip()) for name in columns)
-
-
-def add_header(source: Format, name: str) -> str:
-    """The command that puts names above a file without a header, rating and timestamp where they may be right."""
-    cells, file = source.columns, source.path.name
-    names = _NAMES[name][: 4 if re.fullmatch(r"\d{9,10}", cells[-1]) and len(cells) == 4 else 2]
-    command, into = f"sed '1i {_header(names, len(cells), source.separator)}'", _into(source.path, name)
-    if source.compression:
-        unpack = {"gzip": "zcat", "zstd": "zstdcat", "bz2": "bzcat"}[source.compression]
-        return f"{unpack} {file} | {command}{into}"
-    return f"{command} {file}{into}"
 
 
 def one_line(error: Exception) -> str:
@@ -146,25 +134,3 @@ def one_line(error: Exception) -> str:
 def _separator(line: str) -> str:
     outside = re.sub(r'"[^"]*"', "", line)
     return max(SEPARATORS, key=outside.count)
-
-
-def _iconv(path: Path, encoding: str, name: str) -> str:
-    return f"convert it: iconv -f {encoding} -t UTF-8 {path.name}{_into(path, name)}"
-
-
-def _sed(path: Path, line: str, name: str) -> str:
-    count = line.count("::") + 1
-    header = _header(_NAMES[name], count, "\t")
-    return f"sed -e 's/::/\\t/g' -e '1i {header}' {path.name}{_into(path, name)}"
-
-
-def _header(names: list[str], count: int, separator: str) -> str:
-    """A header of `count` columns for GNU sed."""
-    names = [*names, *(f"column_{k + 1}" for k in range(len(names), count))][:count]
-    return separator.join(names).replace("\t", "\\t")
-
-
-def _into(path: Path, name: str) -> str:
-    """The end of a command that writes another file, which is then found first."""
-    target = f"{name}.csv"
-    return f" > {target}" if path.name != target else f" > {name}.new && mv {name}.new {target}"

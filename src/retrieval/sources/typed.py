@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 from retrieval.errors import Problem
 from retrieval.sources import values
+from retrieval.sources.commands import remove_rows
 from retrieval.sources.files import Chunk, Data
 from retrieval.sources.mapping import without_type
 from retrieval.sources.times import Times
@@ -64,7 +65,7 @@ def entities(data: Data, key: str, role: str, text: bool) -> Iterator[pa.RecordB
         rows += len(chunk.batch)
         yield pa.record_batch(columns, names)
     if not rows:
-        raise Problem(f"{data.path}: no rows below the header")
+        raise Problem(f"{data.path}: no rows below the header; to leave the file out: mapping.{role}s=none")
 
 
 def text_columns(data: Data, key: str) -> list[str]:
@@ -92,10 +93,12 @@ def _convert(chunk: Chunk, column: str, convert: Callable[[pa.Array], pa.Array])
         return convert(array)
     except values.Invalid as wrong:
         value = array[wrong.row].as_py()
+        why = wrong.why
+        if isinstance(wrong, values.Empty):
+            separator = None if chunk.part.schema else chunk.part.separator
+            why += f"; to leave out such rows: {remove_rows(chunk.path, column, separator, chunk.name)}"
         shown = "" if value is None else f": {value!r:.60}" if isinstance(value, str | bytes) else f": {value!s:.60}"
-        raise Problem(
-            f"{chunk.path}: column {column!r}, row {chunk.start + wrong.row + 1}{shown} {wrong.why}"
-        ) from None
+        raise Problem(f"{chunk.path}: column {column!r}, row {chunk.start + wrong.row + 1}{shown} {why}") from None
 
 
 def _is_sequence(name: str) -> bool:

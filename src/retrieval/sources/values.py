@@ -21,6 +21,13 @@ class Invalid(Exception):
         self.why = why
 
 
+class Empty(Invalid):
+    """An id that is missing."""
+
+    def __init__(self, row: int) -> None:
+        super().__init__(row, "is empty; expected an id")
+
+
 class NotInteger(Exception):
     """A valid id that is no 64-bit integer as `str` writes it, such as u17, 007 or 1.0."""
 
@@ -37,7 +44,7 @@ def ids(column: pa.Array, text: bool) -> pa.Array:
     """
     row = _first(pc.is_null(column))
     if row is not None:
-        raise Invalid(row, "is empty; expected an id")
+        raise Empty(row)
     _require_single(column)
     column = _whole(column) if _is_fraction(column.type) else column
     if pa.types.is_integer(column.type) and first_invalid(column, pa.int64()) is None:

@@ -1,0 +1,94 @@
+"""Commands for the shell that turn a file that is refused into one that is read, in the folder of the file."""
+
+import json
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+_UNPACK = {b"\x1f\x8b": "zcat", b"\x28\xb5\x2f\xfd": "zstdcat", b"BZh": "bzcat"}
+_NAMES = {  # MovieLens' columns, for files without a header
+    "interactions": ["user_id", "item_id", "rating", "timestamp"],
+    "items": ["item_id", "title", "genres"],
+    "users": ["user_id", "gender", "age", "occupation", "zip_code"],
+}
+
+
+def add_header(path: Path, cells: Sequence[str], separator: str, name: str) -> str:
+    """Put names above a file, whose first row has these cells. name: interactions, items or users."""
+    names = _names(cells) if name == "interactions" else _NAMES[name][:2]
+    return _filter(path, f"sed '1i {_header(names, len(cells), separator)}'", name)
+
+
+def turn_into_tabs(path: Path, count: int, name: str) -> str:
+    """Turn the separators `::` of `count` columns into tabs, below a header."""
+    return _filter(path, f"sed -e 's/::/\\t/g' -e '1i {_header(_NAMES[name], count, chr(9))}'", name)
+
+
+def turn_into_utf8(path: Path, encoding: str, name: str) -> str:
+    """Write the text of another encoding in UTF-8."""
+    return _filter(path, f"iconv -f {encoding} -t UTF-8", name)
+
+
+def remove_quotes(path: Path, name: str) -> str:
+    """Remove all quotation marks."""
+    return _filter(path, "sed 's/\"//g'", name)
+
+
+def remove_nul(path: Path, name: str) -> str:
+    """Remove all NUL bytes."""
+    return _filter(path, "tr -d '\\000'", name)
+
+
+def remove_rows(path: Path, column: str, separator: str | None, name: str) -> str:
+    """Leave out the rows without a value in `column`. separator: of a CSV file, None for parquet."""
+    rows = f".dropna(subset=[{_literal(column)}])"
+    if separator is None:
+        return _python(f'read_parquet({_literal(path.name)}){rows}.to_parquet("{name}.parquet", index=False)')
+    options = "" if separator == "," else f"sep={_literal(separator)}, "
+    options += 'dtype=str, keep_default_na=False, na_values=["", "NULL"]'
+    return _python(f'read_csv({_literal(path.name)}, {options}){rows}.to_csv("{name}.csv", index=False)')
+
+
+def turn_json_into_parquet(path: Path, lines: bool, name: str) -> str:
+    """Write JSON, one object per line or a list of them, as parquet. Ids stay as they are."""
+    options = ("lines=True, " if lines else "") + "dtype=False, convert_dates=False"
+    return _python(f'read_json({_literal(path.name)}, {options}).to_parquet("{name}.parquet")')
+
+
+def _python(expression: str) -> str:
+    return f"python -c 'import pandas; pandas.{expression}'"
+
+
+def _literal(text: str) -> str:
+    """Python's literal of a text, fit for an argument of the shell in single quotation marks."""
+    return json.dumps(text, ensure_ascii=False).replace("'", "\\u0027")
+
+
+def _filter(path: Path, command: str, name: str) -> str:
+    """Run a file through a command and write another file, which is then found first."""
+    file, target = shlex.quote(path.name), f"{name}.csv"
+    with path.open("rb") as opened:
+        start = opened.read(4)
+    unpack = next((tool for magic, tool in _UNPACK.items() if start.startswith(magic)), None)
+    whole = f"{unpack} {file} | {command}" if unpack else f"{command} < {file}"
+    return f"{whole} > {target}" if path.name != target else f"{whole} > {name}.new && mv {name}.new {target}"
+
+
+def _header(names: list[str], count: int, separator: str) -> str:
+    """A header of `count` columns for GNU sed."""
+    names = [*names, *(f"column_{k + 1}" for k in range(len(names), count))][:count]
+    return separator.join(names).replace("\t", "\\t")
+
+
+def _names(cells: Sequence[str]) -> list[str]:
+    """Names for a first row of interactions: user, item, the time wherever it is, a rating in a row of just these."""
+    last = len(cells) - 1
+    dates = [k for k, cell in enumerate(cells) if re.fullmatch(r"\d{4}-\d\d-\d\d([T ].*)?", cell)]
+    if last > 1 and re.fullmatch(r"\d{9,10}|\d{13}", cells[last]):
+        dates = [last]
+    names = ["user_id", "item_id", *(["rating"] if dates == [last] == [3] else [])]
+    if dates:
+        names += [f"column_{k + 1}" for k in range(len(names), dates[0])]
+        names.insert(dates[0], "timestamp")
+    return names
