@@ -34,7 +34,7 @@ recommend: .venv/ready        ## write recommendations to a file: make recommend
 	@PYTHONPATH=src python -m retrieval.recommend $(ARGS)
 
 bench: .venv/ready-bench      ## run the benchmarks, into benchmarks/results.json: about 40 minutes
-	for one in training libraries service scale; do PYTHONPATH=src python benchmarks/$$one.py || exit 1; done
+	for one in training libraries service recommend scale; do PYTHONPATH=src python benchmarks/$$one.py || exit 1; done
 
 leaderboard: .venv/ready      ## list experiments and models, best first: make leaderboard ARGS="--sort ndcg@10"
 	PYTHONPATH=src python -m retrieval.experiments.leaderboard $(ARGS)
