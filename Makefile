@@ -3,7 +3,7 @@ PYTHON ?= python3
 BASE ?= main
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: repro test test-quick test-slow test-kill lint serve bench leaderboard report verify seeds clean help
+.PHONY: repro test test-quick test-slow test-kill lint serve bench recommend leaderboard report verify seeds clean help
 .NOTPARALLEL:  # two targets must not install into .venv at the same time
 
 repro: .venv/ready            ## run the pipeline on the data that params.yaml names
@@ -29,6 +29,9 @@ lint: .venv/ready-lint        ## check style, imports, complexity and types
 
 serve: .venv/ready-serve      ## start the service on http://127.0.0.1:8000; options: make serve FLAGS="--port 9000"
 	PYTHONPATH=src python -m retrieval.serving $(FLAGS)
+
+recommend: .venv/ready        ## write recommendations to a file: make recommend ARGS="--model dssm --k 10 --out lists.parquet"
+	@PYTHONPATH=src python -m retrieval.recommend $(ARGS)
 
 bench: .venv/ready-bench      ## run the benchmarks, into benchmarks/results.json: about 40 minutes
 	for one in training libraries service scale; do PYTHONPATH=src python benchmarks/$$one.py || exit 1; done

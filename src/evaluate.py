@@ -6,8 +6,9 @@ from pathlib import Path
 from retrieval import histories, ids, matrices
 from retrieval.errors import Problem
 from retrieval.evaluation import report
-from retrieval.evaluation.assessment import Evaluation, assess, prepare_exam
-from retrieval.evaluation.cold import assess_cold
+from retrieval.evaluation.assessment import Evaluation, assess, assess_lists, prepare_exam
+from retrieval.evaluation.cold import assess_cold, cold_users
+from retrieval.evaluation.external import read_all
 from retrieval.evaluation.pictures import draw_intervals, draw_scores
 from retrieval.params import Section, Seed
 from retrieval.stage import read_table, run, write_json
@@ -27,7 +28,7 @@ class EvaluateParams(Section):
 
 
 def main(params: EvaluateParams, prepared: Path, features: Path, models: Path, metrics: Path, plots: Path) -> None:
-    """data/prepared, data/features, models -> metrics, plots."""
+    """data/prepared, data/features, models, and lists in models/external -> metrics, plots."""
     options, seed = params.evaluate, params.seed
     all_models = {card.parent.name: matrices.load(card.parent) for card in sorted(models.glob("[!.]*/card.json"))}
     if DSSM not in all_models:
@@ -36,9 +37,12 @@ def main(params: EvaluateParams, prepared: Path, features: Path, models: Path, m
         )
     data = histories.load(features)
     exam = prepare_exam(prepared, data, options, seed)
+    length, test = max(options.k, options.longest), data.user_ids[exam.users]
+    external = read_all(models / "external", data, cold_users(prepared), test, all_models, length)
     results = {name: assess(model, exam, options) for name, model in all_models.items()}
+    results |= {name: assess_lists(each.lists(test), exam, options.k, {}) for name, each in external.items()}
     bars = report.write_metrics(metrics, results, DSSM, exam, options, seed)
-    write_json(metrics / "cold.json", assess_cold(prepared, models, all_models, exam, options))
+    write_json(metrics / "cold.json", assess_cold(prepared, models, all_models, external, exam, options))
     machines = {name: model.card["machine"] for name, model in all_models.items() if "machine" in model.card}
     write_json(metrics / "machines.json", machines)
     distributions = report.write_series(plots, results, all_models, exam, options, seed)

@@ -23,7 +23,8 @@ def main(params: TrainBaselinesParams, features: Path, models: Path) -> None:
     card = {"data": data.spec["data"], "params": params.model_dump()}
     for name, baseline in BASELINES.items():
         left, right = baseline.train(data, params.baselines, params.seed)
-        matrices.save(models / name, left, right, data.user_ids, data.item_ids, kind=baseline.kind, **card)
+        own = card if baseline.newcomer is None else card | {"newcomer": baseline.newcomer}
+        matrices.save(models / name, left, right, data.user_ids, data.item_ids, kind=baseline.kind, **own)
         print(f"{name}: left {left.shape}, right {right.shape}")
 
 

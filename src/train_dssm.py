@@ -23,6 +23,7 @@ def main(params: TrainDSSMParams, features: Path, out: Path) -> None:
         sys.exit()  # the first process writes, its run card too
     left, right = model.matrices(data.histories)
     card = {"data": data.spec["data"], "params": params.model_dump(), "user_columns": data.spec["user_columns"]}
+    card["newcomer"] = "towers"
     if params.train.precision != "float64":
         card["machine"] = {"precision": params.train.precision, **machine()}
     with folder(out) as aside:

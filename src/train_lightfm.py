@@ -5,9 +5,12 @@ from pathlib import Path
 from retrieval import matrices
 from retrieval.histories import load
 from retrieval.lightfm import LightFM, train
+from retrieval.matrices import Model
 from retrieval.params import Section, Seed
 from retrieval.runs import recorded
-from retrieval.stage import run
+from retrieval.stage import folder, run
+
+import numpy as np
 
 
 class TrainLightFMParams(Section):
@@ -20,9 +23,12 @@ class TrainLightFMParams(Section):
 def main(params: TrainLightFMParams, features: Path, out: Path) -> None:
     """data/features -> models/lightfm."""
     data = load(features)
-    left, right = train(data, params.lightfm, params.seed)
-    card = {"data": data.spec["data"], "params": params.model_dump()}
-    matrices.save(out, left, right, data.user_ids, data.item_ids, kind="vectors", **card)
+    left, right, newcomer = train(data, params.lightfm, params.seed)
+    card = {"data": data.spec["data"], "params": params.model_dump(), "user_columns": data.spec["user_columns"]}
+    card["newcomer"] = "feature_sum"
+    with folder(out) as aside:
+        np.save(aside / "newcomer.npy", newcomer)
+        matrices.write_into(aside, Model(out.name, "vectors", left, right, data.user_ids, data.item_ids, card))
 
 
 if __name__ == "__main__":

@@ -211,3 +211,21 @@ def test_without_the_dssm_there_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "models" / "dssm").rename(tmp_path / "models" / ".dssm.partial")
     with pytest.raises(Problem, match=r"models/dssm: no such model; .*: run the stage train_dssm first"):
         world.evaluate()
+
+
+@pytest.mark.parametrize("text", [False, True])
+def test_lists_of_another_system_are_judged_like_a_model(tmp_path: Path, text: bool) -> None:
+    """The lists that RecTools' table would have of a model get the numbers of the model."""
+    world = World(tmp_path, text=text)
+    left, right = (m.astype(np.float32) for m in world.models["ials"])
+    lists = rank(left, right, np.arange(USERS), 20, sp.csr_matrix(world.seen, dtype=np.float32))
+    (tmp_path / "models" / "external" / "other").mkdir(parents=True)
+    table(lists, world.users, world.items).to_parquet(tmp_path / "models" / "external" / "other" / "reco.parquet")
+    out = world.evaluate()
+    for name in ("metrics", "beyond"):
+        values = read(out / f"metrics/{name}.json")
+        assert values["other"] == values["ials"], name
+    for name in ("ndcg", "popularity"):
+        assert all(row["other"] == row["ials"] for row in read(out / f"plots/{name}.json")), name
+    assert list(read(out / "metrics/settings.json")) == ["dssm", "ials", "itemknn", "popular"], "one list per user"
+    assert list(read(out / "metrics/intervals.json")["means"]) == ["dssm", "ials", "itemknn", "popular", "other"]

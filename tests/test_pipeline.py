@@ -142,11 +142,12 @@ ORDER = (
     {"ids", "histories", "encode", "text", "columns", "matrices", "ranking"},
     {"baselines", "lightfm"},
     {"dssm"},
+    {"newcomers"},
     {"training"},
     {"evaluation"},
     {"search"},
     {"serving"},
-    {"experiments"},
+    {"experiments", "recommend"},
 )
 APART = {"evaluation": {"training", "sources"}, "search": {"training", "evaluation", "sources"}}
 

@@ -7,6 +7,7 @@ from typing import Any
 import index
 import train_baselines
 import train_dssm
+import train_lightfm
 from retrieval import histories, matrices
 from retrieval.dssm.batches import Batch, Batches
 from retrieval.dssm.model import DSSM
@@ -210,3 +211,13 @@ def resave(path: Path, model: matrices.Model, **parts: np.ndarray) -> None:
     """Rewrite a model folder with some of left, right, users and items replaced, and matching hashes."""
     arrays = {name: parts.get(name, getattr(model, name)) for name in ("left", "right", "users", "items")}
     matrices.save(path, **{name: array.copy() for name, array in arrays.items()}, kind=model.kind)
+
+
+def add_lightfm(root: Path, seed: int = 0) -> Path:
+    """Train LightFM in a world, too, and write its catalogue again."""
+    values = load(ROOT / "params.yaml") | {"seed": seed}
+    values["lightfm"] |= {"components": 8, "epochs": 2}
+    params = validate(train_lightfm.TrainLightFMParams, values)
+    train_lightfm.main(params, root / "features", root / "models" / "lightfm")
+    reindex(root, seed)
+    return root

@@ -143,10 +143,11 @@ def ials(features: Features, params: Baselines, seed: int) -> tuple[Matrix, Matr
 
 
 class Baseline(NamedTuple):
-    """What trains a baseline, and the kind of its matrices."""
+    """What trains a baseline, the kind of its matrices, and for vectors what folds in new users, see `newcomers`."""
 
     train: Callable[[Features, Baselines, int], tuple[Matrix, Matrix]]
     kind: str
+    newcomer: str | None = None
 
 
 BASELINES: dict[str, Baseline] = {
@@ -155,7 +156,7 @@ BASELINES: dict[str, Baseline] = {
     "itemknn": Baseline(itemknn, "history"),
     "userknn": Baseline(userknn, "neighbours"),
     "ease": Baseline(ease, "history"),
-    "ials": Baseline(ials, "vectors"),
+    "ials": Baseline(ials, "vectors", "least_squares"),
 }
 
 

@@ -4,6 +4,7 @@ An array of ids is int64, or object holding str. Those of users and items are as
 once: the position of an id is its row in every matrix.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,16 @@ def rows_of(ids: np.ndarray, all_ids: np.ndarray) -> np.ndarray:
     return pd.Index(all_ids).get_indexer(pd.Index(ids)).astype(np.int64)
 
 
+def find(values: Iterable[Any], all_ids: np.ndarray) -> np.ndarray:
+    """As `rows_of` for `values` [n] that may be of the other type, such as text for integers, see `convert`."""
+    found = [convert(value, all_ids) for value in values]
+    if all_ids.dtype == object:
+        return rows_of(np.array(found, dtype=object), all_ids)
+    valid = np.array([isinstance(each, int) for each in found], dtype=bool)
+    rows = rows_of(np.array([each if isinstance(each, int) else 0 for each in found], dtype=np.int64), all_ids)
+    return np.where(valid, rows, -1)
+
+
 def row_of(value: int | str, all_ids: np.ndarray) -> int | None:
     """The row of one id, None if it is unknown. `value` may be of the other type, see `convert`."""
     value = convert(value, all_ids)
@@ -52,7 +63,7 @@ def convert(value: int | str, all_ids: np.ndarray) -> int | str:
         return str(value)
     try:
         number = int(value)
-    except ValueError:
+    except (TypeError, ValueError):
         return value
     return number if _MIN <= number <= _MAX and str(number) == str(value) else value
 

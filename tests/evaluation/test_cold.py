@@ -4,10 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from retrieval import histories, matrices
-from retrieval.dssm.newcomer import NOTHING, Tower
+from retrieval.dssm.newcomer import Tower
 from retrieval.evaluation.assessment import Evaluation, Exam
 from retrieval.evaluation.cold import assess_cold
 from retrieval.evaluation.metrics import TrainItems
+from retrieval.newcomers import NOTHING
 
 import numpy as np
 import pandas as pd
@@ -37,7 +38,7 @@ def assess(root: Path, watched: dict) -> tuple[dict, dict]:
     models = {name: matrices.load(root / "models" / name) for name in ("dssm", "popular", "ials", "itemknn")}
     none = sp.csr_matrix(data.seen.shape, dtype=np.float32)
     exam = Exam(data, none, none, np.array([0]), TrainItems(data.seen, data.items, 0.2))
-    return assess_cold(root / "prepared", root / "models", models, exam, OPTIONS), models
+    return assess_cold(root / "prepared", root / "models", models, {}, exam, OPTIONS), models
 
 
 def test_popularity_by_hand(root):
@@ -48,7 +49,7 @@ def test_popularity_by_hand(root):
     results, _ = assess(root, {7: [best[1]], 99: [best[2], best[-1]]})
     assert results["popular"]["map@3"] == pytest.approx((1 / 2 + 1 / 6) / 2, rel=1e-5)
     assert results["popular"]["recall@3"] == pytest.approx(0.75)
-    assert set(results) == {"dssm", "popular"}, "the others need a history"
+    assert set(results) == {"dssm", "ials", "popular"}, "ItemKNN needs a history"
 
 
 def test_all_users_together_get_the_recommendations_of_each_alone(root):

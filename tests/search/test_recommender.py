@@ -104,9 +104,8 @@ def test_profiles_without_history_differ_by_their_demographics(world, recommende
     assert np.abs(old - unknown).max() > 1e-4
 
 
-@pytest.mark.parametrize("name", ["ials", "userknn"])
-def test_models_with_a_learned_row_per_user_do_not_fold_in(world, recommender, name):
-    assert recommender(world, name).fold_in is None
+def test_a_model_of_similar_users_does_not_fold_in(world, recommender):
+    assert recommender(world, "userknn").fold_in is None
 
 
 @pytest.mark.parametrize(("name", "expected"), [("dssm", True), ("ease", True), ("ials", True), ("popular", False)])

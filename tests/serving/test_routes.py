@@ -183,7 +183,7 @@ def test_bad_questions_get_a_reason(client, path, status, reason):
         ("dssm", '{"history": ', 422, "JSON decode error"),
         ("dssm", "[" * 19_000, 422, "the body is not valid JSON"),
         ("dssm", "\xff", 422, "the body is not valid JSON"),
-        ("ials", "{}", 422, "ials cannot score new users; models that accept profiles: dssm, ease"),
+        ("userknn", "{}", 422, "userknn cannot score new users; models that accept profiles: dssm, ease, ials"),
         ("nothing", "{}", 404, "unknown model"),
         ("dssm", '{"k": ' + " " * 30_000 + "1}", 413, "larger than 20000 bytes"),
     ],

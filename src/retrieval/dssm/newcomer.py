@@ -1,4 +1,4 @@
-"""Users who are not in the data: a row of left made from what they watched and who they are."""
+"""Users who are not in the data: the row of left that a DSSM makes from what they watched and who they are."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,7 +7,6 @@ from retrieval.dssm.batches import Batches
 from retrieval.dssm.model import WEIGHTS, Options, unit
 from retrieval.dssm.scoring import Scorer
 from retrieval.dssm.towers import UserTower
-from retrieval.errors import Problem
 from retrieval.histories import Histories
 from retrieval.matrices import Model
 
@@ -19,11 +18,12 @@ from torch import Tensor, nn
 
 Demographics = Iterable[tuple[str, str]]  # (column, value); a column may have several values
 Watched = tuple[np.ndarray, np.ndarray]  # rows of items [n] and seconds since 1970 [n], in time order
-NOTHING: Watched = np.zeros(0, np.int64), np.zeros(0, np.int64)
 
 
 class Tower:
     """The user tower and the scorer of a DSSM: items watched and demographics -> a row of left [1, e]."""
+
+    reads_history = reads_demographics = True
 
     def __init__(self, path: Path, model: Model) -> None:
         options = Options.model_validate({name: model.card["params"][name] for name in Options.model_fields})
@@ -55,31 +55,6 @@ class Tower:
         batch = next(Batches(history, self._length).whole())
         vector = unit(self._tower(batch, self._tokens), self._normalize)
         return self._scorer.ranked(self._scorer.left(vector)).float().numpy()
-
-
-class Constant:
-    """A model with the same row of left for every user (popularity)."""
-
-    def __init__(self, row: np.ndarray) -> None:
-        self._row = row
-
-    def __call__(self, watched: Watched, demographics: Demographics) -> np.ndarray:
-        return self._row
-
-
-def newcomer(path: Path, model: Model) -> Tower | Constant | None:
-    """What computes a row of left for a new user, even without a history; None if the model cannot.
-
-    Raises `Problem` where the towers in the model folder `path` do not load.
-    """
-    if model.kind == "constant":
-        return Constant(np.array(model.left[:1]))
-    if WEIGHTS not in model.card["files"]:
-        return None
-    try:
-        return Tower(path, model)
-    except (KeyError, ValueError, RuntimeError) as error:
-        raise Problem(f"{path}: the user tower does not load: {error}") from None
 
 
 def _load(module: nn.Module, name: str, weights: dict[str, Tensor]) -> None:

@@ -70,7 +70,7 @@ class Assessment:
 
     lists: `longest` items for each test user, without `Features.excluded`. values and beyond: METRICS, and BEYOND and
     DEBIASED, of the first k, one value per test user. settings: the means of METRICS in the other two settings,
-    test_all and train.
+    test_all and train; empty for lists from outside, which exist for new items only.
     """
 
     lists: Lists
@@ -110,18 +110,20 @@ def assess(model: Model, exam: Exam, params: Evaluation) -> Assessment:
     new = rank(left, right, exam.users, max(k, params.longest), data.excluded, title=f"{model.name}, new items").items
     everyone, constant = np.arange(len(model.users)), model.kind == "constant"
     every = rank(left, right, everyone, k, constant=constant, title=f"{model.name}, all items").items
-    lists = judge(new, truth, exam.train_items)
-    debiased = judge(new[:, :k], exam.debiased[exam.users], exam.train_items)
     settings = {
         "test_all": judge(every[exam.users], truth, exam.train_items),
         "train": judge(every, data.seen, exam.train_items),
     }
-    return Assessment(
-        lists,
-        values(lists.first(k), METRICS),
-        values(lists.first(k), BEYOND) | values(debiased, DEBIASED),
-        {name: means(values(setting, METRICS)) for name, setting in settings.items()},
-    )
+    return assess_lists(new, exam, k, {name: means(values(setting, METRICS)) for name, setting in settings.items()})
+
+
+def assess_lists(new: np.ndarray, exam: Exam, k: int, settings: dict[str, dict[str, float]]) -> Assessment:
+    """Judge lists of items new to the test users, [test users, longest], -1 after the end of a list."""
+    lists = judge(new, exam.truth[exam.users], exam.train_items)
+    debiased = judge(new[:, :k], exam.debiased[exam.users], exam.train_items)
+    first = lists.first(k)
+    beyond = values(first, BEYOND) | values(debiased, DEBIASED)
+    return Assessment(lists, values(first, METRICS), beyond, settings)
 
 
 def _debiased(truth: sp.csr_matrix, seed: int) -> sp.csr_matrix:

@@ -1,23 +1,40 @@
-"""Test users without a history in train: a model knows only their features, and what is popular."""
+"""Test users without a history in train: a model knows only their features, and what is popular.
+
+Models that read nothing but the history (ItemKNN, EASE) have no scores for them, and are left out.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
 
-from retrieval.dssm.newcomer import NOTHING, newcomer
 from retrieval.encode import Reading, encode
 from retrieval.evaluation.assessment import Evaluation, Exam, binary, rows_of
+from retrieval.evaluation.external import External
 from retrieval.evaluation.metrics import METRICS, judge, means, values
 from retrieval.matrices import Model
+from retrieval.newcomers import NOTHING, newcomer
 from retrieval.ranking import rank
 from retrieval.stage import read_table
 
 import numpy as np
 
 
+def cold_users(prepared: Path) -> np.ndarray:
+    """The ids, ascending, of the test users who are not in train."""
+    return np.unique(read_table(prepared / "cold.parquet", columns=["user_id"])["user_id"].to_numpy())
+
+
 def assess_cold(
-    prepared: Path, folder: Path, models: Mapping[str, Model], exam: Exam, params: Evaluation
+    prepared: Path,
+    folder: Path,
+    models: Mapping[str, Model],
+    external: Mapping[str, External],
+    exam: Exam,
+    params: Evaluation,
 ) -> dict[str, dict[str, float]]:
-    """METRICS of each of `models`, which `folder` holds, that serves users without a history; {} without such users."""
+    """METRICS of each of `models`, which `folder` holds, and of `external` systems, that serve users without a history.
+
+    Empty without such users.
+    """
     path, data = prepared / "cold.parquet", exam.data
     test = read_table(path, columns=["user_id", "item_id"])
     if not len(test):
@@ -26,14 +43,16 @@ def assess_cold(
     item = rows_of(test["item_id"], data.item_ids, path, "items")
     truth = binary(user, item, (len(ids), len(data.item_ids)))
     features = _user_features(prepared / "users.parquet", ids, exam)
-    results = {}
+    lists = dict[str, np.ndarray]()
     for name, model in models.items():
-        if (row_of := newcomer(folder / name, model)) is not None:
+        if model.kind != "history" and (row_of := newcomer(folder / name, model)) is not None:
             rows = {each: row_of(NOTHING, each) for each in sorted(set(features))}
             left = np.concatenate([rows[each] for each in features])
-            lists = rank(left, model.right, np.arange(len(ids)), params.k, title=f"{name}, cold users").items
-            results[name] = means(values(judge(lists, truth, exam.train_items), METRICS))
-    return results
+            lists[name] = rank(left, model.right, np.arange(len(ids)), params.k, title=f"{name}, cold users").items
+    for name, system in external.items():
+        if ((found := system.lists(ids)[:, : params.k]) >= 0).any():
+            lists[name] = found
+    return {name: means(values(judge(each, truth, exam.train_items), METRICS)) for name, each in lists.items()}
 
 
 def _user_features(path: Path, ids: np.ndarray, exam: Exam) -> list[tuple[tuple[str, str], ...]]:

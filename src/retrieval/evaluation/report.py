@@ -30,7 +30,7 @@ def write_metrics(out: Path, results: Results, own: str, exam: Exam, params: Eva
     bars = intervals(values, own, params.resamples, np.random.default_rng(seed))
     write_json(out / "metrics.json", {name: means(each) for name, each in values.items()})
     write_json(out / "beyond.json", {name: means(result.beyond) for name, result in results.items()})
-    write_json(out / "settings.json", {name: result.settings for name, result in results.items()})
+    write_json(out / "settings.json", {name: result.settings for name, result in results.items() if result.settings})
     write_json(out / "groups.json", by_group(values, groups(exam.data, exam.users)))
     write_json(out / "intervals.json", bars)
     return bars

@@ -12,6 +12,7 @@ A catalogue folder holds
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,16 @@ class Catalogue:
         """Rows of the items that the lists of the user in row `user` leave out: watched in train, or disliked."""
         disliked = self.disliked_item[self.disliked_indptr[user] : self.disliked_indptr[user + 1]]
         return np.union1d(self.history(user)[0], disliked)
+
+    @cached_property
+    def exclusions(self) -> sp.csr_matrix:
+        """The items of `excluded` for every user, [users, items] float32, not zero where an item is left out."""
+        shape = len(self.users), len(self.items)
+        seen, disliked = (
+            sp.csr_matrix((np.ones(len(item), np.float32), item, indptr), shape=shape)
+            for item, indptr in ((self.item, self.indptr), (self.disliked_item, self.disliked_indptr))
+        )
+        return sp.csr_matrix(seen + disliked)
 
     def demographics(self, user: int) -> list[tuple[str, str]]:
         """(column, value) of the user in row `user`; a column may have several values."""

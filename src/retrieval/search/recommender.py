@@ -1,10 +1,14 @@
 """Recommendations from one model: the best items for a row of left, and the items similar to an item."""
 
+from dataclasses import replace
 from pathlib import Path
 
-from retrieval.dssm.newcomer import Demographics, Watched, newcomer
+from retrieval import matrices
+from retrieval.errors import Problem
 from retrieval.matrices import Matrix, Model
+from retrieval.newcomers import newcomer
 from retrieval.ranking import CHUNK, score, top, transposed
+from retrieval.search.catalogue import Catalogue
 from retrieval.search.indexes import Index
 from retrieval.search.space import Space
 
@@ -15,15 +19,13 @@ MAX_CANDIDATES = 1000  # asked of an index; users who have seen more items get e
 TopItems = tuple[np.ndarray, np.ndarray]  # rows of items [n] int64, best first, and their scores [n] float32
 
 
-class History:
-    """Folds a new user into a model whose left is the history itself (ItemKNN, EASE): ones at the items watched."""
-
-    def __init__(self, items: int) -> None:
-        self._items = items
-
-    def __call__(self, watched: Watched, demographics: Demographics) -> sp.csr_matrix:
-        items = np.sort(watched[0])
-        return sp.csr_matrix((np.ones(len(items), np.float32), items, [0, len(items)]), shape=(1, self._items))
+def load_model(path: Path, catalogue: Catalogue) -> Model:
+    """Read a model folder, all of it verified. Raises `Problem` if its rows are not those of the catalogue."""
+    model = matrices.load(path, verify=True)
+    for side, ids in (("users", catalogue.users), ("items", catalogue.items)):
+        if not np.array_equal(getattr(model, side), ids):
+            raise Problem(f"{path}: its {side} are not those of the catalogue; run dvc repro")
+    return replace(model, users=catalogue.users, items=catalogue.items)  # one copy of the ids in memory
 
 
 class Recommender:
@@ -36,7 +38,7 @@ class Recommender:
         self.model, self.nearest = model, nearest
         self._items = transposed(model.right, dense=not sp.issparse(model.left))
         self._is_history = model.kind == "history"
-        self.fold_in = History(len(model.items)) if self._is_history else newcomer(path, model)
+        self.fold_in = newcomer(path, model)
         self._similarity = None if self._is_history else _similarity(model)
 
     @property

@@ -69,13 +69,16 @@ class Service:
     def recommend_to(self, current: store.Store, name: str, profile: schemas.Profile) -> dict[str, Any]:
         """The k best items for a profile, whose user need not be in the data."""
         recommender, catalogue = _model(current, name), current.catalogue
-        if recommender.fold_in is None:
+        fold_in = recommender.fold_in
+        if fold_in is None:
             names = ", ".join(able for able, each in current.models.items() if each.fold_in is not None)
             refuse(422, f"{name} cannot score new users; models that accept profiles: {names}")
         watched = _watched(catalogue, profile)
-        left = recommender.fold_in(watched, _demographics(catalogue, profile))
+        left = fold_in(watched, _demographics(catalogue, profile))
         items = recommender.best(left, watched[0] if profile.exclude_seen else NOTHING, profile.k)
-        personal = recommender.is_personal and bool(profile.history or profile.demographics)
+        personal = bool(
+            (fold_in.reads_history and profile.history) or (fold_in.reads_demographics and profile.demographics)
+        )
         return {"user_id": None, "personal": personal, **_recommendations(catalogue, name, items, watched[0])}
 
     def similar(self, current: store.Store, name: str, item_id: int | str, k: int) -> dict[str, Any]:

@@ -1,17 +1,14 @@
 """The data of the service: the catalogue and the models, checked against each other and immutable."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from retrieval import matrices
 from retrieval.errors import Problem, choices
 from retrieval.search.backends import Database, open_index
 from retrieval.search.catalogue import Catalogue
 from retrieval.search.catalogue import load as load_catalogue
-from retrieval.search.recommender import Recommender
+from retrieval.search.recommender import Recommender, load_model
 from retrieval.serving.settings import Settings
 from retrieval.stage import sha256
-
-import numpy as np
 
 
 @dataclass(frozen=True)
@@ -40,11 +37,7 @@ def load(settings: Settings) -> Store:
 
 def _recommender(settings: Settings, name: str, catalogue: Catalogue) -> Recommender:
     path = settings.models / name
-    model = matrices.load(path, verify=True)
-    for side, ids in (("users", catalogue.users), ("items", catalogue.items)):
-        if not np.array_equal(getattr(model, side), ids):
-            raise Problem(f"{path}: its {side} are not those of the catalogue; run dvc repro")
-    model = replace(model, users=catalogue.users, items=catalogue.items)  # one copy of the ids in memory
+    model = load_model(path, catalogue)
     database = Database(settings.database, settings.database_token.get_secret_value(), settings.timeout / 2)
     nearest = open_index(settings.backend, settings.models / "catalogue" / "indexes" / model.name, model, database)
     return Recommender(path, model, nearest)
