@@ -51,3 +51,17 @@ def test_spark_without_java_is_one_line(tmp_path: Path, monkeypatch: pytest.Monk
         connect("spark://x:1", tmp_path),
     ):
         pass
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [("max", engine.MEMORY), ("1000000000", 500_000_000), (str(2**60), engine.MEMORY), (None, engine.MEMORY)],
+)
+def test_a_container_limits_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str | None, expected: int
+) -> None:
+    if limit is not None:
+        (tmp_path / "memory.max").write_text(f"{limit}\n")
+    monkeypatch.setattr(engine, "CGROUPS", (str(tmp_path / "memory.max"), str(tmp_path / "none")))
+    monkeypatch.setattr("os.sysconf", lambda name: {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 10**7}[name])
+    assert engine._memory() == expected

@@ -15,7 +15,8 @@ import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-MEMORY = "3GB"  # of DuckDB; what does not fit is spilled to the disk
+MEMORY = 4_000_000_000  # bytes that DuckDB may use; what does not fit is spilled to the disk
+CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # versions 2 and 1
 ROWS = 1 << 20  # per batch and row group
 
 
@@ -80,7 +81,9 @@ def connect(url: str, scratch: Path) -> Iterator[Engine]:
     not start.
     """
     if url == "duckdb":
-        connection = ibis.duckdb.connect(memory_limit=MEMORY, threads=usable_cpus(), temp_directory=str(scratch))
+        connection = ibis.duckdb.connect(
+            memory_limit=f"{_memory()}B", threads=usable_cpus(), temp_directory=str(scratch)
+        )
     else:
         connection = _spark(url)
     engine = Engine(connection, scratch)
@@ -88,6 +91,15 @@ def connect(url: str, scratch: Path) -> Iterator[Engine]:
         yield engine
     finally:
         engine.close()
+
+
+def _memory() -> int:
+    """MEMORY, or half of what this machine or container has, if that is less."""
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for path in map(Path, CGROUPS):
+        text = path.read_text(encoding="utf-8").strip() if path.exists() else ""
+        limits += [int(text)] if text.isdigit() else []
+    return min(MEMORY, *(limit // 2 for limit in limits))
 
 
 def _spark(master: str) -> ibis.BaseBackend:
