@@ -32,7 +32,7 @@ ROWS = st.lists(
 Row = tuple[int, int, int, float | None]
 
 
-def options(**changes: Any) -> Rules:
+def rules(**changes: Any) -> Rules:
     split, positives = ({**base, **{k: v for k, v in changes.items() if k in base and k != "kind"}}
                         for base in (SPLIT, POSITIVES))  # fmt: skip
     if "keep" in changes:
@@ -46,7 +46,7 @@ def prepare_rows(engine: Engine, table: ir.Table, described: list[int] | None = 
     users = None
     if described is not None:
         users = table.filter(table.user_id.isin(described)).select("user_id").distinct()
-    return prepare(engine, table, users, options(**changes))
+    return prepare(engine, table, users, rules(**changes))
 
 
 def pairs(part: ir.Table) -> list[tuple[int, int]]:
@@ -266,21 +266,16 @@ def test_spark_writes_the_same_bytes(duckdb: Engine, spark: Engine, tmp_path: Pa
     rows = [(*row[:5], row[5] or None) for row in rows]
     columns = "user_id item_id time tie value event"
     path = write_interactions(tmp_path / "interactions.parquet", [*rows, *rows[:200]], columns)
-    for number, changes in enumerate(
-        [
-            {"kind": "leave-last", "fold": 1, "min_value": 1, "events": ["buy"], "weight": "count"},
-            {"days": 5, "keep": "keep", "repeats": "first", "until": "2021-03-28"},
-            {"days": 3, "fold": 1, "filter": Filter(enabled=True, user_interactions=3, item_interactions=20)},
-        ]
-    ):
-        files = {}
-        for name, engine in (("duckdb", duckdb), ("spark", spark)):
-            table = engine.read(path)
-            described = table.filter(table.user_id > "ü 2").select("user_id").distinct()
-            result = prepare(engine, table, described, options(**changes))
-            for part in ("train", "test", "cold", "disliked"):
-                out = tmp_path / f"{number}.{name}.{part}.parquet"
-                engine.write(getattr(result, part), out)
-                files[name, part] = out.read_bytes()
-            files[name, "account"] = (result.moment, result.dropped)
-        assert all(files["duckdb", part] == files["spark", part] for _, part in files)
+    limits = Filter(enabled=True, user_interactions=3, item_interactions=20)
+    changes = {"kind": "leave-last", "fold": 1, "min_value": 1, "events": ["buy"], "weight": "count", "filter": limits}
+    files = {}
+    for name, engine in (("duckdb", duckdb), ("spark", spark)):
+        table = engine.read(path)
+        described = table.filter(table.user_id > "ü 2").select("user_id").distinct()
+        result = prepare(engine, table, described, rules(**changes, until="2021-03-28"))
+        for part in ("train", "test", "cold", "disliked"):
+            out = tmp_path / f"{name}.{part}.parquet"
+            assert engine.write(getattr(result, part), out) > 0 or part == "cold"
+            files[name, part] = out.read_bytes()
+        files[name, "account"] = (result.moment, result.dropped)
+    assert all(files["duckdb", part] == files["spark", part] for _, part in files)

@@ -111,7 +111,7 @@ def _spark(master: str) -> ibis.BaseBackend:
         raise Problem(f"engine={master}: Spark needs Java 17 or newer, and there is no program `java`")
     options: dict[str, Any] = {"spark.ui.enabled": "false", "spark.log.level": "ERROR"}
     if master.startswith("local"):
-        options |= {"spark.driver.memory": "4g", "spark.sql.shuffle.partitions": str(4 * usable_cpus())}
+        options |= {"spark.driver.memory": "4g", "spark.sql.shuffle.partitions": str(usable_cpus())}
     try:
         session = SparkSession.builder.master(master).config(map=options).getOrCreate()
     except Exception as error:
