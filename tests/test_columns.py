@@ -177,7 +177,6 @@ def test_bins_have_about_equal_sizes_and_the_names_of_their_ends():
     assert list(cut(np.arange(20) / 3))[:2] == ["0-0.333", "0.667-1"]
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.one_of(st.floats(), st.integers(-5, 5).map(float)), min_size=1).filter(lambda x: np.isfinite(x).any())
 )
@@ -255,7 +254,7 @@ CELL = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(CELL, CELL), max_size=40), st.booleans(), st.sampled_from(["auto", ["a"]]))
 def test_any_table_becomes_features_of_its_own_rows(rows, named, multiple):
     """No value is in two columns of the matrix, no row has a feature without a cell, and the readings give it again."""

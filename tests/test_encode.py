@@ -6,7 +6,7 @@ from retrieval.encode import Reading, encode, numbers, separator, split
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 IDS = np.array([3, 5, 9, 12])
@@ -132,14 +132,12 @@ def test_a_cell_in_brackets_is_a_list():
 WORD = st.text("abcdefgh", min_size=1, max_size=3)
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(WORD, max_size=5), max_size=20), st.sampled_from([",", "|", ";", ", ", " | "]))
 def test_a_cell_that_is_joined_and_split_is_what_it_was(cells, mark):
     joined = pa.array([mark.join(cell) for cell in cells], pa.string())
     assert split(joined, mark.strip()).to_pylist() == cells
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(3, 40), st.sampled_from([",", "|", ";", ", "]))
 def test_lists_of_values_in_any_order_are_found(seed, values, mark):
     rng = np.random.default_rng(seed)
@@ -147,7 +145,6 @@ def test_lists_of_values_in_any_order_are_found(seed, values, mark):
     assert separator(column(cells)) == mark.strip()
 
 
-@settings(deadline=None)
 @given(st.lists(st.text(max_size=8), max_size=30))
 def test_any_text_has_a_separator_or_none(cells):
     assert separator(column(cells)) in (None, ",", "|", ";")

@@ -80,7 +80,7 @@ files = st.one_of(
 )
 
 
-@settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=1000, suppress_health_check=list(HealthCheck))
 @given(text=files)
 def test_any_file_is_valid_or_refused_in_one_line(tmp_path_factory, text):
     refusal(tmp_path_factory.getbasetemp() / "params.yaml", text)
@@ -258,7 +258,7 @@ def test_a_value_is_what_dvc_reads(text):
 
 
 @given(text=st.text(alphabet="0123456789_.+-eExoabf:~nNuUlLIiTtrRyYsS", min_size=1, max_size=8).map(str.strip))
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=2000)
 def test_any_short_value_is_what_dvc_reads(text):
     theirs = value_of(text, loads_yaml)
     expected = text if isinstance(theirs, date) else theirs
@@ -294,7 +294,7 @@ written = st.recursive(
 @given(value=written)
 @example(value="1e-5")
 @example(value=1e-5)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_what_dvc_writes_is_read_as_the_same_value(value):
     text = dumps_yaml({"x": value})
     assert repr(parse(text)) == repr(loads_yaml(text)) == repr({"x": value})

@@ -50,7 +50,7 @@ def test_equals_a_full_sort(left_kind: str, right_kind: str, items: int, monkeyp
     assert np.isneginf(result.scores[result.items < 0]).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 400), st.integers(1, 30), st.sampled_from([0.0, 0.2, 0.98]))
 def test_equals_a_full_stable_sort_for_any_shape(seed: int, items: int, k: int, density: float) -> None:
     rng = np.random.default_rng(seed)

@@ -13,7 +13,7 @@ from worlds import DAY, rows, seen, world
 SIZES = st.lists(st.integers(0, 12), min_size=1, max_size=8)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SIZES, st.integers(1, 6), st.integers(1, 9), st.integers(0, 99))
 def test_sequences_predict_every_item_once_from_those_right_before_it(sizes, length, size, seed):
     sampler = Batches(world(sizes), length, size)
@@ -29,7 +29,7 @@ def test_sequences_predict_every_item_once_from_those_right_before_it(sizes, len
     assert sorted(targets) == [100 * u + k for u, n in enumerate(sizes) for k in range(n)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SIZES, st.integers(1, 6), st.integers(1, 9), st.integers(0, 99))
 def test_one_each_predicts_an_item_from_all_others(sizes, length, size, seed):
     sampler = Batches(world(sizes), length, size)

@@ -23,7 +23,7 @@ def test_active_users_keep_their_active_items_and_test_users_keep_all(raw: Any) 
     assert stays(raw, pairs, [3], 1, 1) == [True, False, False, True]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     pairs=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=40),
     test_users=st.lists(st.integers(0, 5), max_size=3),

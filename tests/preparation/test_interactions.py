@@ -234,7 +234,7 @@ def twin(rows: list[Row], kind: str, fold: int, limits: Filter, described: list[
     return {name: [rows[k][:2] for k in sorted(part, key=order)] for name, part in parts.items()}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(rows=ROWS, kind=st.sampled_from(["days", "leave-last"]), fold=st.integers(0, 1), enabled=st.booleans())
 def test_it_is_its_slow_twin_and_every_row_is_accounted_for(
     raw: Any, duckdb: Engine, rows: list[Row], kind: str, fold: int, enabled: bool

@@ -15,7 +15,7 @@ from raw_tables import day
 
 SIZE = {"kind": "auto", "days": 7, "last": 1, "fold": 0, "repeats": "drop", "until": None}
 ROWS = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 12)), min_size=2, max_size=40)
-FEW = settings(max_examples=25, deadline=None)
+FEW = settings(max_examples=25)
 
 
 def split(**changes: Any) -> Split:

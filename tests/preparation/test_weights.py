@@ -25,7 +25,7 @@ def test_an_edge_belongs_to_the_bin_below(raw: Any) -> None:
     assert bins_of(raw, [float(n) for n in range(22)]) == [0, *range(21)]  # of 0 to 21: bins are 1 wide
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(values=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30))
 def test_bins_are_those_of_pandas(raw: Any, values: list[float]) -> None:
     if 0 < max(values) - min(values) < 1e-3:  # noise, or edges too near for floats

@@ -17,7 +17,7 @@ def matrices_far_from_the_origin(offset: float) -> tuple[np.ndarray, np.ndarray]
     return np.c_[rng.normal(size=(50, 15)), np.ones(50)].astype(np.float32), right
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.floats(0, 100), st.floats(0, 1))
 def test_the_nearest_points_are_the_best_scores_whatever_the_matrices(seed, width, offset, spread):
     """Vectors far from the origin, of different lengths, and with a direction in which no user varies."""

@@ -265,7 +265,7 @@ def test_a_number_is_its_text_and_a_text_its_number(client, text_client):
     assert client.get("/reco/dssm/15").json()["user_id"] == 15
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text(max_size=12) | st.text(alphabet="/%7.0\n +~?#&=;:\\", max_size=6) | st.text(min_size=195, max_size=205))
 def test_any_text_is_an_id_that_is_known_or_named_in_the_reason(text_client, id):
     """`.` and `..` are left out: clients remove them from a path before they send it."""

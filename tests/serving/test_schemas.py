@@ -38,7 +38,7 @@ profiles = st.fixed_dictionaries(
 def check_profiles(client: httpx.Client, count: int) -> None:
     """Ask for the recommendations of `count` random profiles: none causes an internal error."""
 
-    @settings(max_examples=count, deadline=None)
+    @settings(max_examples=count)
     @given(st.sampled_from(NAMES), profiles | scalars)
     def check(name: str, profile: object) -> None:
         body = json.dumps(profile).encode("utf-8", "surrogatepass")
@@ -67,7 +67,7 @@ def check_openapi(app: FastAPI, count: int) -> None:
     bare = {"/health", "/ready", "/models", "/metrics"}  # no parameters to get wrong
     cases = [(one, mode) for one in operations for mode in GenerationMode if mode.is_positive or one.path not in bare]
 
-    @settings(max_examples=count, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=count, suppress_health_check=list(HealthCheck))
     @given(st.sampled_from(cases).flatmap(lambda way: way[0].as_strategy(generation_mode=way[1])))
     def check(case: schemathesis.Case) -> None:
         case.call_and_validate(checks=checks)
