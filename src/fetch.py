@@ -34,6 +34,7 @@ def main(params: FetchParams, out: Path) -> None:
             print(f"fetch: {line}", file=sys.stderr)
         manifest = {
             "source": params.data,
+            "folder": params.folder if params.data == "folder" else None,
             "split": source.split if raw.timed else "leave-last",
             "timed": raw.timed,
             "columns": source.columns,

@@ -78,6 +78,7 @@ def _entities(engine: Engine, raw: Path, out: Path, stats: dict[str, Any]) -> li
         rows, dropped = select(about, key, ids)
         pq.write_table(rows, out / f"{name}.parquet")
         stats[name] = {"in": len(about), "kept": len(rows), "dropped": dropped}
+        lines += guards.of_ids(name, ids, about[key])
         stats["train"][name] = len(ids) - (stats["cold"]["users"] if name == "users" else 0)
         lines += guards.of_columns(name, rows)
     return lines

@@ -48,6 +48,7 @@ def test_the_manifest_names_source_split_rows_and_hashes(root: Path) -> None:
     run()
     assert manifest(root) == {
         "source": "folder",
+        "folder": "mine",
         "split": "days",
         "timed": True,
         "columns": None,

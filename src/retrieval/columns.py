@@ -116,6 +116,8 @@ def features_of(
     once, and all numbers of columns that nobody named. The id is never a feature.
     """
     table, row = of_ids(ids, table, key)
+    if not len(table):
+        return sp.csr_matrix((len(ids), 0), dtype=np.float32), {}, {}
     there = [column for column in table.column_names if column != key]
     kind = key.removesuffix("_id") + "s"
     if names != "auto":

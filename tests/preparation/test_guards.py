@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from retrieval.preparation.guards import of_columns, of_rows, of_sizes
+from retrieval.preparation.guards import of_columns, of_ids, of_rows, of_sizes
 from retrieval.preparation.positives import Positives
 
 import pyarrow as pa
@@ -53,12 +53,14 @@ def test_sound_data_are_not_spoken_of() -> None:
             "501 of 1,001 test users are new, without a row in train: only metrics/cold.json has them",
         ),
         (
+            {"interactions__dropped": {"repeated": 2001}},  # split.repeats=keep
+            "2,001 of 10,000 rows repeat a pair of user and item: 2,001 are dropped within train or test",
+        ),
+        (
             {"interactions__dropped__repeated": 1981},
             "2,001 of 10,000 rows repeat a pair of user and item: 1,981 are dropped within train or test, 20 of the "
-            "test because train has the pair; split.repeats=keep keeps the latter",
+            "test because train has the pair; split.repeats=keep keeps these",
         ),
-        ({"items__kept": 269}, "31 of 300 items of train have no row in the table of items: no features"),
-        ({"users__kept": 599}, "501 of 1,000 users of train have no row in the table of users: no features"),
         (
             {"items__in": 4000, "items__dropped__not_in_interactions": 3700},
             "3,700 of 4,000 rows of items have no interaction",
@@ -69,8 +71,37 @@ def test_what_looks_wrong_has_a_line(changes: dict[str, int], line: str) -> None
     assert sizes(**changes) == [line]
 
 
-def test_data_without_tables_of_users_and_items_miss_nothing() -> None:
-    assert sizes(items__in=0, items__kept=0, users__in=0, users__kept=0, items__dropped__not_in_interactions=0) == []
+@pytest.mark.parametrize(
+    ("name", "table", "lines"),
+    [
+        ("items", [1, 2, 3, 4, 5, 6, 7, 8, 9], []),  # 1 of 10 is missing
+        (
+            "items",
+            [f"{n}.0" for n in range(1, 9)],
+            ["10 of 10 items have no row in the table of items, and no features, such as '1'; the table has rows of "
+             "others, such as '1.0'"],
+        ),
+        ("users", [1, 2, 3, 4, 5], []),
+        ("users", [1, 2, 3, 4], ["6 of 10 users have no row in the table of users, and no features, such as 5"]),
+        ("users", [], []),  # no table
+    ],
+)  # fmt: skip
+def test_ids_without_a_row_in_their_table(name: str, table: list[Any], lines: list[str]) -> None:
+    ids = [str(n) for n in range(1, 11)] if table and isinstance(table[0], str) else list(range(1, 11))
+    kind = pa.string() if isinstance(ids[0], str) else pa.int64()
+    assert list(of_ids(name, pa.array(ids), pa.chunked_array([pa.array(table, kind)]))) == lines
+
+
+def test_a_user_with_a_large_share_of_the_rows(raw: Any) -> None:
+    rows = [(-1 if n < 110 else n, n % 7, 1, float(n % 5)) for n in range(2000)]
+    line = "user -1 has 110 of 2,000 rows: is this everyone who is not known?"
+    assert list(of_rows(raw(rows), POSITIVES, timed=True)) == [line]
+
+
+def test_negative_values(raw: Any) -> None:
+    rows = [(n, n, 1, -1.0 if n == 4 else 2.0) for n in range(9)]
+    line = "1 of 9 rows have a negative value and count as positives; see positives.min_value"
+    assert list(of_rows(raw(rows), POSITIVES, timed=True)) == [line]
 
 
 def test_one_value_in_nearly_all_rows(raw: Any) -> None:

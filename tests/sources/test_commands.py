@@ -60,6 +60,7 @@ def test_rows_without_an_id_are_removed(tmp_path: Path, name: str) -> None:
         pq.write_table(pa.table(cells), path)
     sh(tmp_path, remove_rows(path, column, None if name.endswith("parquet") else ";", "interactions"))
     out = tmp_path / f"interactions.{name.split('.')[1]}"
+    assert path.exists() if path != out else (tmp_path / f".{name}.before").exists()
     if name.endswith("csv"):
         assert out.read_text() == f"user,{column}\n01,a;'b\nNA,c\n"
     else:

@@ -89,7 +89,7 @@ def test_parts_are_read_in_the_order_of_their_numbers(tmp_path: Path) -> None:
         (b"a,b\n1,2\n3\n", "row 2 has 1 columns, the header has 2"),
         (b"a,b\n1,2\n\n3,4,5\n", "row 2 has 3 columns, the header has 2"),
         (b"a,b\n" + b'"x\ny",2\n' * 50_000 + b"3\n", "row 50001 has 1 columns"),
-        (b"a,b\n1,2\n" * 200_000 + "é,1\n".encode("latin-1"), "the encoding is not UTF-8, it looks like Latin-1"),
+        (b"a,b\n1,2\n" * 200_000 + "é,1\n".encode("latin-1"), "the encoding is not UTF-8, it looks like Windows-1252"),
         (b'a,b\n1,2\n1,"never closed\n' + b"1,2\n" * 9, "line 3: a quotation mark is never closed; .*: sed"),
         (
             b'a,b\n1,"never closed\n' + b"1,2\n" * 3_000_000,

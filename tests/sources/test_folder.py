@@ -286,7 +286,10 @@ def test_who_has_pulled_data_raw_needs_no_folder(own: Path, monkeypatch: pytest.
     manifest.write_text(json.dumps({"source": "kion"}))
     with pytest.raises(Problem, match="no such folder"):
         folder.check(own / "nowhere", Mapping(**AUTO))
-    manifest.write_text(json.dumps({"source": "folder"}))
+    manifest.write_text(json.dumps({"source": "folder", "folder": str(own / "elsewhere")}))
+    with pytest.raises(Problem, match="no such folder"):
+        folder.check(own / "nowhere", Mapping(**AUTO))
+    manifest.write_text(json.dumps({"source": "folder", "folder": str(own / "nowhere")}))
     folder.check(own / "nowhere", Mapping(**AUTO))
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("check: warning: ")

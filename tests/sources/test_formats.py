@@ -93,7 +93,7 @@ def test_parquet_has_a_schema(tmp_path: Path) -> None:
         ("user,item\nшильд,фильм\n".encode("cp1251"), r"it looks like Windows-1251 \(Cyrillic\); .* iconv -f CP1251"),
         (
             "user,item\ncafé,naïve\n".encode("latin-1"),
-            r"it looks like Latin-1 \(Western European\); .* iconv -f LATIN1",
+            r"it looks like Windows-1252 \(Western European\); .* iconv -f CP1252",
         ),
         (b"user,item\n1,a\x00b\n", "line 2 contains a NUL byte"),
         (b"1::1193::5::978300760\n", r"separated by '::'.*: sed -e 's/::/\\t/g' -e '1i user_id\\titem_id\\trating\\t"),

@@ -76,6 +76,11 @@ def test_columns_may_be_named_or_switched_off() -> None:
         ("user,uid,item", {}, r"'user' and 'uid' may both be the user: set mapping\.user=NAME"),
         ("user_id,userId,item", {}, r"'user_id' and 'userId' may both be the user"),
         ("user,item,rating,stars", {}, r"'rating' and 'stars' may both be the value: set mapping\.value=NAME"),
+        (
+            "user,item,when",
+            {"time_format": "s"},
+            r"time_format is set, but no column is recognised as the time; the columns are when, .*mapping\.time=NAME",
+        ),
         ("user,item,when", {"time": "wen"}, r"mapping\.time: no column 'wen'; the columns are when, "),
         ("user,item", {"item": "user"}, r"column 'user' is both mapping\.user and mapping\.item"),
     ],
@@ -99,6 +104,7 @@ def test_of_many_columns_only_the_nearest_are_named() -> None:
         ("title,asin,item_id", "asin", "asin"),
         ("movieId,title", "movie_id", "movieId"),
         ("id,title", "item_id", "id"),
+        ("id,name,sku", "product_id", "id"),  # a shop's number of its own says less
     ],
 )
 def test_the_key_of_items_is_called_as_in_the_interactions_or_recognised(header: str, column: str, key: str) -> None:

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 MIN_TEST_USERS = 100
 MIN_TEST_SHARE = 0.001  # of the rows
 MAX_REPEATS = 0.2  # of the rows
+MAX_OWN = 0.05  # of the rows that one user may have
 MAX_NEW = 0.5  # of the test users
 MAX_UNDESCRIBED = {"items": 0.1, "users": 0.5}  # share of those in train that may have no row in their table
 MAX_UNWATCHED = 0.9  # share of the rows of items that may have no interaction
@@ -24,49 +25,71 @@ MIN_ROWS = 100  # of a table, to speak of its values
 
 
 def of_sizes(stats: Mapping[str, Any]) -> Iterator[str]:
-    """Lines about the account of rows in stats.json: a small test, repeated pairs, users and items without a row."""
+    """Lines about the account of rows in stats.json: a small test, new users, repeated pairs, items without a row."""
     rows, kept, dropped = (stats["interactions"][name] for name in ("in", "kept", "dropped"))
     users, new = stats["test"]["users"], stats["cold"]["users"]
     if users < MIN_TEST_USERS or kept["test"] < MIN_TEST_SHARE * rows:
         yield f"the test has only {kept['test']:,} of {rows:,} rows, of {users:,} users: the metrics will be uncertain"
     if new > MAX_NEW * (users + new):
         yield f"{new:,} of {users + new:,} test users are new, without a row in train: only metrics/cold.json has them"
-    repeats = dropped["repeated"] + dropped.get("seen_in_train", 0)
+    seen = dropped.get("seen_in_train", 0)
+    repeats = dropped["repeated"] + seen
     if repeats > MAX_REPEATS * rows:
         yield (
             f"{repeats:,} of {rows:,} rows repeat a pair of user and item: {dropped['repeated']:,} are dropped within "
-            f"train or test, {dropped.get('seen_in_train', 0):,} of the test because train has the pair; "
-            "split.repeats=keep keeps the latter"
+            "train or test"
+            + (f", {seen:,} of the test because train has the pair; split.repeats=keep keeps these" if seen else "")
         )
-    for name, limit in MAX_UNDESCRIBED.items():
-        table, ids = stats[name], stats["train"][name]
-        missing = ids + stats["cold"]["users"] * (name == "users") - table["kept"]
-        if table["in"] and missing > limit * ids:
-            yield f"{missing:,} of {ids:,} {name} of train have no row in the table of {name}: no features"
     unwatched = stats["items"]["dropped"]["not_in_interactions"]
     if unwatched > MAX_UNWATCHED * max(stats["items"]["in"], 1):
         yield f"{unwatched:,} of {stats['items']['in']:,} rows of items have no interaction"
 
 
+def of_ids(name: str, ids: pa.Array, table_ids: pa.ChunkedArray) -> Iterator[str]:
+    """A line if many users or items (`name`) of the interactions have no row in their table; an id of each side."""
+    missing = ids.filter(pc.invert(pc.is_in(ids, value_set=table_ids)))
+    if len(table_ids) and len(missing) > MAX_UNDESCRIBED[name] * len(ids):
+        others = table_ids.filter(pc.invert(pc.is_in(table_ids, value_set=ids)))
+        hint = f"; the table has rows of others, such as {others[0].as_py()!r:.60}" if len(others) else ""
+        yield (
+            f"{len(missing):,} of {len(ids):,} {name} have no row in the table of {name}, and no features, such as "
+            f"{missing[0].as_py()!r:.60}{hint}"
+        )
+
+
 def of_rows(rows: ir.Table, options: Positives, timed: bool) -> Iterator[str]:
-    """Lines about the rows that count as interactions: outliers in time, one value for nearly all, several events."""
+    """Lines about the rows that count as interactions: one user or one value in many, several events, odd times."""
     total = size(rows)
-    for name in ("item_id", "value"):
-        if name in rows.columns and total >= MIN_ROWS:
-            value, count = _most_frequent(rows, name, 1)[0]
-            if count >= MAX_SAME * total:
-                yield f"{name} is {value} in {count:,} of {total:,} rows"
+    if total >= MIN_ROWS:
+        yield from _of_values(rows, total)
+    if "value" in rows.columns and (count := size(rows.filter(rows.value < 0))):
+        yield f"{count:,} of {total:,} rows have a negative value and count as positives; see positives.min_value"
     if "event" in rows.columns and not options.events:
         kinds = _most_frequent(rows, "event", MAX_SHOWN)
         if len(kinds) > 1:
             names = ", ".join(f"{event} ({count:,})" for event, count in kinds)
             yield f"all kinds of events count as positives: {names}; choose with 'positives.events=[{kinds[-1][0]}]'"
     if timed:
-        days = by_day(rows)
-        if late := tail(days):
-            yield describe(days, late)
-        if len(days) > 1 and days[0][0].year == 1970 < days[1][0].year:
-            yield f"{days[0][1]:,} rows are of {days[0][0]}, the next ones of {days[1][0]}: is 0 a missing time?"
+        yield from _of_times(rows)
+
+
+def _of_values(rows: ir.Table, total: int) -> Iterator[str]:
+    user, count = _most_frequent(rows, "user_id", 1)[0]
+    if count > max(MAX_OWN * total, MIN_ROWS):
+        yield f"user {user} has {count:,} of {total:,} rows: is this everyone who is not known?"
+    for name in ("item_id", "value"):
+        if name in rows.columns:
+            value, count = _most_frequent(rows, name, 1)[0]
+            if count >= MAX_SAME * total:
+                yield f"{name} is {value} in {count:,} of {total:,} rows"
+
+
+def _of_times(rows: ir.Table) -> Iterator[str]:
+    days = by_day(rows)
+    if late := tail(days):
+        yield describe(days, late)
+    if len(days) > 1 and days[0][0].year == 1970 < days[1][0].year:
+        yield f"{days[0][1]:,} rows are of {days[0][0]}, the next ones of {days[1][0]}: is 0 a missing time?"
 
 
 def _most_frequent(rows: ir.Table, name: str, limit: int) -> list[tuple[Any, int]]:

@@ -66,7 +66,8 @@ def prepare(engine: Engine, raw: ir.Table, described: ir.Table | None, rules: Ru
     labelled = raw.mutate(reason=reason(raw, rules.positives, rules.split.end))
     dropped = counts(labelled, "reason")
     if not dropped.pop(POSITIVE, 0):
-        raise Problem(f"interactions: no row is left that counts as a positive; dropped: {dropped}")
+        events = rules.positives.events and f"; the events are {', '.join(map(str, counts(raw, 'event')))}"[:200]
+        raise Problem(f"interactions: no row is left that counts as a positive; dropped: {dropped}{events or ''}")
     parts = SPLITS[rules.kind](labelled.filter(labelled.reason == POSITIVE).drop("reason"), rules.split)
     rows = engine.cache(_mark_repeats(parts.rows, rules.positives))
     train, test = (rows.filter(rows.part == part, ~rows.repeated) for part in (TRAIN, TEST))

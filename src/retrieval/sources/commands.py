@@ -44,16 +44,24 @@ def remove_rows(path: Path, column: str, separator: str | None, name: str) -> st
     """Leave out the rows without a value in `column`. separator: of a CSV file, None for parquet."""
     rows = f".dropna(subset=[{_literal(column)}])"
     if separator is None:
-        return _python(f'read_parquet({_literal(path.name)}){rows}.to_parquet("{name}.parquet", index=False)')
-    options = "" if separator == "," else f"sep={_literal(separator)}, "
-    options += 'dtype=str, keep_default_na=False, na_values=["", "NULL"]'
-    return _python(f'read_csv({_literal(path.name)}, {options}){rows}.to_csv("{name}.csv", index=False)')
+        read, write, target = f"read_parquet({_literal(path.name)})", "to_parquet", f"{name}.parquet"
+    else:
+        options = "" if separator == "," else f"sep={_literal(separator)}, "
+        options += 'dtype=str, keep_default_na=False, na_values=["", "NULL"]'
+        read, write, target = f"read_csv({_literal(path.name)}, {options})", "to_csv", f"{name}.csv"
+    new = f"{name}.new" if path.name == target else target
+    return _in_place(path, target, _python(f'{read}{rows}.{write}("{new}", index=False)'))
 
 
 def turn_json_into_parquet(path: Path, lines: bool, name: str) -> str:
     """Write JSON, one object per line or a list of them, as parquet. Ids stay as they are."""
     options = ("lines=True, " if lines else "") + "dtype=False, convert_dates=False"
     return _python(f'read_json({_literal(path.name)}, {options}).to_parquet("{name}.parquet")')
+
+
+def join_partitions(folder: Path) -> str:
+    """Write the partitions of a folder, such as date=2022-01-26/part-0.parquet, as one file beside it."""
+    return _python(f'read_parquet({_literal(folder.name)}).to_parquet("{folder.name}.parquet")')
 
 
 def _python(expression: str) -> str:
@@ -72,7 +80,14 @@ def _filter(path: Path, command: str, name: str) -> str:
         start = opened.read(4)
     unpack = next((tool for magic, tool in _UNPACK.items() if start.startswith(magic)), None)
     whole = f"{unpack} {file} | {command}" if unpack else f"{command} < {file}"
-    return f"{whole} > {target}" if path.name != target else f"{whole} > {name}.new && mv {name}.new {target}"
+    return _in_place(path, target, f"{whole} > {target if path.name != target else f'{name}.new'}")
+
+
+def _in_place(path: Path, target: str, command: str) -> str:
+    """A command whose result takes the place of the file, if it has its name; the file as it was is kept, hidden."""
+    if path.name != target:
+        return command
+    return f"{command} && mv {target} .{target}.before && mv {path.stem}.new {target}"
 
 
 def _header(names: list[str], count: int, separator: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from retrieval.errors import Problem
-from retrieval.sources.commands import remove_quotes
+from retrieval.sources.commands import join_partitions, remove_quotes
 from retrieval.sources.formats import Format, one_line, reader, sniff, wrong_encoding
 
 import pyarrow as pa
@@ -96,7 +96,7 @@ def part_files(folder: Path) -> list[Path]:
     parts = [path for path in folder.iterdir() if not path.name.startswith((".", "_"))]
     for path in parts:
         if not stat.S_ISREG(_mode(path)):
-            raise Problem(f"{path}: a folder within a folder of parts; expected files only")
+            raise Problem(f"{path}: a folder within a folder of parts; expected files only: {join_partitions(folder)}")
     return sorted(parts, key=lambda path: [(len(n), n, t) for n, t in re.findall(r"0*(\d*)(\D*)", path.name)])
 
 

@@ -21,13 +21,13 @@ ROLE_OF = {"items": "item", "users": "user"}
 def check(folder: Path, mapping: Mapping) -> None:
     """Raise `Problem` if the files or columns of the folder cannot be told apart.
 
-    A folder that is missing is fine if data/raw has been fetched from one before: a colleague has pulled it.
+    A folder that is missing is fine if data/raw has been fetched from it: a colleague has pulled it.
     """
-    if folder.exists() or not _fetched():
+    if folder.exists() or not _fetched(folder):
         _columns(_open(folder, mapping)["interactions"], mapping)
         return
     print(
-        f"check: warning: {folder}: no such folder; data/raw has been fetched from one before: "
+        f"check: warning: {folder}: no such folder; data/raw has been fetched from it before: "
         "`dvc exp run --allow-missing` works with that",
         file=sys.stderr,
     )
@@ -131,8 +131,8 @@ def _write(
             text[need.role] = said.text(need)
 
 
-def _fetched() -> bool:
+def _fetched(folder: Path) -> bool:
     try:
-        return json.loads(MANIFEST.read_text(encoding="utf-8"))["source"] == "folder"
+        return json.loads(MANIFEST.read_text(encoding="utf-8"))["folder"] == str(folder)
     except (OSError, ValueError, KeyError, TypeError):
         return False

@@ -116,7 +116,9 @@ def wrong_encoding(path: Path, sample: bytes, name: str) -> Problem:
     """The error for text that is not UTF-8. Cyrillic letters come in groups, accented Latin ones alone."""
     high = re.findall(rb"[\x80-\xff]+", sample)
     grouped = sum(len(run) for run in high if len(run) > 1) > sum(map(len, high)) / 2
-    encoding, words = ("CP1251", "Windows-1251 (Cyrillic)") if grouped else ("LATIN1", "Latin-1 (Western European)")
+    encoding, words = (
+        ("CP1251", "Windows-1251 (Cyrillic)") if grouped else ("CP1252", "Windows-1252 (Western European)")
+    )
     command = commands.turn_into_utf8(path, encoding, name)
     return Problem(f"{path}: the encoding is not UTF-8, it looks like {words}; convert it: {command}")
 

@@ -32,7 +32,7 @@ NAMES: dict[str, tuple[str, ...]] = {
         "lastwatchdt",
         "timestamp eventtimestamp unixreviewtime datetime eventtime",
         "time ts playedat createdat watchedat purchasedat ratedat dateadded eventdatetime utctime",
-        "date eventdate reviewdate orderdate purchasedate day",
+        "date eventdate reviewdate orderdate purchasedate invoicedate transactiondate eventdt datum day",
     ),
     "value": (
         "watchedpct",
@@ -88,6 +88,11 @@ def columns_of(where: str, columns: Sequence[str], mapping: Mapping) -> dict[str
         elif role in ("user", "item"):
             near = listing(columns, names_of(role))
             raise Problem(f"{where}: no column is recognised as the {role}; {near}: set mapping.{role}=NAME")
+    if mapping.time_format != "auto" and "time" not in found:
+        raise Problem(
+            f"{where}: mapping.time_format is set, but no column is recognised as the time; "
+            f"{listing(columns, names_of('time'))}: set mapping.time=NAME"
+        )
     for role, name in found.items():
         other = next((other for other in found if other != role and found[other] == name), None)
         if other is not None:
@@ -99,7 +104,7 @@ def key_of(where: str, columns: Sequence[str], role: str, column: str) -> str:
     """The column of ids in a file of items or users; column: that of the interactions."""
     same = [name for name in columns if plain(name) == plain(column)]
     key = column if column in columns else same[0] if len(same) == 1 else None
-    key = key or recognise(where, columns, role, (*NAMES[role][:-1], "id"))
+    key = key or recognise(where, columns, role, (NAMES[role][0], "id", *NAMES[role][1:-1]))
     if key is None:
         raise Problem(
             f"{where}: no column is recognised as the {role}; {listing(columns, names_of(role))}: "

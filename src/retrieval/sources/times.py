@@ -1,6 +1,8 @@
 """Times of any notation -> timestamp[us] in UTC."""
 
 import re
+from collections.abc import Iterator
+from datetime import datetime
 
 from retrieval.errors import Problem
 from retrieval.sources.values import Invalid, first_invalid, is_number, labels
@@ -121,14 +123,27 @@ def _kind(value: str) -> str:
         return "ctime"
     slashes = _SLASHES.match(value)
     if slashes:
-        year_first = len(slashes[1]) == 4
-        form = "%Y-%m-%d" if year_first else "%d-%m-%Y"
-        other = "" if year_first else f" or {'%m-%d-%Y'.replace('-', slashes[2])}"
-        rest = ", with %H:%M:%S for the clock" if len(value) > len(slashes[0]) else ""
-        raise Invalid(
-            0, f"may be read in more than one way; set mapping.time_format={form.replace('-', slashes[2])}{other}{rest}"
-        )
+        fits = [form for form in _forms(slashes[2]) if _fits(value.strip(), form)]
+        if fits:
+            ways = "needs its format" if len(fits) == 1 else "may be read in more than one way"
+            raise Invalid(0, f"{ways}; set mapping.time_format={' or '.join(fits)}")
     raise Invalid(0, f"is not {_EXPECTED}; other formats: mapping.time_format, such as %d.%m.%Y; mapping.time=none")
+
+
+def _forms(separator: str) -> Iterator[str]:
+    """Formats of dates with a separator, with and without a clock."""
+    days = [f"{a}-{b}-{year}" for year in ("%Y", "%y") for a, b in (("%d", "%m"), ("%m", "%d"))]
+    for day in ["%Y-%m-%d", *days]:
+        for clock in ("", " %H:%M:%S", " %H:%M", " %I:%M:%S %p", " %I:%M %p"):
+            yield day.replace("-", separator) + clock
+
+
+def _fits(value: str, form: str) -> bool:
+    try:
+        datetime.strptime(value, form)
+    except ValueError:
+        return False
+    return True
 
 
 def _to_numbers(column: pa.Array) -> np.ndarray:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 SECOND = 1_000_000  # microseconds
+MISSING_WORDS = ("nan", "none", "null", "na", "n/a", "undefined", "(not set)")
 
 
 class NeedsText(Exception):
@@ -84,7 +85,11 @@ def _ids(chunk: Chunk, column: str, role: str, text: bool) -> pa.Array:
     try:
         return _convert(chunk, column, lambda array: values.ids(array, text))
     except values.NotInteger as found:
-        raise NeedsText(role, f"{role} ids are text, such as {found.value!r:.60} in {chunk.path.name}") from None
+        why = f"{role} ids are text, such as {found.value!r:.60} in {chunk.path.name}"
+        missing = found.value.strip().lower() in MISSING_WORDS
+        raise NeedsText(
+            role, why + (": is it a missing value? all others may be integers" if missing else "")
+        ) from None
 
 
 def _convert(chunk: Chunk, column: str, convert: Callable[[pa.Array], pa.Array]) -> pa.Array:
