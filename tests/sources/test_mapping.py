@@ -79,7 +79,7 @@ def test_columns_may_be_named_or_switched_off() -> None:
         (
             "user,item,when",
             {"time_format": "s"},
-            r"time_format is set, but no column is recognised as the time; the columns are when, .*mapping\.time=NAME",
+            r"time_format is set, but no column is recognised as the time; the columns are .*: set mapping\.time=NAME",
         ),
         ("user,item,when", {"time": "wen"}, r"mapping\.time: no column 'wen'; the columns are when, "),
         ("user,item", {"item": "user"}, r"column 'user' is both mapping\.user and mapping\.item"),
