@@ -25,6 +25,19 @@ def test_a_table_is_written_in_its_order_in_batches(
     assert pq.read_schema(tmp_path / "empty.parquet") == pq.read_schema(tmp_path / "out.parquet")
 
 
+@pytest.mark.parametrize("sizes", [[1], [3, 3, 3], [10], [1] * 9, [2, 7, 0, 4]])
+def test_row_groups_do_not_depend_on_the_batches_of_an_engine(
+    sizes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "ROWS", 4)
+    numbers = iter(range(100))
+    batches = [pa.record_batch({"a": pa.array([next(numbers) for _ in range(size)], pa.int64())}) for size in sizes]
+    groups = [group["a"].to_pylist() for group in engine._groups(iter(batches))]
+    assert [number for group in groups for number in group] == list(range(sum(sizes)))
+    assert {len(group) for group in groups[:-1]} <= {4}
+    assert 0 < len(groups[-1]) <= 4
+
+
 def test_sizes_and_counts(duckdb: Engine, tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": ["y", "x", "y"]}), tmp_path / "in.parquet")
     table = duckdb.read(tmp_path / "in.parquet")

@@ -40,8 +40,8 @@ class Engine:
         """Write a table to one parquet file, in its order, batch by batch. Returns the number of rows."""
         schema = table.schema().to_pyarrow()
         with pq.ParquetWriter(path, pa.schema([field.with_nullable(True) for field in schema])) as writer:
-            for batch in self._batches(table):
-                writer.write_table(pa.Table.from_batches([batch]).cast(writer.schema), ROWS)
+            for group in _groups(self._batches(table)):
+                writer.write_table(group.cast(writer.schema))
         return pq.read_metadata(path).num_rows
 
     def _batches(self, table: ir.Table) -> Iterator[pa.RecordBatch]:
@@ -60,6 +60,19 @@ class Engine:
         for table in self._cached:
             table.release()
         self._connection.disconnect()
+
+
+def _groups(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """The rows of all batches in tables of ROWS rows, however an engine cuts them; the last table may be smaller."""
+    waiting: list[pa.RecordBatch] = []
+    for batch in batches:
+        waiting.append(batch)
+        while sum(map(len, waiting)) >= ROWS:
+            whole = pa.Table.from_batches(waiting)
+            yield whole.slice(0, ROWS)
+            waiting = whole.slice(ROWS).to_batches()
+    if waiting:
+        yield pa.Table.from_batches(waiting)
 
 
 def size(table: ir.Table) -> int:
@@ -109,7 +122,8 @@ def _spark(master: str) -> ibis.BaseBackend:
         raise Problem(f"engine={master}: pyspark is not installed: make .venv/ready-spark") from None
     if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
         raise Problem(f"engine={master}: Spark needs Java 17 or newer, and there is no program `java`")
-    options: dict[str, Any] = {"spark.ui.enabled": "false", "spark.log.level": "ERROR"}
+    options: dict[str, Any] = {"spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false"}
+    options |= {"spark.log.level": "ERROR"}
     if master.startswith("local"):
         options |= {"spark.driver.memory": "4g", "spark.sql.shuffle.partitions": str(usable_cpus())}
     try:
