@@ -66,8 +66,9 @@ def main(scales: list[float]) -> None:
         with tempfile.TemporaryDirectory() as name:
             folder, hashes = Path(name), []
             write(folder / "data" / "raw", scale)
-            for engine in ("duckdb", "local[2]") if scale == 1 and find_spec("pyspark") else ("duckdb",):
-                results[f"preparation_{scale:g}_{engine.split('[')[0]}"] = dict(measure(folder, engine))
+            engines = {"duckdb": "duckdb"} | ({"spark": "local[2]"} if scale == 1 and find_spec("pyspark") else {})
+            for engine, url in engines.items():
+                results[f"preparation_{scale:g}_{engine}"] = dict(measure(folder, url))
                 hashes.append([sha256(folder / "data" / "prepared" / file) for file in FILES])
             if any(each != hashes[0] for each in hashes):
                 sys.exit("the engines do not write the same files")
