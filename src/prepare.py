@@ -9,7 +9,7 @@ from typing import Any
 from retrieval.errors import Problem
 from retrieval.params import Section
 from retrieval.preparation import guards
-from retrieval.preparation.engine import Engine, connect
+from retrieval.preparation.engine import Engine, Url, connect
 from retrieval.preparation.entities import read_entities, select
 from retrieval.preparation.filters import Filter
 from retrieval.preparation.interactions import Rules, prepare
@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 class PrepareParams(Section):
     """The parameters that `prepare` reads."""
 
-    engine: str
+    engine: Url
     split: Split
     positives: Positives
     filter: Filter

@@ -108,6 +108,12 @@ def test_split_kind_overrides_the_split_of_the_source(root: Path) -> None:
         ("split.days", 40, "split.days=40, split.fold=0: the test would begin 40 days before the last interaction"),
         ("split.kind", "day", "split.kind: 'day' is not valid: expected one of auto, days, leave-last; did you mean"),
         ("split.days", "1e1", "split.days: '1e1' is text, expected a number: write 10, without quotes"),
+        (
+            "engine",
+            "duck",
+            "engine: 'duck' is not valid: expected duckdb, or a Spark master such as local[2] or spark://",
+        ),
+        ("positives.events", "buy", "positives.events: 'buy' is not a list: write [buy]"),
         ("filter.users", 1, "filter.users: unknown key; expected one of enabled, user_interactions, item_interactions"),
         ("filter", {"enabled": False}, "filter.user_interactions: required; filter.item_interactions: required"),
     ],

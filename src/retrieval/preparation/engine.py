@@ -1,11 +1,12 @@
 """The engine that runs `prepare`: DuckDB in this process, or a Spark cluster. Expressions in Ibis run on both alike."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from retrieval import usable_cpus
 from retrieval.errors import Problem
@@ -14,10 +15,22 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import AfterValidator
 
 MEMORY = 4_000_000_000  # bytes that DuckDB may use; what does not fit is spilled to the disk
 CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # versions 2 and 1
 ROWS = 1 << 20  # per batch and row group
+
+
+def _is_engine(url: str) -> str:
+    if url != "duckdb" and not re.fullmatch(r"local(\[.+\])?|yarn|(spark|k8s|mesos)://.+", url):
+        raise ValueError(
+            f"{url!r} is not valid: expected duckdb, or a Spark master such as local[2] or spark://HOST:7077"
+        )
+    return url
+
+
+Url = Annotated[str, AfterValidator(_is_engine)]
 
 
 class Engine:

@@ -8,7 +8,7 @@ from retrieval.params import Section
 
 import ibis
 import ibis.expr.types as ir
-from pydantic import Field
+from pydantic import Field, field_validator
 
 
 class Positives(Section):
@@ -26,6 +26,13 @@ class Positives(Section):
     repeats: Literal["last", "first"]
     weight: Literal["bin", "value", "count"]
     exclude_disliked: bool
+
+    @field_validator("events", mode="before")
+    @classmethod
+    def _is_a_list(cls, value: object) -> object:
+        if isinstance(value, str):
+            raise ValueError(f"{value!r} is not a list: write [{value}]")
+        return value
 
 
 BELOW = "below_min_value"
