@@ -70,8 +70,8 @@ def test_an_experiment_runs_only_what_its_parameters_change_and_the_way_back_is_
         ),
         (
             "data=folder",
-            "check: data/folder/interactions.csv: no such file; data=folder expects interactions.csv and items.csv "
-            "in the KION schema: set folder=PATH to the folder that contains them",
+            "check: data/folder: no data files; data=folder expects interactions.csv (or .parquet, ...) and optionally "
+            "items.csv and users.csv: set folder=PATH to the folder with your files",
         ),
     ],
 )
