@@ -38,6 +38,16 @@ def run(main: Callable[..., None], everything: bool = False) -> None:
     except KeyboardInterrupt:
         print(f"{Path(sys.argv[0]).stem}: interrupted", file=sys.stderr)
         sys.exit(130)
+    if main.__module__ == "__main__":
+        _end()
+
+
+def _end() -> None:
+    """End this process, whose work is done, at once: threads of Arrow that outlive a reader may abort it in the usual
+    way (https://github.com/apache/arrow/issues/34314)."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 @contextmanager
