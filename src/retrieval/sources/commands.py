@@ -6,12 +6,18 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-_UNPACK = {b"\x1f\x8b": "zcat", b"\x28\xb5\x2f\xfd": "zstdcat", b"BZh": "bzcat"}
+COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2"}  # by the first bytes of a file
+_UNPACK = {"gzip": "zcat", "zstd": "zstdcat", "bz2": "bzcat"}
 _NAMES = {  # MovieLens' columns, for files without a header
     "interactions": ["user_id", "item_id", "rating", "timestamp"],
     "items": ["item_id", "title", "genres"],
     "users": ["user_id", "gender", "age", "occupation", "zip_code"],
 }
+
+
+def compression_of(start: bytes) -> str | None:
+    """The compression of a file that starts with these bytes, by its name in Arrow; None if it has none."""
+    return next((name for magic, name in COMPRESSIONS.items() if start.startswith(magic)), None)
 
 
 def add_header(path: Path, cells: Sequence[str], separator: str, name: str) -> str:
@@ -77,9 +83,8 @@ def _filter(path: Path, command: str, name: str) -> str:
     """Run a file through a command and write another file, which is then found first."""
     file, target = shlex.quote(path.name), f"{name}.csv"
     with path.open("rb") as opened:
-        start = opened.read(4)
-    unpack = next((tool for magic, tool in _UNPACK.items() if start.startswith(magic)), None)
-    whole = f"{unpack} {file} | {command}" if unpack else f"{command} < {file}"
+        compression = compression_of(opened.read(4))
+    whole = f"{_UNPACK[compression]} {file} | {command}" if compression else f"{command} < {file}"
     return _in_place(path, target, f"{whole} > {target if path.name != target else f'{name}.new'}")
 
 

@@ -16,7 +16,6 @@ import pyarrow.parquet as pq
 
 SAMPLE = 1 << 20  # bytes; a header must fit
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
-COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2"}
 RECBOLE = (".inter", ".item", ".user")  # tab-separated, never quoted
 _OTHER = {
     b"PK\x03\x04": "a zip file (or an Excel file): unpack it, or save it as CSV",
@@ -58,7 +57,7 @@ def sniff(path: Path, name: str) -> Format:
         other = next((what for magic, what in _OTHER.items() if start.startswith(magic)), None)
         if other:
             raise Problem(f"{path}: {other}; expected CSV or parquet")
-        compression = next((name for magic, name in COMPRESSIONS.items() if start.startswith(magic)), None)
+        compression = commands.compression_of(start)
         with pa.input_stream(path, compression=compression) as stream:
             sample = stream.read(SAMPLE)
     except (OSError, pa.ArrowException) as error:
