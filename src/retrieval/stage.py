@@ -31,23 +31,33 @@ def run(main: Callable[..., None], everything: bool = False) -> None:
         if name != "params":
             parser.add_argument(name, type=Path)
     paths = vars(parser.parse_args()).values()
+    name = Path(sys.argv[0]).stem
+    outcome: str | int | None = None
     try:
         main(read(signature.parameters["params"].annotation, everything=everything), *paths)
     except Problem as problem:
-        sys.exit(f"{Path(sys.argv[0]).stem}: {problem}")
+        outcome = f"{name}: {problem}"
     except KeyboardInterrupt:
-        print(f"{Path(sys.argv[0]).stem}: interrupted", file=sys.stderr)
-        sys.exit(130)
+        print(f"{name}: interrupted", file=sys.stderr)
+        outcome = 130
     if main.__module__ == "__main__":
-        _end()
+        _end(outcome)
+    if outcome is not None:
+        sys.exit(outcome)
 
 
-def _end() -> None:
-    """End this process, whose work is done, at once: threads of Arrow that outlive a reader may abort it in the usual
-    way (https://github.com/apache/arrow/issues/34314)."""
+def _end(outcome: str | int | None) -> None:
+    """End this process as `sys.exit(outcome)` does, but at once.
+
+    Threads of Arrow that outlive a reader may abort a process that takes its time
+    (https://github.com/apache/arrow/issues/34314).
+    """
+    if isinstance(outcome, str):
+        print(outcome, file=sys.stderr)
+        outcome = 1
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)
+    os._exit(outcome or 0)
 
 
 @contextmanager
