@@ -70,6 +70,18 @@ def prepare(engine: Engine, raw: ir.Table, described: ir.Table | None, rules: Ru
         raise Problem(f"interactions: no row is left that counts as a positive; dropped: {dropped}{events or ''}")
     parts = SPLITS[rules.kind](labelled.filter(labelled.reason == POSITIVE).drop("reason"), rules.split)
     rows = engine.cache(_mark_repeats(parts.rows, rules.positives))
+    train, warm, cold = _parts(engine, rows, described, rules, dropped)
+    weight = _weight(train, rules.positives)
+    train_rows, test_rows, cold_rows = (_ordered(part, weight) for part in (train, warm, cold))
+    moment = (parts.end - EPOCH) // timedelta(seconds=1)
+    disliked = _disliked(labelled, train, parts, rules)
+    return Interactions(train_rows, test_rows, cold_rows, disliked, rows, moment, dropped)
+
+
+def _parts(
+    engine: Engine, rows: ir.Table, described: ir.Table | None, rules: Rules, dropped: dict[str, int]
+) -> tuple[ir.Table, ir.Table, ir.Table]:
+    """train, test and cold: steps 3 to 5 of `prepare`. Counts in `dropped` what is in none of them."""
     train, test = (rows.filter(rows.part == part, ~rows.repeated) for part in (TRAIN, TEST))
     by_part = counts(rows, "part")
     unique = {TRAIN: size(train), TEST: size(test)}
@@ -87,11 +99,7 @@ def prepare(engine: Engine, raw: ir.Table, described: ir.Table | None, rules: Ru
     warm = engine.cache(known.semi_join(train, "user_id"))
     cold = known.anti_join(warm, "user_id")
     _require_a_test(by_part.get(TEST, 0), size(warm), cold, dropped, rules)
-    weight = _weight(train, rules.positives)
-    train_rows, test_rows, cold_rows = (_ordered(part, weight) for part in (train, warm, cold))
-    moment = (parts.end - EPOCH) // timedelta(seconds=1)
-    disliked = _disliked(labelled, train, parts, rules)
-    return Interactions(train_rows, test_rows, cold_rows, disliked, rows, moment, dropped)
+    return train, warm, cold
 
 
 def _mark_repeats(rows: ir.Table, options: Positives) -> ir.Table:
