@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from retrieval import histories, ids, matrices
+from retrieval.encode import joined
 from retrieval.errors import Problem
 from retrieval.evaluation import report
 from retrieval.evaluation.assessment import Evaluation, assess, assess_lists, prepare_exam
@@ -14,8 +15,6 @@ from retrieval.params import Section, Seed
 from retrieval.stage import read_table, run, write_json
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 DSSM = "dssm"  # compared with every other model, and the model of the training curve and the maps
 
@@ -58,10 +57,8 @@ def _titles(path: Path, data: histories.Features) -> np.ndarray:
     table = read_table(path)
     titles = np.full(len(data.item_ids), "", dtype=object)
     if "title" in table.column_names:
-        column = table["title"]
-        text = pc.binary_join(column, ", ") if pa.types.is_list(column.type) else column
         row = ids.rows_of(table["item_id"].to_numpy(), data.item_ids)
-        titles[row[row >= 0]] = pc.fill_null(text, "").to_numpy()[row >= 0]
+        titles[row[row >= 0]] = joined(table["title"]).fill_null("").to_numpy()[row >= 0]
     return titles
 
 

@@ -182,6 +182,11 @@ def split(text: pa.Array, separator: str) -> pa.ListArray:
     return pa.ListArray.from_arrays(pa.array(offsets), values.filter(pa.array(present)))
 
 
+def joined(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column of text; the values of a list are separated by commas."""
+    return pc.binary_join(column, ", ") if pa.types.is_list(column.type) else column
+
+
 def separator(column: pa.ChunkedArray) -> str | None:
     """What separates the values in the cells of a column of text; None if a cell is one value.
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from retrieval import ids
-from retrieval.encode import separator, split
+from retrieval.encode import joined, separator, split
 from retrieval.errors import Problem
 from retrieval.histories import Features
 from retrieval.stage import read_table, sha256, write_json
@@ -131,14 +131,9 @@ def describe(table: pa.Table, item_ids: np.ndarray) -> pa.Table:
     row = pc.if_else(pc.less(row, 0), None, row)
     missing = pa.chunked_array([pa.nulls(len(table), pa.string())])
     columns = {key: table[key] if key in table.column_names else missing for key in ("title", "release_year", "genres")}
-    title, year = (_text(columns[name]).take(row) for name in ("title", "release_year"))
+    title, year = (joined(columns[name]).take(row) for name in ("title", "release_year"))
     year = pc.replace_substring_regex(year, r"\.0$", "")
     return pa.table({"title": title, "year": year, "genres": _values(columns["genres"]).take(row)})
-
-
-def _text(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """A column of text; the values of a list are separated by commas."""
-    return pc.binary_join(column, ", ") if pa.types.is_list(column.type) else column
 
 
 def _values(column: pa.ChunkedArray) -> pa.ChunkedArray:
