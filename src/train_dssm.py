@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from retrieval import histories, matrices
+from retrieval.divergence import flagged
 from retrieval.matrices import Model
 from retrieval.runs import machine, recorded
 from retrieval.stage import folder, rounded, run, write_json
@@ -18,12 +19,13 @@ def main(params: TrainDSSMParams, features: Path, out: Path) -> None:
     data, workers = histories.load(features), Workers()
     params = resolve(params, data)
     checkpoint = checkpoint_path(out.name, data=data.spec["data"], params=params.model_dump())
-    model, history = fit(params, data, checkpoint, workers)
+    model, history, warnings = fit(params, data, checkpoint, workers)
     if not workers.first:
         sys.exit()  # the first process writes, its run card too
     left, right = model.matrices(data.histories)
     card = {"data": data.spec["data"], "params": params.model_dump(), "user_columns": data.spec["user_columns"]}
     card["newcomer"] = "towers"
+    card |= flagged("train_dssm", warnings)
     if params.train.precision != "float64":
         card["machine"] = {"precision": params.train.precision, **machine()}
     with folder(out) as aside:

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from retrieval import matrices
+from retrieval.divergence import flagged
 from retrieval.histories import load
-from retrieval.lightfm import LightFM, train
+from retrieval.lightfm import LightFM, suspicions, train
 from retrieval.matrices import Model
 from retrieval.params import Section, Seed
 from retrieval.runs import recorded
@@ -25,6 +26,7 @@ def main(params: TrainLightFMParams, features: Path, out: Path) -> None:
     data = load(features)
     left, right, newcomer = train(data, params.lightfm, params.seed)
     card = {"data": data.spec["data"], "params": params.model_dump(), "user_columns": data.spec["user_columns"]}
+    card |= flagged("train_lightfm", suspicions(data, params.lightfm, left, right, params.seed))
     card["newcomer"] = "feature_sum"
     with folder(out) as aside:
         np.save(aside / "newcomer.npy", newcomer)

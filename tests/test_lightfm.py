@@ -7,7 +7,7 @@ import train_lightfm
 from retrieval import histories, lightfm, matrices
 from retrieval.errors import Problem
 from retrieval.histories import Features, Histories
-from retrieval.lightfm import FEATURES, LOSSES, LightFM, dataset, train
+from retrieval.lightfm import FEATURES, LOSSES, LightFM, dataset, suspicions, train
 from retrieval.params import read
 
 import numpy as np
@@ -184,8 +184,21 @@ def test_users_and_items_without_columns(world: Features, features: str):
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_divergence_is_one_line(world: Features):
-    with pytest.raises(Problem, match=r"^lightfm: .*diverged.*; lightfm.learning_rate is 1e\+38$"):
+    with pytest.raises(Problem, match=r"^the training diverged; lower lightfm.learning_rate=1e\+38: Not all"):
         train(world, params(learning_rate=1e38, epochs=5), 1)
+
+
+@pytest.mark.parametrize("loss", ["warp", "bpr"])
+def test_huge_but_finite_vectors_are_refused_and_large_ones_said(world: Features, loss: str):
+    def judge(rate: float) -> list[str]:
+        settings = params(loss=loss, learning_rate=rate, epochs=20, features="ones", weighted=False)
+        left, right, _ = train(world, settings, 1)
+        assert np.isfinite(left).all()
+        return suspicions(world, settings, left, right, 1)
+
+    assert judge(0.05) == []
+    with pytest.raises(Problem, match=r"diverged: the loss of .*; lower lightfm.learning_rate=10.0"):
+        judge(10.0)
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,7 @@ def model(seed: int = 0, features: Features = FEATURES, **changes: Any) -> DSSM:
 
 def trained(features: Features, seed: int = 1, **changes: Any) -> tuple[DSSM, History]:
     """A model and the history of its training."""
-    return fit(training_params(features, seed=seed, **changes), features)
+    return fit(training_params(features, seed=seed, **changes), features)[:2]
 
 
 def sampler_of(net: DSSM, kind: str = "uniform", loss: str = "softmax", **options: Any) -> CandidateSampler:

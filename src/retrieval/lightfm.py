@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
+from retrieval import divergence
 from retrieval.errors import Problem
 from retrieval.histories import Features
 from retrieval.matrices import snap
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from rectools.dataset import Dataset
 
 LOSSES = ("warp", "bpr", "warp-kos")  # "logistic" needs negatives in the data; there are none
+PAIRS = 10_000  # of a watched and another item, to tell whether the training diverged
 
 FEATURES: dict[str, Callable[[sp.csr_matrix], sp.csr_matrix]] = {
     "none": lambda columns: columns[:, :0],
@@ -78,9 +80,25 @@ def train(features: Features, params: LightFM, seed: int) -> tuple[np.ndarray, n
     try:
         model = model_from_config(config).fit(data)
     except ValueError as error:
-        raise Problem(f"lightfm: {error}; lightfm.learning_rate is {params.learning_rate}") from None
+        raise Problem(f"the training diverged; lower lightfm.learning_rate={params.learning_rate}: {error}") from None
     left, right = model.get_vectors(data)
     return snap(left), snap(right), snap(_by_column(model.model, features.users.shape, FEATURES[params.features]))
+
+
+def suspicions(features: Features, params: LightFM, left: np.ndarray, right: np.ndarray, seed: int) -> list[str]:
+    """`divergence.verdict` by LightFM's loss of what users watched against random items, which is 1 or log 2 untrained.
+
+    A user's bias, which may be large, is the same for both items.
+    """
+    rng, watched = np.random.default_rng(seed), features.seen.tocoo()
+    pairs, other = rng.integers(watched.nnz, size=PAIRS), rng.integers(len(right), size=PAIRS)
+    user, item = watched.row[pairs], watched.col[pairs]
+    above = (left[user].astype(np.float64) * (right[item].astype(np.float64) - right[other])).sum(1)
+    loss = np.logaddexp(0, -above) if params.loss == "bpr" else np.maximum(0, 1 - above)
+    untrained = np.log(2) if params.loss == "bpr" else 1.0
+    largest = max(np.abs(left[:, 1:]).max(), np.abs(right).max())
+    rate = f"lightfm.learning_rate={params.learning_rate}"
+    return divergence.verdict(loss.mean(), untrained, watched.nnz, rate, largest)
 
 
 def _by_column(model: Any, shape: tuple[int, int], columns_of: Callable[[sp.csr_matrix], sp.csr_matrix]) -> np.ndarray:

@@ -14,7 +14,7 @@ PATIENT = {"epochs": 6, "average": 0.9, "patience": 2, "holdout": 0.5, "schedule
 
 
 def train(path, options):
-    return fit(training_params(WORLD, loss="bpr", length=6, dropout=0.3, seed=7, **options), WORLD, path)
+    return fit(training_params(WORLD, loss="bpr", length=6, dropout=0.3, seed=7, **options), WORLD, path)[:2]
 
 
 class OtherWeights(DSSM):

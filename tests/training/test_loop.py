@@ -10,7 +10,7 @@ from retrieval.dssm.scoring import WEIGHT_BITS
 from retrieval.errors import Problem
 from retrieval.matrices import grid_step
 from retrieval.training import negatives
-from retrieval.training.loop import make_batches, validate
+from retrieval.training.loop import fit, make_batches, validate
 from retrieval.training.losses import LOSSES, Loss
 
 import numpy as np
@@ -176,6 +176,33 @@ def test_validation_allocates_no_second_block_of_scores(monkeypatch):
         validate(net, sampler)
     blocks = [event.self_cpu_memory_usage for event in profiled.events() if event.self_cpu_memory_usage >= 4 * 4_000]
     assert len(blocks) == 1
+
+
+@pytest.mark.parametrize("history", HISTORIES)
+@pytest.mark.parametrize("loss", ["softmax", "bpr", "triplet", "gbce"])
+def test_a_training_that_diverges_to_finite_numbers_is_refused(history, loss):
+    with pytest.raises(Problem, match=r"diverged: the loss of the trained model is .*; lower train.learning_rate=10.0"):
+        train(RING, history=history, loss=loss, epochs=2, learning_rate=10.0)
+
+
+def test_a_training_stops_at_the_first_epoch_that_is_not_finite(tmp_path):
+    path = tmp_path / "dssm-1.safetensors"
+    params = training_params(RING, loss="bpr", precision="float32", epochs=50, learning_rate=1e30)
+    with pytest.raises(Problem, match=r"^the loss of epoch 1 is nan: .*; lower train.learning_rate=1e\+30$"):
+        fit(params, RING, path)
+
+
+def test_scores_that_overflow_before_the_first_step_are_not_the_learning_rates_fault():
+    with pytest.raises(Problem, match="the loss before the first step is .*; check towers.temperature"):
+        train(RING, loss="bpr", history="bag", temperature=1e-300, precision="float32")
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("history", HISTORIES)
+def test_a_normal_training_is_not_suspicious(history, loss):
+    changes = {"history": history, "loss": loss, "width": 16, "length": 8, "item": "both"}
+    for more in ({"epochs": 1, "learning_rate": 0.003}, {"epochs": 4, "average": 0.9, "dropout": 0.3}):
+        assert fit(training_params(RING, **changes | more), RING).warnings == []
 
 
 def test_a_model_that_has_diverged_validates_worst():

@@ -95,6 +95,11 @@ class DSSM(nn.Module):
         return self.scorer.ranked(left).float().numpy(), matrices.snap(right.numpy())
 
     @torch.no_grad()
+    def largest_weight(self) -> float:
+        """The size of the largest weight; NaN if one is."""
+        return torch.stack([weight.abs().max() for weight in self.parameters() if weight.numel()]).max().item()
+
+    @torch.no_grad()
     def snap(self) -> None:
         """Round all weights to their grid, so that trainings that differ only in the last bits give the same model."""
         for tensor in (*self.parameters(), *self.buffers()):

@@ -58,7 +58,7 @@ def main() -> None:
     other = _judge(_fetch(options.against), exam, settings) if options.against else None
     runs, params = [], resolve(params, data)
     for seed in range(params.seed, params.seed + options.seeds):
-        model, _ = fit(params.model_copy(update={"seed": seed}), data)
+        model = fit(params.model_copy(update={"seed": seed}), data).model
         left, right = model.matrices(data.histories)
         runs.append(_judge(Model("dssm", "vectors", left, right, data.user_ids, data.item_ids, {}), exam, settings))
     report = summarise(runs, other, settings.evaluate.resamples, settings.seed)

@@ -5,7 +5,9 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
+from retrieval import divergence
 from retrieval.dssm.batches import Batches
 from retrieval.dssm.model import DSSM
 from retrieval.histories import Features
@@ -14,7 +16,7 @@ from retrieval.training.checkpoints import Checkpoint
 from retrieval.training.losses import Loss, make
 from retrieval.training.negatives import AllItems, CandidateSampler
 from retrieval.training.resolve import SHORTEST, TrainDSSMParams, chance
-from retrieval.training.step import Step
+from retrieval.training.step import Step, loss_parts
 from retrieval.training.workers import Workers
 
 import numpy as np
@@ -23,13 +25,22 @@ from torch import Generator
 from tqdm import tqdm
 
 SEED_STRIDE = 1_000_003  # between the first epochs of two seeds
+SAMPLE = 1_000  # targets at least, by whose loss a trained model is compared with an untrained one
 History = list[dict[str, float]]
+
+
+class Trained(NamedTuple):
+    """The model to use, one line of history per epoch, and what is suspicious about the training."""
+
+    model: DSSM
+    history: History
+    warnings: list[str]
 
 
 def fit(
     params: TrainDSSMParams, features: Features, checkpoint_path: Path | None = None, workers: Workers | None = None
-) -> tuple[DSSM, History]:
-    """Train by resolved parameters; returns the model to use and the history, one line per epoch.
+) -> Trained:
+    """Train by resolved parameters. Raises `Problem` if the training diverges.
 
     The model's weights are float64 and on a grid: the same weights give the same two matrices on every machine.
     `checkpoint_path`: where the state after each epoch is saved, and resumed from. Every epoch draws from generators of
@@ -40,18 +51,21 @@ def fit(
     with default_dtype(torch.float64 if params.train.precision == "float64" else torch.float32):
         torch.manual_seed(params.seed)
         model = DSSM(features, params).to(workers.device)
-        model, history = _train(model, params, features, checkpoint_path, workers)
-    model.double().snap()
-    return model, history
+        trained = _train(model, params, features, checkpoint_path, workers)
+    trained.model.double().snap()
+    return trained
 
 
 def _train(
     model: DSSM, params: TrainDSSMParams, features: Features, checkpoint_path: Path | None, workers: Workers
-) -> tuple[DSSM, History]:
+) -> Trained:
     loss, options = make(params.loss, params.losses, model.count), params.train
+    learning_rate = f"train.learning_rate={options.learning_rate}"
     batches, sampler = make_batches(params, features), make_sampler(params, features, model, loss)
     step = Step(model, loss, options, options.epochs * batches.steps(options.targets), workers)
     best = Best(model, options.patience)
+    untrained, targets = sample_loss(model, loss, params, batches, sampler)
+    divergence.check_start(untrained)
     modules = {"model": model, "average": step.average, "best": best.model}
     checkpoint = Checkpoint(checkpoint_path, modules, step.optimizer, step.schedule)
     history: History = checkpoint.resume()
@@ -61,12 +75,34 @@ def _train(
         torch.manual_seed(generator.initial_seed() + workers.rank)
         title = f"epoch {epoch}/{options.epochs}"
         history.append({"epoch": epoch, "loss": run_epoch(title, options.targets, batches, sampler, step, generator)})
+        divergence.check_epoch(epoch, history[-1]["loss"], learning_rate)
         if options.patience:
             history[-1]["validation"] = workers.broadcast(validate(step.average.module, batches))
             best.update(step.average.module, history)
         if workers.first:
             checkpoint.save(history)
-    return best.model if options.patience else step.average.module, history
+    model = best.model if options.patience else step.average.module
+    now, _ = sample_loss(model, loss, params, batches, sampler)
+    curve = [line["loss"] for line in history]
+    warnings = divergence.verdict(now, untrained, targets, learning_rate, model.largest_weight(), curve)
+    return Trained(model, history, warnings)
+
+
+@torch.no_grad()
+def sample_loss(
+    model: DSSM, loss: Loss, params: TrainDSSMParams, batches: Batches, sampler: CandidateSampler
+) -> tuple[float, int]:
+    """Mean loss of some of the targets that training learns from, the same for every model; and how many they are."""
+    model.eval()
+    total, count, generator = 0.0, 0, Generator().manual_seed(params.seed)
+    for batch in batches.epoch(params.train.targets, generator):
+        candidates = sampler(batch, generator)
+        left, right = model(candidates.batch, candidates.items)
+        total += len(batch.target) * sum(part.item() for part in loss_parts(left, right, candidates, loss))
+        count += len(batch.target)
+        if count >= SAMPLE:
+            break
+    return total / max(1, count), count
 
 
 def run_epoch(

@@ -90,14 +90,14 @@ def backward(
     outputs = columns(candidates)
     left, right = (output.detach().requires_grad_() for output in outputs)
     total = 0.0
-    for value in _loss_parts(left, right, candidates, loss):
+    for value in loss_parts(left, right, candidates, loss):
         (value * weight).backward()
         total += value.item()
     torch.autograd.backward(outputs, [left.grad, right.grad])
     return total
 
 
-def _loss_parts(left: Tensor, right: Tensor, candidates: Candidates, loss: Loss) -> Iterator[Tensor]:
+def loss_parts(left: Tensor, right: Tensor, candidates: Candidates, loss: Loss) -> Iterator[Tensor]:
     """Parts of the batch's mean loss; their sum is the loss."""
     if loss.fused is not None:
         yield loss.fused(left, right, candidates)
