@@ -8,7 +8,7 @@ from retrieval.divergence import flagged
 from retrieval.matrices import Model
 from retrieval.runs import machine, recorded
 from retrieval.stage import folder, rounded, run, write_json
-from retrieval.training.checkpoints import checkpoint_path
+from retrieval.training.checkpoints import FOLDER, checkpoint_path
 from retrieval.training.loop import fit
 from retrieval.training.resolve import TrainDSSMParams, resolve
 from retrieval.training.workers import Workers
@@ -19,7 +19,8 @@ def main(params: TrainDSSMParams, features: Path, out: Path) -> None:
     data, workers = histories.load(features), Workers()
     params = resolve(params, data)
     checkpoint = checkpoint_path(out.name, data=data.spec["data"], params=params.model_dump())
-    model, history, warnings = fit(params, data, checkpoint, workers)
+    live = FOLDER / f"{out.name}.json"
+    model, history, warnings = fit(params, data, checkpoint, workers, live)
     if not workers.first:
         sys.exit()  # the first process writes, its run card too
     left, right = model.matrices(data.histories)
@@ -35,7 +36,8 @@ def main(params: TrainDSSMParams, features: Path, out: Path) -> None:
             [line | {key: rounded(line[key]) for key in line if key != "epoch"} for line in history],
         )
         matrices.write_into(aside, Model(out.name, "vectors", left, right, data.user_ids, data.item_ids, card))
-    checkpoint.unlink(missing_ok=True)
+    for path in (checkpoint, live):
+        path.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ RATE = "train.learning_rate=10.0"
 def test_a_loss_that_is_not_finite_names_the_epoch_and_the_parameter(loss: float) -> None:
     with pytest.raises(Problem, match=rf"^the loss of epoch 3 is {loss}: .* diverged; lower train.learning_rate=10.0$"):
         check_epoch(3, loss, RATE)
-    with pytest.raises(Problem, match="before the first step is .*; check towers.temperature"):
+    with pytest.raises(Problem, match=r"before the first step is .*; check towers\.temperature"):
         check_start(loss)
     check_epoch(3, 1e300, RATE)
 

@@ -18,6 +18,8 @@ def test_a_run_card_says_what_made_the_model(project):
     assert card["threads"] == 1
     assert card["cpu"]
     assert card["seconds"] > 0
+    assert card["history"] == json.loads((project / "models" / "dssm" / "history.json").read_text(encoding="utf-8"))
+    assert card["warnings"] == []
     set_params(project, {"train.epochs": 1})
     run(project, "python", "src/train_dssm.py", "data/features", "models/dssm", "models/dssm.run.json")
     again = json.loads((project / "models" / "dssm.run.json").read_text(encoding="utf-8"))

@@ -10,6 +10,7 @@ from typing import Annotated, NamedTuple
 from retrieval.histories import DAY, Features
 from retrieval.matrices import Matrix, snap
 from retrieval.params import Positive, Section
+from retrieval.progress import progress
 from retrieval.ranking import each_block, top
 
 import numpy as np
@@ -135,10 +136,10 @@ def ials(features: Features, params: Baselines, seed: int) -> tuple[Matrix, Matr
 
     random, factors = np.random.default_rng(seed), params.ials.factors
     start = [(random.random((rows, factors), dtype=np.float32) * 0.01).astype(float) for rows in features.seen.shape]
-    with threadpool_limits(1, "blas"):
+    with threadpool_limits(1, "blas"), progress("ials", params.ials.iterations, "iterations") as advance:
         model = AlternatingLeastSquares(**params.ials.model_dump(), dtype=np.float64)
         model.user_factors, model.item_factors = start
-        model.fit(features.seen, show_progress=False)
+        model.fit(features.seen, show_progress=False, callback=lambda *_: advance(1))
     return snap(model.user_factors, IALS_BITS), snap(model.item_factors, IALS_BITS)
 
 

@@ -9,6 +9,7 @@ from retrieval.errors import Problem
 from retrieval.histories import Features
 from retrieval.matrices import snap
 from retrieval.params import Positive, Section, one_of
+from retrieval.progress import Epochs, progress
 
 import numpy as np
 import pandas as pd
@@ -65,8 +66,8 @@ def train(features: Features, params: LightFM, seed: int) -> tuple[np.ndarray, n
         "cls": "LightFMWrapperModel",
         "epochs": params.epochs,
         "num_threads": 1,
-        "verbose": int(sys.stderr.isatty()),  # its progress bar
         "model": {
+            "cls": _with_signs_of_life(),
             "no_components": params.components,
             "loss": params.loss,
             "learning_rate": params.learning_rate,
@@ -83,6 +84,23 @@ def train(features: Features, params: LightFM, seed: int) -> tuple[np.ndarray, n
         raise Problem(f"the training diverged; lower lightfm.learning_rate={params.learning_rate}: {error}") from None
     left, right = model.get_vectors(data)
     return snap(left), snap(right), snap(_by_column(model.model, features.users.shape, FEATURES[params.features]))
+
+
+def _with_signs_of_life() -> type:
+    """LightFM's class, one epoch at a time: it goes on from where it is, with the same draws."""
+    from lightfm import LightFM as Original
+
+    class TalkingLightFM(Original):
+        def fit_partial(self, *args: Any, epochs: int = 1, **options: Any) -> "TalkingLightFM":
+            tell = Epochs(epochs)
+            with progress("lightfm", epochs, "epochs", hidden=not sys.stderr.isatty()) as advance:
+                for epoch in range(epochs):
+                    super().fit_partial(*args, epochs=1, **options)
+                    advance(1)
+                    tell([{}] * (epoch + 1))
+            return self
+
+    return TalkingLightFM
 
 
 def suspicions(features: Features, params: LightFM, left: np.ndarray, right: np.ndarray, seed: int) -> list[str]:

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 
 from retrieval.matrices import Matrix
+from retrieval.progress import progress
 from retrieval.threads import side_by_side
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 from threadpoolctl import threadpool_limits
-from tqdm import tqdm
 
 CHUNK = 64  # items represented by the best one among them
 SCORES = 2**22  # scores of a block of users: 16 MB per thread, and 32 MB for their products
@@ -99,12 +99,9 @@ def each_block(
             buffers.put((buffer, products))
         return len(scores)
 
-    with (
-        tqdm(total=len(users), desc=title, unit=" users", disable=None) as progress,
-        threadpool_limits(1, "blas"),
-    ):
+    with progress(title, len(users), "users") as advance, threadpool_limits(1, "blas"):
         for done in side_by_side(block, range(0, len(users), size)):
-            progress.update(done)
+            advance(done)
 
 
 def transposed(right: Matrix, dense: bool) -> Matrix:

@@ -1,4 +1,4 @@
-"""Run cards: what made a model. Git revision, parameters, data, packages, threads, processor, seconds.
+"""Run cards: what made a model. Git revision, parameters, data, packages, threads, processor, seconds, losses.
 
 A card describes the last run of its stage in this work tree. It lies beside the model but is not an output of DVC: it
 differs from run to run and from machine to machine, while the model, the metrics and dvc.lock do not.
@@ -7,6 +7,7 @@ differs from run to run and from machine to machine, while the model, the metric
 import functools
 import hashlib
 import inspect
+import json
 import platform
 import subprocess
 import time
@@ -31,7 +32,7 @@ def recorded(main: Callable[..., None]) -> Callable[..., None]:
         *paths, card = rest
         start = time.perf_counter()
         main(params, data, *paths)
-        write_json(card, describe(params, data, time.perf_counter() - start))
+        write_json(card, describe(params, data, time.perf_counter() - start) | _training(paths[-1]))
 
     signature = inspect.signature(main)
     place = inspect.Parameter("card", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Path)
@@ -52,6 +53,16 @@ def describe(params: Section, data: Path, seconds: float) -> dict[str, Any]:
         **machine(),
         "seconds": round(seconds, 2),
     }
+
+
+def _training(model: Path) -> dict[str, Any]:
+    """What a model's folder says of its training: the losses of the epochs, and warnings."""
+    found = {}
+    for file, key in (("history.json", None), ("card.json", "warnings")):
+        if (model / file).exists():
+            value = json.loads((model / file).read_text(encoding="utf-8"))
+            found[key or "history"] = value.get(key, []) if key else value
+    return found
 
 
 def digest(path: Path) -> str:

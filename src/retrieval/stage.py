@@ -1,18 +1,20 @@
 """What stage scripts share: a command line from the signature, one-line errors, outputs that are whole or absent."""
 
 import argparse
+import fcntl
 import hashlib
 import inspect
 import json
 import os
 import shutil
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from retrieval.errors import Problem
+from retrieval.errors import DEBUG, Problem, explain, writing
 from retrieval.params import read
 
 import pyarrow as pa
@@ -22,8 +24,8 @@ import pyarrow.parquet as pq
 def run(main: Callable[..., None], everything: bool = False) -> None:
     """Run a stage: `main(params: <Section>, *paths: Path)`; the paths come from the command line, in order.
 
-    With `everything`, other keys in params.yaml are an error. A `Problem` is printed as one line on stderr, with exit
-    code 1; Ctrl-C as one line, with exit code 130.
+    With `everything`, other keys in params.yaml are an error. Every exception is printed as one line on stderr, with
+    exit code 1; Ctrl-C as one line, with exit code 130. Tracebacks are printed if RETRIEVAL_DEBUG is set.
     """
     signature = inspect.signature(main, eval_str=True)
     parser = argparse.ArgumentParser(description=inspect.getdoc(inspect.getmodule(main)))
@@ -35,8 +37,10 @@ def run(main: Callable[..., None], everything: bool = False) -> None:
     outcome: str | int | None = None
     try:
         main(read(signature.parameters["params"].annotation, everything=everything), *paths)
-    except Problem as problem:
-        outcome = f"{name}: {problem}"
+    except Exception as error:
+        if os.environ.get(DEBUG):
+            traceback.print_exc()
+        outcome = f"{name}: {explain(error)}"
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
         outcome = 130
@@ -62,24 +66,50 @@ def _end(outcome: str | int | None) -> None:
 
 @contextmanager
 def folder(out: Path) -> Iterator[Path]:
-    """A new folder to write into. It replaces `out` when the block ends without an error: `out` is never incomplete."""
+    """A new folder to write into. It replaces `out` when the block ends without an error: `out` is never incomplete.
+
+    Raises `Problem` if another process is writing `out`.
+    """
     aside = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
+    with _locked(aside, out):
+        try:
+            with writing(out):
+                yield aside
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
+        shutil.rmtree(out, ignore_errors=True)
+        os.replace(aside, out)
+
+
+@contextmanager
+def _locked(aside: Path, out: Path) -> Iterator[None]:
+    """An empty folder `aside` that no other process has. A killed one leaves it behind, but no lock."""
+    while True:
+        aside.mkdir(parents=True, exist_ok=True)
+        handle = os.open(aside, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            raise Problem(f"{out}: another process is writing it") from None
+        if aside.exists() and os.path.samestat(os.fstat(handle), aside.stat()):
+            break
+        os.close(handle)  # of a folder that its owner has just moved to its place
     try:
-        yield aside
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
-    shutil.rmtree(out, ignore_errors=True)
-    os.replace(aside, out)
+        for path in aside.iterdir():
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        yield
+    finally:
+        os.close(handle)
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON that people and `git diff` can read; NaN and infinity are refused."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.partial")
-    aside.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    with writing(path):
+        aside.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
     os.replace(aside, path)
 
 

@@ -7,6 +7,8 @@ from retrieval.training.loop import fit
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from worlds import chain, training_params
 
 WORLD = chain(users=60, items=12, length=6, seed=0)
@@ -67,6 +69,45 @@ def test_what_is_of_another_run_or_broken_is_ignored_with_a_line(tmp_path, capsy
     assert len(history) == 1
     assert lines[0] == f"{tmp_path}/dssm-2.safetensors: ignored, it belongs to other parameters, data or code"
     assert lines[1].startswith(f"{path}: ignored, it cannot be read")
+
+
+def _zeros(content: bytes) -> bytes:
+    return content[:-5000] + bytes(4096) + content[-904:]
+
+
+def _rewrite(path, change):
+    with safe_open(path, "pt") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        about = file.metadata()
+    tensors, about = change(tensors, about)
+    save_file(tensors, path, about)
+
+
+def _nan(tensors, about):
+    name = next(key for key, tensor in tensors.items() if tensor.is_floating_point() and tensor.numel())
+    return tensors | {name: torch.full_like(tensors[name], float("nan"))}, about
+
+
+DAMAGE = {
+    "zeros": lambda path: path.write_bytes(_zeros(path.read_bytes())),
+    "cut off": lambda path: path.write_bytes(path.read_bytes()[:-1000]),
+    "NaN": lambda path: _rewrite(path, _nan),
+    "no metadata": lambda path: _rewrite(path, lambda tensors, about: (tensors, None)),
+    "another history": lambda path: _rewrite(path, lambda t, about: (t, about | {"rest": '{"history": []}'})),
+    "a tensor renamed": lambda path: _rewrite(path, lambda t, a: ({f"{k}x" if k == min(t) else k: t[k] for k in t}, a)),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_checkpoint_is_ignored_with_a_line_and_training_starts_anew(tmp_path, capsys, damage):
+    path = tmp_path / "dssm-1.safetensors"
+    whole, history = train(path, PATIENT)
+    DAMAGE[damage](path)
+    capsys.readouterr()
+    again, repeated = train(path, PATIENT)
+    assert capsys.readouterr().out.startswith(f"{path}: ignored, it cannot be read: ")
+    assert repeated == history
+    assert all(torch.equal(value, again.state_dict()[name]) for name, value in whole.state_dict().items())
 
 
 def test_the_path_follows_parameters_data_and_code(tmp_path, monkeypatch):

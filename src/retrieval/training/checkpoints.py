@@ -2,7 +2,8 @@
 
 A checkpoint is one safetensors file outside of DVC's outputs, which DVC deletes before a stage runs. Its name holds a
 hash of everything that decides the result: what the caller names, the code, the version of torch and the number of
-threads, on which the last bits of sums depend. Only the run that it belongs to finds it.
+threads, on which the last bits of sums depend. Only the run that it belongs to finds it. The file holds a hash of its
+content: one that is damaged is ignored.
 """
 
 import hashlib
@@ -12,6 +13,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from retrieval.errors import Problem
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -45,8 +48,13 @@ class Checkpoint:
             tensors |= {f"optimizer/{index}/{key}": value for key, value in values.items()}
         rest = {"history": history, "groups": optimizer["param_groups"], "schedule": self.schedule.state_dict()}
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        aside = self.path.with_suffix(".partial")
-        save_file({key: value.contiguous() for key, value in tensors.items()}, aside, {"rest": json.dumps(rest)})
+        aside, text = self.path.with_suffix(".partial"), json.dumps(rest)
+        tensors = {key: value.contiguous() for key, value in tensors.items()}
+        try:
+            save_file(tensors, aside, {"rest": text, "sha256": _digest(tensors, text)})
+        except SafetensorError as error:
+            aside.unlink(missing_ok=True)
+            raise Problem(f"{self.path}: cannot be written: {error}") from None
         os.replace(aside, self.path)
 
     def resume(self) -> list[dict[str, float]]:
@@ -57,12 +65,10 @@ class Checkpoint:
             if other != self.path:
                 print(f"{other}: ignored, it belongs to other parameters, data or code")
         try:
-            with safe_open(self.path, "pt") as file:
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
-                rest = json.loads(file.metadata()["rest"])
+            tensors, rest = _read(self.path)
         except FileNotFoundError:
             return []
-        except SafetensorError as error:
+        except (SafetensorError, OSError, ValueError) as error:
             print(f"{self.path}: ignored, it cannot be read: {error}")
             return []
         for name, module in self.modules.items():
@@ -85,6 +91,25 @@ def checkpoint_path(name: str, **inputs: Any) -> Path:
     for file in sorted(file.resolve() for file in files if SOURCES in file.resolve().parents):
         digest.update(file.read_bytes())
     return FOLDER / f"{name}-{digest.hexdigest()[:16]}.safetensors"
+
+
+def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Tensors and the rest of a checkpoint. Raises `ValueError` if they are not what was saved."""
+    with safe_open(path, "pt") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
+        about = file.metadata() or {}
+    if about.get("sha256") != _digest(tensors, about.get("rest", "")):
+        raise ValueError("its hash is not that of its content")
+    return tensors, json.loads(about["rest"])
+
+
+def _digest(tensors: Mapping[str, torch.Tensor], rest: str) -> str:
+    """The hash of names, shapes, types and bytes of the tensors, and of the rest."""
+    digest = hashlib.sha256(rest.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"\0{name}\0{tensor.dtype}\0{list(tensor.shape)}\0".encode())
+        digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _state(module: nn.Module) -> list[tuple[str, torch.Tensor]]:

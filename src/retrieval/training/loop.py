@@ -11,6 +11,7 @@ from retrieval import divergence
 from retrieval.dssm.batches import Batches
 from retrieval.dssm.model import DSSM
 from retrieval.histories import Features
+from retrieval.progress import Epochs, progress
 from retrieval.training import negatives
 from retrieval.training.checkpoints import Checkpoint
 from retrieval.training.losses import Loss, make
@@ -22,7 +23,6 @@ from retrieval.training.workers import Workers
 import numpy as np
 import torch
 from torch import Generator
-from tqdm import tqdm
 
 SEED_STRIDE = 1_000_003  # between the first epochs of two seeds
 SAMPLE = 1_000  # targets at least, by whose loss a trained model is compared with an untrained one
@@ -38,26 +38,35 @@ class Trained(NamedTuple):
 
 
 def fit(
-    params: TrainDSSMParams, features: Features, checkpoint_path: Path | None = None, workers: Workers | None = None
+    params: TrainDSSMParams,
+    features: Features,
+    checkpoint_path: Path | None = None,
+    workers: Workers | None = None,
+    live: Path | None = None,
 ) -> Trained:
     """Train by resolved parameters. Raises `Problem` if the training diverges.
 
     The model's weights are float64 and on a grid: the same weights give the same two matrices on every machine.
     `checkpoint_path`: where the state after each epoch is saved, and resumed from. Every epoch draws from generators of
-    its own, seeded with the seed and the epoch's number.
+    its own, seeded with the seed and the epoch's number. `live`: where the history is written after each epoch.
     """
     workers = workers or Workers()
     make_deterministic(workers.device)
     with default_dtype(torch.float64 if params.train.precision == "float64" else torch.float32):
         torch.manual_seed(params.seed)
         model = DSSM(features, params).to(workers.device)
-        trained = _train(model, params, features, checkpoint_path, workers)
+        trained = _train(model, params, features, checkpoint_path, workers, live)
     trained.model.double().snap()
     return trained
 
 
 def _train(
-    model: DSSM, params: TrainDSSMParams, features: Features, checkpoint_path: Path | None, workers: Workers
+    model: DSSM,
+    params: TrainDSSMParams,
+    features: Features,
+    checkpoint_path: Path | None,
+    workers: Workers,
+    live: Path | None,
 ) -> Trained:
     loss, options = make(params.loss, params.losses, model.count), params.train
     learning_rate = f"train.learning_rate={options.learning_rate}"
@@ -69,6 +78,7 @@ def _train(
     modules = {"model": model, "average": step.average, "best": best.model}
     checkpoint = Checkpoint(checkpoint_path, modules, step.optimizer, step.schedule)
     history: History = checkpoint.resume()
+    tell = Epochs(options.epochs, live, hidden=not workers.first)
     while len(history) < options.epochs and not best.is_stale(history):
         epoch = len(history) + 1
         generator = Generator().manual_seed(params.seed * SEED_STRIDE + epoch)
@@ -81,6 +91,7 @@ def _train(
             best.update(step.average.module, history)
         if workers.first:
             checkpoint.save(history)
+        tell(history)
     model = best.model if options.patience else step.average.module
     now, _ = sample_loss(model, loss, params, batches, sampler)
     curve = [line["loss"] for line in history]
@@ -111,12 +122,12 @@ def run_epoch(
     """Train for one epoch; returns the mean loss per target. The average of the weights is up to date afterwards."""
     workers, total, count = step.workers, 0.0, 0
     step.model.train()
-    epoch, steps, hidden = batches.epoch(targets, generator), batches.steps(targets), None if workers.first else True
-    for batch in (bar := tqdm(epoch, title, steps, disable=hidden)):
-        candidates = sampler(batch, generator, workers.share(len(batch.user)))
-        total += len(batch.target) * step(candidates, batch)
-        count += len(batch.target)
-        bar.set_postfix(loss=f"{total / count:.4f}", refresh=False)
+    with progress(title, batches.steps(targets), "steps", hidden=not workers.first) as advance:
+        for batch in batches.epoch(targets, generator):
+            candidates = sampler(batch, generator, workers.share(len(batch.user)))
+            total += len(batch.target) * step(candidates, batch)
+            count += len(batch.target)
+            advance(1, f"loss={total / count:.4f}")
     workers.synchronize(step.model)
     step.average.finish(step.model)
     return workers.total(total) / max(1, count)

@@ -1,0 +1,180 @@
+"""What stages share: every error is one line, outputs are whole or absent, and two processes never mix."""
+
+import errno
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from retrieval import stage
+from retrieval.errors import DEBUG, Problem
+from retrieval.params import Section
+from retrieval.stage import folder, write_json
+
+import numpy as np
+import pytest
+import torch
+from safetensors import SafetensorError
+
+ROOT = Path(__file__).parents[1]
+SRC = ROOT / "src"
+
+
+class Nothing(Section):
+    """No parameters."""
+
+
+def ended(monkeypatch: pytest.MonkeyPatch, error: Exception) -> str:
+    """What a stage ends with that raises this error."""
+
+    def main(params: Nothing, out: Path) -> None:
+        raise error
+
+    monkeypatch.setattr(sys, "argv", ["src/train_mine.py", "out"])
+    with pytest.raises(SystemExit) as end:
+        stage.run(main)
+    return str(end.value.code)
+
+
+@pytest.fixture(autouse=True)
+def parameters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text("seed: 1\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (Problem("a: b"), "a: b"),
+        (PermissionError(errno.EACCES, "Permission denied", "models"), "models: Permission denied"),
+        (MemoryError("Unable to allocate 9 GiB"), "out of memory, PLACE: Unable to allocate 9 GiB"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate"), "out of memory, PLACE: DefaultCPU"),
+        (
+            RuntimeError("Error in void\n  faiss::f()"),
+            "unexpected RuntimeError, PLACE: Error in void faiss::f()",
+        ),
+        (SafetensorError("header too large"), "unexpected SafetensorError, PLACE: header too large"),
+        (OSError("odd"), "unexpected OSError, PLACE: odd; RETRIEVAL_DEBUG=1 shows where it comes from"),
+        (ValueError(), "unexpected ValueError, PLACE: no details"),
+    ],
+)
+def test_every_exception_is_one_line(monkeypatch, capsys, error: Exception, line: str):
+    monkeypatch.delenv(DEBUG, raising=False)
+    said = ended(monkeypatch, error)
+    assert re.sub(r"retrieval/stage.py:\d+", "PLACE", said).startswith(f"train_mine: {line}")
+    assert "\n" not in said
+    assert capsys.readouterr().err == ""
+
+
+def test_an_unexpected_error_names_the_line_of_this_project(monkeypatch):
+    def main(params: Nothing, out: Path) -> None:
+        write_json(out, {"loss": float("nan")})
+
+    monkeypatch.setattr(sys, "argv", ["src/train_mine.py", "out"])
+    with pytest.raises(SystemExit, match=r"unexpected ValueError, retrieval/stage.py:\d+: Out of range float values"):
+        stage.run(main)
+
+
+def test_the_traceback_is_shown_on_demand(monkeypatch, capsys):
+    monkeypatch.setenv(DEBUG, "1")
+    assert ended(monkeypatch, ValueError("odd")).startswith("train_mine: unexpected ValueError")
+    assert "Traceback" in capsys.readouterr().err
+
+
+def small_files(world: Path, script: str, *paths: str) -> subprocess.CompletedProcess[str]:
+    """Run a stage that may write no file of more than 1 KB, as on a full disk."""
+    code = (
+        "import resource, runpy, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024)); sys.argv = {[script, *paths]!r}; "
+        f"sys.path.insert(0, {str(SRC)!r}); runpy.run_path({str(SRC / script)!r}, run_name='__main__')"
+    )
+    return subprocess.run([sys.executable, "-c", code], cwd=world, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.heavy
+def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path: Path):
+    from worlds import write_world
+
+    world = write_world(tmp_path / "world")
+    (world / "params.yaml").write_text((ROOT / "params.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    before = {path: path.read_bytes() for path in world.rglob("models/*/*") if path.is_file()}
+    for script, *paths in (
+        ("train_lightfm.py", "features", "models/lightfm", "models/lightfm.run.json"),
+        ("train_dssm.py", "features", "models/dssm", "models/dssm.run.json"),
+        ("index.py", "prepared", "features", "models", "models/catalogue", "index.json"),
+    ):
+        run = small_files(world, script, *paths)
+        last = run.stderr.splitlines()[-1]
+        assert run.returncode == 1
+        assert "Traceback" not in run.stderr
+        assert last.startswith(f"{script.removesuffix('.py')}: "), run.stderr
+        assert "unexpected" not in last, run.stderr
+        assert "models" in last or ".checkpoints" in last, last
+    assert {path: path.read_bytes() for path in before} == before
+    assert not list(world.rglob(".*.partial"))
+
+
+def test_a_read_only_or_wrong_place_is_one_line(tmp_path: Path, monkeypatch):
+    (tmp_path / "file").write_text("")
+
+    def main(params: Nothing, out: Path) -> None:
+        with folder(out):
+            pass
+
+    monkeypatch.setattr(sys, "argv", ["src/train_mine.py", "file/models"])
+    with pytest.raises(SystemExit, match=r"^train_mine: file/.models.partial: Not a directory$|^train_mine: file: "):
+        stage.run(main)
+    (tmp_path / "closed").mkdir(mode=0o500)
+    monkeypatch.setattr(sys, "argv", ["src/train_mine.py", "closed/models"])
+    if os.geteuid():
+        with pytest.raises(SystemExit, match=r"^train_mine: closed/.models.partial: Permission denied$"):
+            stage.run(main)
+
+
+def test_numpy_does_not_say_why_but_the_line_does(tmp_path: Path):
+    with (
+        pytest.raises(Problem, match=f"^{tmp_path}/model: cannot be written: No space left on device$"),
+        folder(tmp_path / "model"),
+    ):
+        raise OSError("4096 requested and 0 written")
+    assert not list(tmp_path.glob("*model*"))
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from retrieval.stage import folder
+with folder(Path("out")) as aside:
+    (aside / "mine").write_text("first")
+    print("ready", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_a_second_process_of_a_stage_is_one_line_and_the_first_is_whole(tmp_path: Path):
+    command, environment = [sys.executable, "-c", HOLD], os.environ | {"PYTHONPATH": str(SRC)}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True) as first:
+        assert first.stdout.readline() == "ready\n"
+        with pytest.raises(Problem, match=r"^out: another process is writing it$"), folder(Path("out")):
+            pass
+        first.communicate("\n")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine"]
+    with folder(Path("out")) as aside:
+        (aside / "other").write_text("second")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["other"]
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path):
+    (tmp_path / ".out.partial" / "sub").mkdir(parents=True)
+    (tmp_path / ".out.partial" / "old").write_text("")
+    with folder(tmp_path / "out") as aside:
+        assert list(aside.iterdir()) == []
+        np.save(aside / "new.npy", np.zeros(3))
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["out", "params.yaml"]
+
+
+def test_torch_says_that_memory_is_out_in_a_runtime_error(monkeypatch):
+    with pytest.raises(RuntimeError) as raised:
+        torch.empty(2**60)
+    assert ended(monkeypatch, raised.value).startswith("train_mine: out of memory")
