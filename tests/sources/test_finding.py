@@ -1,5 +1,6 @@
 """Which file of a folder is what, by name."""
 
+import os
 from pathlib import Path
 
 from retrieval.errors import Problem
@@ -59,3 +60,14 @@ def test_files_are_found(tmp_path: Path, names: str, mapping: dict[str, str], ex
 def test_what_is_ambiguous_is_refused(tmp_path: Path, names: str, message: str) -> None:
     with pytest.raises(Problem, match=message):
         found(tmp_path, names)
+
+
+def test_links_to_nothing_and_pipes_are_found_also_without_an_ending(tmp_path: Path) -> None:
+    """Reading them is refused in one line; passed over, they would be missed in silence."""
+    (tmp_path / "items").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "users")
+    assert found(tmp_path, "interactions.csv") == {
+        "interactions": "interactions.csv",
+        "items": "items",
+        "users": "users",
+    }

@@ -83,6 +83,6 @@ def _usual(paths: list[Path]) -> list[Path]:
 
 
 def entries(folder: Path) -> list[Path]:
-    """Data files and folders, by name."""
+    """Data files and folders, by name; also links to nothing, which are refused when they are read."""
     paths = sorted(path for path in folder.iterdir() if not path.name.startswith((".", "_")))
-    return [path for path in paths if path.is_dir() or set(ENDINGS) & {s.lower() for s in path.suffixes}]
+    return [path for path in paths if not path.is_file() or set(ENDINGS) & {s.lower() for s in path.suffixes}]
