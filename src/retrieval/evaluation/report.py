@@ -8,7 +8,7 @@ from retrieval.evaluation.assessment import Assessment, Evaluation, Exam
 from retrieval.evaluation.distributions import densities, sample, scores
 from retrieval.evaluation.groups import by_group, groups
 from retrieval.evaluation.intervals import intervals
-from retrieval.evaluation.metrics import means
+from retrieval.evaluation.metrics import by_k, means
 from retrieval.evaluation.pictures import draw_map
 from retrieval.evaluation.projection import PROJECTIONS, project, taste
 from retrieval.evaluation.series import Series, by_length, by_popularity
@@ -22,16 +22,19 @@ Results = Mapping[str, Assessment]
 
 
 def write_metrics(out: Path, results: Results, own: str, exam: Exam, params: Evaluation, seed: int) -> dict[str, Any]:
-    """Write metrics, beyond, settings, groups and intervals (.json); the last compare model `own` with every other.
+    """Write metrics, by_k, beyond, settings, groups, intervals (.json); the last compare model `own` with every other.
 
     Returns the intervals.
     """
     values = {name: result.values for name, result in results.items()}
     bars = intervals(values, own, params.resamples, np.random.default_rng(seed))
     write_json(out / "metrics.json", {name: means(each) for name, each in values.items()})
+    write_json(out / "by_k.json", {name: by_k(result.lists, params.ks) for name, result in results.items()})
     write_json(out / "beyond.json", {name: means(result.beyond) for name, result in results.items()})
     write_json(out / "settings.json", {name: result.settings for name, result in results.items() if result.settings})
-    write_json(out / "groups.json", by_group(values, groups(exam.data, exam.users)))
+    lift = f"popularity_lift@{params.k}"
+    by_user = {name: result.values | {lift: result.beyond[lift]} for name, result in results.items()}
+    write_json(out / "groups.json", by_group(by_user, groups(exam.data, exam.users)))
     write_json(out / "intervals.json", bars)
     return bars
 

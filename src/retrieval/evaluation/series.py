@@ -9,11 +9,12 @@ from retrieval.stage import rounded
 import numpy as np
 
 Series = list[dict[str, Any]]
+LONGEST = 20  # items per list in the plot of NDCG
 
 
 def by_length(models: Mapping[str, Lists]) -> Series:
-    """NDCG@k for each k up to the length of the lists."""
-    longest = max(lists.k for lists in models.values())
+    """NDCG@k for each k up to the length of the lists, at most LONGEST."""
+    longest = min(LONGEST, max(lists.k for lists in models.values()))
     return [
         {"k": k} | {name: rounded(ndcg(lists.first(k)).mean()) for name, lists in models.items()}
         for k in range(1, longest + 1)
