@@ -7,7 +7,7 @@ from retrieval import histories, matrices
 from retrieval.dssm.newcomer import Tower
 from retrieval.evaluation.assessment import Evaluation, Exam
 from retrieval.evaluation.cold import assess_cold
-from retrieval.evaluation.metrics import TrainItems
+from retrieval.evaluation.lists import TrainItems
 from retrieval.newcomers import NOTHING
 
 import numpy as np

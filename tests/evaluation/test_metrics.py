@@ -5,7 +5,8 @@ from collections import Counter
 from math import log2
 
 from retrieval.evaluation import metrics
-from retrieval.evaluation.metrics import BEYOND, BY_K, METRICS, Lists, TrainItems, by_k, judge, means, values
+from retrieval.evaluation.lists import Lists, TrainItems, judge
+from retrieval.evaluation.metrics import BEYOND, BY_K, METRICS, by_k, means, values
 from retrieval.stage import rounded
 
 import numpy as np
@@ -199,14 +200,6 @@ def test_every_k_cuts_the_lists() -> None:
     for k in (2, 5):
         expected = means(values(lists.first(k), BY_K))
         assert {name: value for name, value in found.items() if name.endswith(f"@{k}")} == expected
-
-
-def test_users_without_relevant_items_are_left_out() -> None:
-    train_items = TrainItems(sp.csr_matrix(SEEN), sp.csr_matrix(CATEGORIES), head=0.25)
-    truth = sp.csr_matrix(np.array([[0, 0, 0, 0], [0, 1, 0, 0]], dtype=np.float32))
-    lists = judge(np.array([[1, 2], [1, 2]], dtype=np.int32), truth, train_items)
-    assert lists.items.tolist() == [[1, 2]]
-    assert metrics.recall(lists).tolist() == [1]
 
 
 def test_cut_lists_are_judged_as_short_ones() -> None:

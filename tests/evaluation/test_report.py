@@ -5,7 +5,7 @@ from typing import Any
 
 from retrieval.evaluation import report
 from retrieval.evaluation.assessment import Evaluation, Exam
-from retrieval.evaluation.metrics import TrainItems
+from retrieval.evaluation.lists import TrainItems
 from retrieval.evaluation.report import _kinds, write_maps
 from retrieval.histories import Features, Histories
 from retrieval.matrices import Model

@@ -1,6 +1,7 @@
 """Data series of the plots, on small worked examples."""
 
-from retrieval.evaluation.metrics import TrainItems, judge, ndcg
+from retrieval.evaluation.lists import TrainItems, judge
+from retrieval.evaluation.metrics import ndcg
 from retrieval.evaluation.series import LONGEST, by_length, by_popularity
 
 import numpy as np

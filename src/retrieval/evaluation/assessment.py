@@ -7,7 +7,8 @@ from typing import Annotated
 
 from retrieval import ids
 from retrieval.errors import Problem
-from retrieval.evaluation.metrics import BEYOND, DEBIASED, METRICS, Lists, TrainItems, judge, means, values
+from retrieval.evaluation.lists import Lists, TrainItems, judge
+from retrieval.evaluation.metrics import BEYOND, DEBIASED, METRICS, means, values
 from retrieval.evaluation.projection import PROJECTIONS, missing
 from retrieval.histories import Features
 from retrieval.matrices import Model

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from retrieval.evaluation.metrics import Lists, ndcg
+from retrieval.evaluation.lists import Lists
+from retrieval.evaluation.metrics import ndcg
 from retrieval.stage import rounded
 
 import numpy as np
