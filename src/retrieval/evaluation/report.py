@@ -12,6 +12,7 @@ from retrieval.evaluation.metrics import by_k, means
 from retrieval.evaluation.pictures import draw_map
 from retrieval.evaluation.projection import PROJECTIONS, project, taste
 from retrieval.evaluation.series import Series, by_length, by_popularity
+from retrieval.histories import Features
 from retrieval.matrices import Model
 from retrieval.stage import write_json
 
@@ -63,8 +64,8 @@ def _draw_items(path: Path, model: Model, exam: Exam, titles: np.ndarray, params
     data, watchers = exam.data, exam.train_items.watchers
     items = np.argsort(-watchers, kind="stable")[: params.points]
     points = project(np.asarray(model.right[items])[:, taste(model)], seed, params.map)
-    kinds = _kinds(data.items[items], data.spec["item_columns"], "genres")
-    amount = ("popularity", "users who watched it", np.maximum(watchers[items], 1))
+    kinds = _kinds(data.items[items], _categories(data), "genres")
+    amount = ("popularity", "users per item", np.maximum(watchers[items], 1))
     title = f"Item vectors of {model.name} ({PROJECTIONS[params.map].title}): near items go to the same users"
     draw_map(path, title, points, kinds, amount, titles[items[:60]])
 
@@ -77,10 +78,16 @@ def _draw_users(path: Path, model: Model, exam: Exam, params: Evaluation, seed: 
     if data.spec["user_columns"]:
         kinds = _kinds(data.users[users], data.spec["user_columns"])
     else:
-        kinds = _kinds(data.seen[users] @ data.items, data.spec["item_columns"], "genres")
-    amount = ("activity", "items watched", np.diff(data.histories.indptr)[users])
+        kinds = _kinds(data.seen[users] @ data.items, _categories(data), "genres")
+    amount = ("activity", "items per user", np.diff(data.histories.indptr)[users])
     title = f"User vectors of {model.name} ({PROJECTIONS[params.map].title}): near users get the same items"
     draw_map(path, title, points, kinds, amount)
+
+
+def _categories(data: Features) -> dict[str, list[str]]:
+    """The columns of the items, without texts: a word of a title is no kind of item."""
+    texts = data.spec.get("item_texts", {})
+    return {name: values for name, values in data.spec["item_columns"].items() if name not in texts}
 
 
 def _distributions(models: Mapping[str, Model], exam: Exam, params: Evaluation, seed: int) -> dict[str, Series]:
