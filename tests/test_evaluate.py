@@ -20,7 +20,7 @@ import rectools.metrics as rt
 import scipy.sparse as sp
 
 USERS, ITEMS, GENRES = 120, 50, 4
-OPTIONS = Evaluation(ks=[10, 12], head=0.2, resamples=50, negatives=10, points=40, map="tsne")
+OPTIONS = Evaluation(ks=[10, 12], head=0.2, resamples=50, negatives=10, points=40, map="tsne", candidates="train")
 PARAMS = evaluate.EvaluateParams(seed=3, evaluate=OPTIONS)
 
 
@@ -68,7 +68,9 @@ class World:
         features = Features(history, sexes, sp.csr_matrix(self.item_features), self.users, self.items, spec)
         histories.save(self.root / "features", features)
         self.test.to_parquet(self.root / "prepared" / "test.parquet")
-        self.test[:0].to_parquet(self.root / "prepared" / "cold.parquet")
+        for name in ("cold", "cold_items"):
+            self.test[:0].to_parquet(self.root / "prepared" / f"{name}.parquet")
+        pq.write_table(pa.table({"item_id": self.items[:0]}), self.root / "prepared" / "new_items.parquet")
         about = self.about or {"title": [f"Film {i}" for i in 2 * np.arange(ITEMS) + 7]}
         about = {"item_id": self.items[1:]} | {name: values[1:] for name, values in about.items()}
         pq.write_table(pa.table(about), self.root / "prepared" / "items.parquet")
@@ -196,7 +198,7 @@ def test_files_name_the_models_in_order(out: Path) -> None:
 def test_equal_seed_equal_bytes(world: World, out: Path) -> None:
     first, second = out, world.evaluate("second")
     files = sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file())
-    assert len(files) == 8 + 3 + 2 + 4
+    assert len(files) == 9 + 3 + 2 + 4
     for file in files:
         assert (first / file).read_bytes() == (second / file).read_bytes(), file
 
