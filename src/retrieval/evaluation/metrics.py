@@ -68,10 +68,10 @@ def novelty(lists: Lists) -> np.ndarray:
     return lists.mean(math.log2(train.users) - _log2(np.maximum(train.watchers, 1)))
 
 
-def _log2(numbers: np.ndarray) -> np.ndarray:
-    """log2 of numbers [n] float64; that of numpy differs in its last bit between processors."""
-    distinct, place = np.unique(numbers, return_inverse=True)
-    return np.array([math.log2(number) for number in distinct.tolist()], dtype=np.float64)[place]
+def _log2(counts: np.ndarray) -> np.ndarray:
+    """log2 of integers [n]; that of numpy differs in its last bit between processors."""
+    distinct, place = np.unique(counts, return_inverse=True)
+    return np.array([math.log2(count) for count in distinct.tolist()])[place]
 
 
 def coverage(lists: Lists) -> np.float64:
@@ -104,15 +104,16 @@ def calibration(lists: Lists, weight: float = 0.01) -> np.ndarray:
     p, q = _shares(lists.history @ of_item), _shares(lists.matrix @ of_item)
     p.sort_indices()
     mixed = sp.csr_matrix(weight * p + (1 - weight) * q.multiply(p > 0)).sorted_indices()  # non-zero where p is
-    terms = sp.csr_matrix((p.data * _log2(p.data / mixed.data), p.indices, p.indptr), shape=p.shape)
+    log2 = np.rint(np.log2(p.data / mixed.data) * 2.0**44) / 2.0**44  # the last bit differs between processors
+    terms = sp.csr_matrix((p.data * log2, p.indices, p.indptr), shape=p.shape)
     return np.maximum(np.asarray(terms.sum(axis=1)).ravel(), 0)
 
 
 def _shares(matrix: sp.csr_matrix) -> sp.csr_matrix:
     """The rows divided by their sums, [n, m] CSR float64; rows without entries stay empty."""
     total = np.asarray(matrix.sum(axis=1)).ravel()
-    return sp.csr_matrix((matrix.data / np.repeat(total, np.diff(matrix.indptr)), matrix.indices, matrix.indptr),
-                         shape=matrix.shape)  # fmt: skip
+    shares = matrix.data / np.repeat(total, np.diff(matrix.indptr))
+    return sp.csr_matrix((shares, matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
 def serendipity(lists: Lists) -> np.ndarray:
