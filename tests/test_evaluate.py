@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 
 import evaluate
-from retrieval import histories, matrices
+from retrieval import histories, matrices, newitems
 from retrieval.errors import Problem
 from retrieval.evaluation.assessment import Evaluation
 from retrieval.histories import Features, Histories
 from retrieval.ranking import Ranking, rank
-from retrieval.stage import write_json
+from retrieval.stage import folder, write_json
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ import rectools.metrics as rt
 import scipy.sparse as sp
 
 USERS, ITEMS, GENRES = 120, 50, 4
-OPTIONS = Evaluation(k=10, longest=12, head=0.2, resamples=50, negatives=10, points=40, map="tsne")
+OPTIONS = Evaluation(ks=[10, 12], head=0.2, resamples=50, negatives=10, points=40, map="tsne", candidates="train")
 PARAMS = evaluate.EvaluateParams(seed=3, evaluate=OPTIONS)
 
 
@@ -32,8 +32,11 @@ class World:
         rng = np.random.default_rng(0)
         self.root, self.about = root, about
         self.users, self.items = np.arange(USERS) * 3 + 100, np.arange(ITEMS) * 2 + 7
+        self.new = np.array([1, 3])
         if text:
-            self.users, self.items = (np.array(sorted(f"{id}/é" for id in ids)) for ids in (self.users, self.items))
+            self.users, self.items, self.new = (
+                np.array(sorted(f"{id}/é" for id in ids)) for ids in (self.users, self.items, self.new)
+            )
             self.users, self.items = self.users.astype(object), self.items.astype(object)
         genre, taste = rng.integers(0, GENRES, ITEMS), rng.random((USERS, GENRES)).astype(np.float32) ** 3
         draw = rng.random((USERS, ITEMS)) / (taste[:, genre] * np.linspace(1.5, 0.2, ITEMS))
@@ -72,10 +75,19 @@ class World:
         about = self.about or {"title": [f"Film {i}" for i in 2 * np.arange(ITEMS) + 7]}
         about = {"item_id": self.items[1:]} | {name: values[1:] for name, values in about.items()}
         pq.write_table(pa.table(about), self.root / "prepared" / "items.parquet")
+        pq.write_table(
+            pa.table({"item_id": self.new, "genres": list("ab")}), self.root / "prepared" / "new_items.parquet"
+        )
+        new = pd.DataFrame({"user_id": self.users[:3], "item_id": self.new[[0, 0, 1]]})
+        new.to_parquet(self.root / "prepared" / "cold_items.parquet")
         for name, (left, right) in self.models.items():
             left, right = (m.astype(np.float32) for m in (left, right))
             kind = {"popular": "constant", "itemknn": "history"}.get(name, "vectors")
-            matrices.save(self.root / "models" / name, left, right, self.users, self.items, kind=kind)
+            with folder(self.root / "models" / name) as aside:
+                if kind == "vectors":
+                    newitems.save(aside, features, right)
+                model = matrices.Model(name, kind, left, right, self.users, self.items, {})
+                matrices.write_into(aside, model)
         write_json(self.root / "models" / "dssm" / "history.json", [{"epoch": 1, "loss": 0.5}])
 
     def frame(self, watched: np.ndarray) -> pd.DataFrame:
@@ -86,9 +98,9 @@ class World:
     def test(self) -> pd.DataFrame:
         return self.frame(self.truth)
 
-    def evaluate(self, to: str = "first") -> Path:
+    def evaluate(self, to: str = "first", **options: str) -> Path:
         paths = (self.root / name for name in ("prepared", "features", "models", f"{to}/metrics", f"{to}/plots"))
-        evaluate.main(PARAMS, *paths)
+        evaluate.main(PARAMS.model_copy(update={"evaluate": OPTIONS.model_copy(update=options)}), *paths)
         return self.root / to
 
 
@@ -130,10 +142,47 @@ def expected(world: World, name: str, watched: np.ndarray, filtered: bool) -> di
 @pytest.mark.parametrize("name", ["dssm", "ials", "itemknn", "popular"])
 def test_metrics_are_those_of_rectools_in_all_three_settings(world: World, out: Path, name: str) -> None:
     assert 10 < len(world.test["user_id"].unique()) < USERS
-    assert read(out / "metrics/metrics.json")[name] == expected(world, name, world.truth, filtered=True)
     settings = read(out / "metrics/settings.json")[name]
-    assert settings["test_all"] == expected(world, name, world.truth, filtered=False)
-    assert settings["train"] == expected(world, name, world.seen, filtered=False)
+    for found, watched, filtered in (
+        (read(out / "metrics/metrics.json")[name], world.truth, True),
+        (settings["test_all"], world.truth, False),
+        (settings["train"], world.seen, False),
+    ):
+        theirs = expected(world, name, watched, filtered)
+        assert {metric: found[metric] for metric in theirs} == theirs
+
+
+def test_new_items_are_candidates_of_the_models_that_can_score_them(world: World, capsys) -> None:
+    """With candidates=all, RecTools gets the same lists: those of vectors have the two new items, others do not."""
+    out = world.evaluate("all", candidates="all")
+    catalogue, watched = np.append(world.items, world.new), np.hstack([world.truth, np.zeros((USERS, 2), bool)])
+    watched[[0, 1, 2], [ITEMS, ITEMS, ITEMS + 1]] = True
+    seen = sp.csr_matrix(np.hstack([world.seen, np.zeros((USERS, 2))]), dtype=np.float32)
+    users, (user, item) = np.flatnonzero(watched.any(axis=1)), np.nonzero(watched)
+    rows = pd.DataFrame({"user_id": world.users[user], "item_id": catalogue[item]})
+    for name in ("dssm", "popular"):
+        model = matrices.load(world.root / "models" / name)
+        right = model.right
+        if name == "dssm":
+            path = world.root / "models" / name
+            described = sp.csr_matrix(np.array([[1, 0, 0, 0], [0, 1, 0, 0]], np.float32))
+            right = np.vstack([right, newitems.new_items(path, model, described)])
+        reco = table(rank(model.left, right, users, 10, seen), world.users[users], catalogue)
+        assert reco["item_id"].isin(world.new).any() == (name == "dssm")
+        found = read(out / "metrics/metrics.json")[name]
+        assert found["map@10"] == pytest.approx(rt.MAP(10).calc(reco, rows), rel=1e-5)
+        assert found["recall@10"] == pytest.approx(rt.Recall(10).calc(reco, rows), rel=1e-5)
+    said = capsys.readouterr().err
+    assert "evaluate: itemknn, popular: cannot score the 2 items that are not in train" in said
+
+
+def test_new_items_have_a_file_of_their_own(out: Path) -> None:
+    found = read(out / "metrics/cold_items.json")
+    assert list(found) == ["among_new_items", "among_all_items"]
+    for setting in found.values():
+        assert list(setting["means"]) == ["dssm", "ials", "popular_by_features", "random"]
+        assert list(setting["differences"]) == ["ials", "popular_by_features", "random"]
+    assert found["among_new_items"]["means"]["random"]["recall@10"]["mean"] == 1  # there are two
 
 
 def test_debiased_metrics_are_those_of_rectools(world: World, out: Path) -> None:
@@ -148,6 +197,28 @@ def test_debiased_metrics_are_those_of_rectools(world: World, out: Path) -> None
     assert value != pytest.approx(rt.MAP(10).calc(reco, rows), rel=1e-3)
 
 
+def test_metrics_at_every_k_are_those_of_the_other_files(out: Path) -> None:
+    every = read(out / "metrics/by_k.json")["ials"]
+    known = read(out / "metrics/metrics.json")["ials"] | read(out / "metrics/beyond.json")["ials"]
+    assert list(every)[:2] == ["recall@10", "recall@12"]
+    for name in (name for name in every if name.endswith("@10")):
+        assert every[name] == known[name], name
+    assert every["recall@12"] > every["recall@10"]
+    assert every["ndcg@12"] == read(out / "plots/ndcg.json")[11]["ials"]
+
+
+def test_the_groups_of_taste_tell_who_gets_more_popular_items(world: World, out: Path) -> None:
+    """Each model's mean over the users whose history is of such items; the niche get the largest lift."""
+    found = read(out / "metrics/groups.json")["taste"]
+    assert list(found) == ["niche", "diverse", "blockbuster"]
+    assert sum(group["users"] for group in found.values()) == len(world.test["user_id"].unique())
+    lifts = [group["popular"]["popularity_lift@10"] for group in found.values()]
+    assert lifts == sorted(lifts, reverse=True)
+    mean = sum(group["users"] * group["popular"]["popularity_lift@10"] for group in found.values())
+    whole = read(out / "metrics/beyond.json")["popular"]["popularity_lift@10"]
+    assert mean / len(world.test["user_id"].unique()) == pytest.approx(whole, rel=1e-4)
+
+
 def test_a_model_of_taste_beats_random_vectors(out: Path) -> None:
     values = read(out / "metrics/metrics.json")
     assert values["dssm"]["map@10"] > 1.5 * values["ials"]["map@10"]  # which is random here
@@ -157,11 +228,11 @@ def test_a_model_of_taste_beats_random_vectors(out: Path) -> None:
 
 def test_files_name_the_models_in_order(out: Path) -> None:
     names = ["dssm", "ials", "itemknn", "popular"]
-    for file in ("metrics", "settings", "beyond"):
+    for file in ("metrics", "by_k", "settings", "beyond"):
         assert list(read(out / f"metrics/{file}.json")) == names
     assert list(read(out / "plots/ndcg.json")[0]) == ["k", *names]
     assert list(read(out / "plots/popularity.json")[0]) == ["part", *names]
-    assert list(read(out / "metrics/groups.json")) == ["sex", "activity"]
+    assert list(read(out / "metrics/groups.json")) == ["sex", "activity", "taste"]
     assert sorted(path.name for path in (out / "plots/scores").iterdir()) == ["dssm.json", "ials.json"]  # of vectors
     assert read(out / "plots/loss.json") == [{"epoch": 1, "loss": 0.5}]
     assert read(out / "plots/ndcg.json")[9]["dssm"] == read(out / "metrics/metrics.json")["dssm"]["ndcg@10"]
@@ -170,7 +241,7 @@ def test_files_name_the_models_in_order(out: Path) -> None:
 def test_equal_seed_equal_bytes(world: World, out: Path) -> None:
     first, second = out, world.evaluate("second")
     files = sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file())
-    assert len(files) == 7 + 3 + 2 + 4
+    assert len(files) == 9 + 3 + 2 + 4
     for file in files:
         assert (first / file).read_bytes() == (second / file).read_bytes(), file
 

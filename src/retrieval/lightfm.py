@@ -116,6 +116,8 @@ def suspicions(features: Features, params: LightFM, left: np.ndarray, right: np.
     untrained = np.log(2) if params.loss == "bpr" else 1.0
     largest = max(np.abs(left[:, 1:]).max(), np.abs(right).max())
     rate = f"lightfm.learning_rate={params.learning_rate}"
+    if params.item_alpha or params.user_alpha:
+        rate += f", item_alpha={params.item_alpha} or user_alpha={params.user_alpha}"
     return divergence.verdict(loss.mean(), untrained, watched.nnz, rate, largest)
 
 
