@@ -207,6 +207,10 @@ def test_huge_but_finite_vectors_are_refused_and_large_ones_said(world: Features
         ({"loss": "wrap"}, "lightfm.loss: 'wrap' is not valid: expected one of warp, .*; did you mean 'warp'"),
         ({"features": "zeros"}, "expected one of none, ones, ones_and_zeros"),
         ({"learning_rate": "1e-3"}, "lightfm.learning_rate: '1e-3' is text, expected a number"),
+        (
+            {"max_sampled": 2**31 - 1},
+            "lightfm.max_sampled: 2147483647 is not valid: expected less than or equal to 10000",
+        ),
         ({"components": 0}, "lightfm.components: 0 is not valid"),
         ({"factors": 4}, "lightfm.factors: unknown key"),
     ],

@@ -35,7 +35,7 @@ STAGES: dict[str, tuple[Any, type[Section], str]] = {
 NAMES = [*LOSSES, *ARCHITECTURES, *HISTORIES, *ITEMS, *SCORES, *SAMPLERS, *lightfm.LOSSES, *lightfm.FEATURES,
          "auto", "one", "sequence", "constant", "cosine", "float32", "float64"]  # fmt: skip
 LEFT_OUT = {"data", "folder", "train.compile"}  # compiling takes minutes
-UNBOUNDED = {"train.batch", "train.patience", "lightfm.max_sampled", "baselines.itemknn.neighbours",
+UNBOUNDED = {"train.batch", "train.patience", "baselines.itemknn.neighbours",
              "baselines.userknn.neighbours", "baselines.userknn.pool", "baselines.ease.items", "seed"}  # fmt: skip
 
 

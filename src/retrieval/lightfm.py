@@ -46,7 +46,7 @@ class LightFM(Section):
     learning_rate: float = Field(gt=0)
     item_alpha: float = Field(ge=0)
     user_alpha: float = Field(ge=0)
-    max_sampled: Positive
+    max_sampled: Annotated[int, Field(ge=1, le=10_000)]  # a step that finds no violation tries all of them
     features: Annotated[str, one_of(FEATURES)]
     weighted: bool
 
