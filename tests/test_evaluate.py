@@ -24,7 +24,7 @@ import rectools.metrics as rt
 import scipy.sparse as sp
 
 USERS, ITEMS, GENRES = 120, 50, 4
-OPTIONS = Evaluation(k=10, longest=12, head=0.2, resamples=50, negatives=10, points=40, map="tsne")
+OPTIONS = Evaluation(k=10, longest=12, head=0.2, resamples=50, negatives=10, points=40, map="tsne", candidates="train")
 SEED, NAMES = 3, ["popular", "itemknn", "ials", "dssm"]
 
 
@@ -72,10 +72,12 @@ class World:
         features = Features(history, sexes, sp.csr_matrix(self.item_features), self.users, self.items, spec)
         histories.save(self.root / "features", features)
         self.test.to_parquet(self.root / "prepared" / "test.parquet")
-        self.test[:0].to_parquet(self.root / "prepared" / "cold.parquet")
+        for name in ("cold", "cold_items"):
+            self.test[:0].to_parquet(self.root / "prepared" / f"{name}.parquet")
         about = self.about or {"title": [f"Film {i}" for i in 2 * np.arange(ITEMS) + 7]}
         about = {"item_id": self.items[1:]} | {name: values[1:] for name, values in about.items()}
         pq.write_table(pa.table(about), self.root / "prepared" / "items.parquet")
+        pq.write_table(pa.table(about).slice(0, 0), self.root / "prepared" / "new_items.parquet")
         for name, (left, right) in self.models.items():
             left, right = (m.astype(np.float32) for m in (left, right))
             kind = {"popular": "constant", "itemknn": "history"}.get(name, "vectors")
