@@ -10,9 +10,9 @@ from retrieval.evaluation.external import read_all
 from retrieval.evaluation.joining import write_values
 from retrieval.evaluation.options import Evaluation, Models
 from retrieval.evaluation.report import write_result
-from retrieval.newitems import extend
 from retrieval.params import Section, Seed
 from retrieval.stage import folder, read_table, run, write_json
+from retrieval.vocabulary import extend
 
 
 class EvaluateExternalParams(Section):

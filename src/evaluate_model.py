@@ -10,9 +10,10 @@ from retrieval.evaluation.cold_items import assess_cold_items, prepare_cold_item
 from retrieval.evaluation.joining import write_values
 from retrieval.evaluation.options import Evaluation
 from retrieval.evaluation.report import write_model, write_result
-from retrieval.newitems import extend, score_new
+from retrieval.newitems import score_new
 from retrieval.params import Section, Seed
 from retrieval.stage import folder, read_table, run, write_json
+from retrieval.vocabulary import extend
 
 
 class EvaluateModelParams(Section):
