@@ -1,5 +1,6 @@
 """What the maps show, and by what their points are coloured."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ def maps(monkeypatch: pytest.MonkeyPatch, user_columns: dict[str, list[str]]) ->
 
     monkeypatch.setattr(drawn, "draw_map", record)
     monkeypatch.setattr(drawn, "project", lambda vectors, seed, kind: vectors[:, :2])
+    monkeypatch.setattr(drawn, "ProcessPoolExecutor", lambda *_: ThreadPoolExecutor(1))  # a process has no patches
     seen = sp.csr_matrix(SEEN)
     histories = Histories(seen.indptr, seen.indices, np.zeros(seen.nnz, np.int64), np.ones(seen.nnz, np.float32))
     items = sp.csr_matrix(np.array([[1, 0, 1, 0], [1, 0, 0, 1], [0, 1, 1, 0], [0, 1, 0, 1]], dtype=np.float32))

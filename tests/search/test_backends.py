@@ -26,7 +26,7 @@ def test_the_index_of_another_model_is_refused(copy):
     path = copy / "models" / "ials"
     model = matrices.load(path)
     resave(path, model, right=model.right * 2)
-    with pytest.raises(Problem, match="built from another version of ials; run dvc repro index"):
+    with pytest.raises(Problem, match="built from another version of ials; run dvc repro"):
         open_ials(copy)
     reindex(copy)
     fitted, index = open_ials(copy)
@@ -37,8 +37,8 @@ def test_the_index_of_another_model_is_refused(copy):
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (lambda path: (path / "index.json").unlink(), "index.json: no such file; run dvc repro index"),
-        (lambda path: (path / "ivf.faiss").unlink(), "ivf.faiss: no such file; run dvc repro index"),
+        (lambda path: (path / "index.json").unlink(), "index.json: no such file; run dvc repro"),
+        (lambda path: (path / "ivf.faiss").unlink(), "ivf.faiss: no such file; run dvc repro"),
         (lambda path: (path / "index.json").write_text("{"), "ials: not an index folder"),
         (lambda path: (path / "space.npz").write_bytes(b""), "space.npz: does not match its hash in index.json"),
     ],

@@ -1,6 +1,8 @@
 """Maps of a model's vectors: the most watched items, and random test users."""
 
 from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 from retrieval.evaluation.options import Evaluation
@@ -22,7 +24,9 @@ def write_maps(
     some.sort()
     dimensions = taste(model)
     vectors = [np.asarray(matrix[rows])[:, dimensions] for matrix, rows in ((model.right, items), (model.left, some))]
-    of_items, of_users = (project(each, seed, params.map) for each in vectors)
+    with ProcessPoolExecutor(1, get_context("spawn")) as other:  # both at once: they are most of the time
+        later = other.submit(project, vectors[1], seed, params.map)
+        of_items, of_users = project(vectors[0], seed, params.map), later.result()
     kind = f"{model.name} ({PROJECTIONS[params.map].title})"
     _draw_items(out / "items.png", f"Item vectors of {kind}", of_items, items, data, titles)
     _draw_users(out / "users.png", f"User vectors of {kind}", of_users, some, data)
