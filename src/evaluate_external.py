@@ -31,13 +31,13 @@ def main(params: EvaluateExternalParams, prepared: Path, features: Path, path: P
     new = prepare_cold_items(prepared, catalogue, len(data.item_ids))
     data = catalogue if options.candidates == "all" else data
     exam = prepare_exam(prepared, data, options, params.seed)
-    test, length = data.user_ids[exam.users], max(options.k, options.longest)
-    systems = read_all(path, data, cold_users(prepared), test, params.models, length)
+    test = data.user_ids[exam.users]
+    systems = read_all(path, data, cold_users(prepared), test, params.models, options.ks[-1])
     with folder(out) as aside:
         write_json(aside / "systems.json", list(systems))
         for name, system in systems.items():
             result = assess_lists(system.lists(test), exam, options.k, {})
-            write_result(aside / "systems" / name, name, result, exam, options.k)
+            write_result(aside / "systems" / name, name, result, exam, options)
             cold = assess_cold(prepared, path, {}, {name: system}, exam, options)
             write_json(aside / "systems" / name / "metrics" / "cold.json", cold)
         if new is not None:

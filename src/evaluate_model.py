@@ -38,7 +38,7 @@ def main(params: EvaluateModelParams, prepared: Path, features: Path, path: Path
         data, model = catalogue, complete
     exam = prepare_exam(prepared, data, options, seed)
     with folder(out) as aside:
-        write_result(aside, model.name, assess(model, exam, options), exam, options.k)
+        write_result(aside, model.name, assess(model, exam, options), exam, options)
         write_model(aside, path, model, exam, options, seed)
         cold = assess_cold(prepared, path.parent, {model.name: model}, {}, exam, options)
         write_json(aside / "metrics" / "cold.json", cold)

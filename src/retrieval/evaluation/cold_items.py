@@ -9,7 +9,8 @@ from pathlib import Path
 
 from retrieval.evaluation.assessment import read_truth
 from retrieval.evaluation.joining import POPULAR, RANDOM, SETTINGS
-from retrieval.evaluation.metrics import METRICS, TrainItems, judge, values
+from retrieval.evaluation.lists import TrainItems, judge
+from retrieval.evaluation.metrics import METRICS, values
 from retrieval.evaluation.options import Evaluation
 from retrieval.histories import Features
 from retrieval.matrices import Model, snap

@@ -36,8 +36,8 @@ def _draw_items(
     path: Path, title: str, points: np.ndarray, items: np.ndarray, data: Features, titles: np.ndarray
 ) -> None:
     """Items at `points` [n, 2], coloured by genre, or else by their first feature."""
-    kinds = _kinds(data.items[items], data.spec["item_columns"], "genres")
-    amount = ("popularity", "users who watched it", np.maximum(data.counts[items], 1))
+    kinds = _kinds(data.items[items], _categories(data), "genres")
+    amount = ("popularity", "users per item", np.maximum(data.counts[items], 1))
     draw_map(path, f"{title}: near items go to the same users", points, kinds, amount, titles[items[:60]])
 
 
@@ -46,9 +46,15 @@ def _draw_users(path: Path, title: str, points: np.ndarray, users: np.ndarray, d
     if data.spec["user_columns"]:
         kinds = _kinds(data.users[users], data.spec["user_columns"])
     else:
-        kinds = _kinds(data.seen[users] @ data.items, data.spec["item_columns"], "genres")
-    amount = ("activity", "items watched", np.diff(data.histories.indptr)[users])
+        kinds = _kinds(data.seen[users] @ data.items, _categories(data), "genres")
+    amount = ("activity", "items per user", np.diff(data.histories.indptr)[users])
     draw_map(path, f"{title}: near users get the same items", points, kinds, amount)
+
+
+def _categories(data: Features) -> dict[str, list[str]]:
+    """The columns of the items, without texts: a word of a title is no kind of item."""
+    texts = data.spec.get("item_texts", {})
+    return {name: values for name, values in data.spec["item_columns"].items() if name not in texts}
 
 
 def _kinds(matrix: sp.csr_matrix, vocabulary: Mapping[str, list[str]], column: str = "") -> tuple[str, np.ndarray]:

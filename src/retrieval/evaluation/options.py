@@ -9,26 +9,38 @@ from pydantic import AfterValidator, Field, field_validator
 
 OWN = "dssm"  # compared with every other model, and the model of the training curve and the maps
 Length = Annotated[int, Field(ge=1, le=1000)]  # items per list; the lists of all users are in memory at once
+Lengths = Annotated[list[Length], Field(min_length=1)]
 
 
 class Evaluation(Section):
     """The section `evaluate` of params.yaml.
 
-    k: items per list. longest: items per list where metrics are plotted by length. head: share of the items, the most
-    watched ones, that are not long tail. resamples: bootstrap samples of the test users. negatives: random unwatched
-    items per user, for the distributions of the score. points: maximum number of users in these distributions, and of
-    users and of items on a map. map: kind of the maps. candidates: the items that are ranked, those of train, or all,
-    with those that have features and no interaction.
+    ks: items per list, ascending; the first one is that of the table. head: share of the items, the most watched ones,
+    that are not long tail. resamples: bootstrap samples of the test users. negatives: random unwatched items per user,
+    for the distributions of the score. points: maximum number of users in these distributions, and of users and of
+    items on a map. map: kind of the maps. candidates: the items that are ranked, those of train, or all, with those
+    that have features and no interaction.
     """
 
-    k: Length
-    longest: Length
+    ks: Lengths
     head: Annotated[float, Field(gt=0, lt=1)]
     resamples: Annotated[int, Field(ge=1, le=1_000_000)]
     negatives: Annotated[int, Field(ge=1, le=10_000)]
     points: Annotated[int, Field(ge=1, le=20_000)]  # a map takes points^2 numbers
     map: Annotated[str, one_of(PROJECTIONS)]
     candidates: Literal["train", "all"]
+
+    @property
+    def k(self) -> int:
+        """Items per list of the table."""
+        return self.ks[0]
+
+    @field_validator("ks")
+    @classmethod
+    def _ascend(cls, ks: list[int]) -> list[int]:
+        if ks != sorted(set(ks)):
+            raise ValueError(f"{ks} is not valid: expected ascending numbers, each once")
+        return ks
 
     @field_validator("map")
     @classmethod

@@ -7,7 +7,7 @@ from retrieval.evaluation.assessment import Assessment, Exam
 from retrieval.evaluation.distributions import densities, sample, scores
 from retrieval.evaluation.groups import by_group, groups
 from retrieval.evaluation.joining import VALUES, write_values
-from retrieval.evaluation.metrics import means
+from retrieval.evaluation.metrics import by_k, means
 from retrieval.evaluation.options import Evaluation
 from retrieval.evaluation.series import Series, by_length, by_popularity
 from retrieval.matrices import Model
@@ -16,18 +16,21 @@ from retrieval.stage import write_json
 import numpy as np
 
 
-def write_result(out: Path, name: str, result: Assessment, exam: Exam, k: int) -> None:
+def write_result(out: Path, name: str, result: Assessment, exam: Exam, params: Evaluation) -> None:
     """Write what every model and every system has, to metrics/, plots/ and VALUES.
 
     Each JSON file is that of all models with one model only; `joining` makes one of them.
     """
     metrics, plots = out / "metrics", out / "plots"
     write_json(metrics / "metrics.json", {name: means(result.values)})
+    write_json(metrics / "by_k.json", {name: by_k(result.lists, params.ks)})
     write_json(metrics / "beyond.json", {name: means(result.beyond)})
     write_json(metrics / "settings.json", {name: result.settings} if result.settings else {})
-    write_json(metrics / "groups.json", by_group({name: result.values}, groups(exam.data, exam.users)))
+    lift = f"popularity_lift@{params.k}"
+    by_user = result.values | {lift: result.beyond[lift]}
+    write_json(metrics / "groups.json", by_group({name: by_user}, groups(exam.data, exam.users)))
     write_json(plots / "ndcg.json", by_length({name: result.lists}))
-    write_json(plots / "popularity.json", by_popularity({name: result.lists.first(k)}))
+    write_json(plots / "popularity.json", by_popularity({name: result.lists.first(params.k)}))
     write_values(out, VALUES, result.values)
 
 
