@@ -97,7 +97,8 @@ def test_the_table_of_dvc_is_readable(experimented):
 
 
 def test_a_model_can_be_downloaded_by_its_name(project, tmp_path):
-    dvc(tmp_path, "artifacts", "get", str(project), "ease", "--rev", "main", "--out", str(tmp_path / "ease"))
+    run(project, "git", "tag", "--annotate", "ease@v1.0.0", "--message", "The first version")
+    dvc(tmp_path, "artifacts", "get", str(project), "ease", "--out", str(tmp_path / "ease"))
     assert files(tmp_path, "ease") == {
         name.removeprefix("models/"): data for name, data in files(project, "models/ease").items()
     }
