@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from retrieval.baselines import BASELINES
 from retrieval.params import load
 
 import matplotlib
@@ -53,11 +54,12 @@ PATHS = {
     "fetch": "data/raw",
     "prepare": "data/raw data/prepared",
     "features": "data/prepared data/features",
-    "train_baselines": "data/features models models/baselines.run.json",
+    "train_baselines": "data/features models/{model} models/{model}.run.json",
     "train_lightfm": "data/features models/lightfm models/lightfm.run.json",
     "train_dssm": "data/features models/dssm models/dssm.run.json",
-    "evaluate": "data/prepared data/features models metrics plots",
+    "evaluate": "data/prepared data/features models/{model} data/evaluation/{model}",
 }
+SCRIPTS = {"evaluate": "evaluate_model"}
 DRAWN = [
     *("fetch", "prepare", "features", "train_baselines", "train_lightfm"),
     *("train_dssm (triplet)", "train_dssm (softmax)", "train_dssm (softmax, narrow)", "train_dssm", "evaluate"),
@@ -76,18 +78,26 @@ def peak(pid: int) -> int:
     return round(int(held[1]) / 1024) if held else 0
 
 
+def models(stage: str, folder: Path) -> list[str]:
+    """The models that the stage runs for, one after the other; one empty name if it is not of one model."""
+    if stage == "train_baselines":
+        return list(BASELINES)
+    return sorted(card.parent.name for card in folder.glob("models/*/card.json")) if stage == "evaluate" else [""]
+
+
 def run(stage: str, folder: Path, params: dict[str, Any]) -> dict[str, float]:
     """Seconds and peak memory in megabytes, sampled every 50 ms."""
     (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
-    script = stage.split()[0]
-    command = [sys.executable, str(ROOT / "src" / f"{script}.py"), *PATHS[script].split()]
-    start, most = time.perf_counter(), 0
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
-    while process.poll() is None:
-        most = max(most, peak(process.pid))
-        time.sleep(0.05)
-    if process.returncode:
-        sys.exit(f"{stage} failed")
+    name, start, most = stage.split()[0], time.perf_counter(), 0
+    script = ROOT / "src" / f"{SCRIPTS.get(name, name)}.py"
+    for model in models(name, folder):
+        paths = PATHS[name].format(model=model).split()
+        process = subprocess.Popen([sys.executable, str(script), *paths], cwd=folder, stdout=subprocess.DEVNULL)
+        while process.poll() is None:
+            most = max(most, peak(process.pid))
+            time.sleep(0.05)
+        if process.returncode:
+            sys.exit(f"{stage} failed")
     return {"seconds": round(time.perf_counter() - start, 1), "megabytes": most}
 
 

@@ -1,9 +1,10 @@
-"""Train the classic baselines and write each as two matrices."""
+"""Train one of the classic baselines and write it as two matrices."""
 
 from pathlib import Path
 
 from retrieval import matrices, newitems
 from retrieval.baselines import BASELINES, Baselines
+from retrieval.errors import Problem, choices
 from retrieval.histories import load
 from retrieval.matrices import Model
 from retrieval.params import Section, Seed
@@ -18,19 +19,21 @@ class TrainBaselinesParams(Section):
     baselines: Baselines
 
 
-def main(params: TrainBaselinesParams, features: Path, models: Path) -> None:
-    """data/features -> models/<name> of every baseline."""
-    data = load(features)
-    card = {"data": data.spec["data"], "params": params.model_dump()}
-    for name, baseline in BASELINES.items():
-        left, right = baseline.train(data, params.baselines, params.seed)
-        own = card if baseline.newcomer is None else card | {"newcomer": baseline.newcomer}
-        with folder(models / name) as aside:
-            if baseline.kind == "vectors":
-                newitems.save(aside, data, right)
-            model = Model(name, baseline.kind, left, right, data.user_ids, data.item_ids, own)
-            matrices.write_into(aside, model)
-        print(f"{name}: left {left.shape}, right {right.shape}")
+def main(params: TrainBaselinesParams, features: Path, out: Path) -> None:
+    """data/features -> models/<name>; the name says which baseline it is."""
+    name = out.name
+    if name not in BASELINES:
+        raise Problem(f"{out}: unknown baseline {name!r}; {choices(name, BASELINES)}")
+    data, baseline = load(features), BASELINES[name]
+    left, right = baseline.train(data, params.baselines, params.seed)
+    own = params.model_dump(include={"seed": True, "baselines": {name}})
+    card = {"data": data.spec["data"], "params": own}
+    card |= {} if baseline.newcomer is None else {"newcomer": baseline.newcomer}
+    with folder(out) as aside:
+        if baseline.kind == "vectors":
+            newitems.save(aside, data, right)
+        matrices.write_into(aside, Model(name, baseline.kind, left, right, data.user_ids, data.item_ids, card))
+    print(f"{name}: left {left.shape}, right {right.shape}")
 
 
 if __name__ == "__main__":

@@ -14,9 +14,10 @@ import warnings
 from pathlib import Path
 
 from retrieval import histories
-from retrieval.evaluation.assessment import Evaluation, prepare_exam
+from retrieval.evaluation.assessment import prepare_exam
 from retrieval.evaluation.lists import judge
 from retrieval.evaluation.metrics import METRICS, means, values
+from retrieval.evaluation.options import Evaluation
 from retrieval.params import load
 
 import numpy as np

@@ -3,17 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from retrieval.evaluation.assessment import Evaluation
-from retrieval.evaluation.cold_items import (
-    POPULAR,
-    RANDOM,
-    SETTINGS,
-    ColdItems,
-    assess_cold_items,
-    baselines,
-    prepare_cold_items,
-    summarize,
-)
+from retrieval.evaluation.cold_items import ColdItems, assess_cold_items, baselines, prepare_cold_items
+from retrieval.evaluation.joining import POPULAR, RANDOM, SETTINGS, summarize
+from retrieval.evaluation.options import Evaluation
 from retrieval.histories import Features, Histories
 from retrieval.matrices import Model
 
@@ -99,7 +91,8 @@ def test_the_summary_has_intervals_and_differences(tmp_path: Path, names: list[s
     found = exam(tmp_path, [(20, 2), (30, 3), (40, 1)])
     models = {name: in_order([3, 4, 5, 0, 1, 2]) for name in names} | baselines(found, 0)
     results = {name: assess_cold_items(model, found, OPTIONS) for name, model in models.items()}
-    summary: dict[str, Any] = summarize(results, "dssm", OPTIONS, seed=0)
+    settings = {setting: {name: result[setting] for name, result in results.items()} for setting in SETTINGS}
+    summary: dict[str, Any] = summarize(settings, "dssm", OPTIONS.resamples, seed=0)
     assert list(summary) == list(SETTINGS)
     for setting in SETTINGS:
         means = summary[setting]["means"]

@@ -13,7 +13,7 @@ NO_DATABASE = Database("", "", 1)
 
 def open_ials(world, backend="hnsw"):
     path = world / "models"
-    return open_index(backend, path / "catalogue" / "indexes" / "ials", matrices.load(path / "ials"), NO_DATABASE)
+    return open_index(backend, path / "indexes" / "ials", matrices.load(path / "ials"), NO_DATABASE)
 
 
 def test_exact_search_and_models_without_vectors_open_nothing(world):
@@ -26,7 +26,7 @@ def test_the_index_of_another_model_is_refused(copy):
     path = copy / "models" / "ials"
     model = matrices.load(path)
     resave(path, model, right=model.right * 2)
-    with pytest.raises(Problem, match="built from another version of ials; run dvc repro index"):
+    with pytest.raises(Problem, match="built from another version of ials; run dvc repro"):
         open_ials(copy)
     reindex(copy)
     fitted, index = open_ials(copy)
@@ -37,13 +37,13 @@ def test_the_index_of_another_model_is_refused(copy):
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (lambda path: (path / "index.json").unlink(), "index.json: no such file; run dvc repro index"),
-        (lambda path: (path / "ivf.faiss").unlink(), "ivf.faiss: no such file; run dvc repro index"),
+        (lambda path: (path / "index.json").unlink(), "index.json: no such file; run dvc repro"),
+        (lambda path: (path / "ivf.faiss").unlink(), "ivf.faiss: no such file; run dvc repro"),
         (lambda path: (path / "index.json").write_text("{"), "ials: not an index folder"),
         (lambda path: (path / "space.npz").write_bytes(b""), "space.npz: does not match its hash in index.json"),
     ],
 )
 def test_a_damaged_folder_is_refused(copy, damage, reason):
-    damage(copy / "models" / "catalogue" / "indexes" / "ials")
+    damage(copy / "models" / "indexes" / "ials")
     with pytest.raises(Problem, match=reason):
         open_ials(copy)

@@ -6,10 +6,11 @@ Models that read nothing but the history (ItemKNN, EASE) have no scores for them
 from collections.abc import Mapping
 from pathlib import Path
 
-from retrieval.evaluation.assessment import Evaluation, Exam, binary, rows_of
+from retrieval.evaluation.assessment import Exam, binary, rows_of
 from retrieval.evaluation.external import External
 from retrieval.evaluation.lists import judge
 from retrieval.evaluation.metrics import METRICS, means, values
+from retrieval.evaluation.options import Evaluation
 from retrieval.matrices import Model
 from retrieval.newcomers import NOTHING, newcomer
 from retrieval.ranking import rank

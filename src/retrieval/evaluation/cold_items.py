@@ -4,15 +4,14 @@ Each model that can score new items ranks them in two settings: among the new it
 say what this is worth: the popularity that an item's features suggest, and random lists.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from retrieval.evaluation.assessment import Evaluation, read_truth
-from retrieval.evaluation.intervals import intervals
+from retrieval.evaluation.assessment import read_truth
+from retrieval.evaluation.joining import POPULAR, RANDOM, SETTINGS
 from retrieval.evaluation.lists import TrainItems, judge
 from retrieval.evaluation.metrics import METRICS, values
+from retrieval.evaluation.options import Evaluation
 from retrieval.histories import Features
 from retrieval.matrices import Model, snap
 from retrieval.newitems import BITS, estimate
@@ -21,9 +20,7 @@ from retrieval.ranking import rank
 import numpy as np
 import scipy.sparse as sp
 
-SETTINGS = ("among_new_items", "among_all_items")
 NAMES = ("map", "ndcg", "recall")  # of METRICS: the others are about popularity in train, of which new items have none
-POPULAR, RANDOM = "popular_by_features", "random"
 WIDTH = 32  # of random vectors
 
 
@@ -72,20 +69,4 @@ def baselines(exam: ColdItems, seed: int) -> dict[str, Model]:
     return {
         POPULAR: Model(POPULAR, "constant", np.ones((users, 1), np.float32), popularity, *ids, {}),
         RANDOM: Model(RANDOM, "vectors", snap(left), snap(right), *ids, {}),
-    }
-
-
-def summarize(
-    results: Mapping[str, Mapping[str, Mapping[str, np.ndarray]]], own: str, params: Evaluation, seed: int
-) -> dict[str, Any]:
-    """Setting -> the 95 % intervals of the models, and of model `own` minus each other one, as in `intervals`."""
-    own = own if own in results else POPULAR
-    return {
-        setting: intervals(
-            {name: result[setting] for name, result in results.items()},
-            own,
-            params.resamples,
-            np.random.default_rng(seed),
-        )
-        for setting in SETTINGS
     }

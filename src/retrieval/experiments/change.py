@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from retrieval.errors import Problem
-from retrieval.experiments.repository import METRICS, call, changed_params, dvc_json
+from retrieval.experiments.repository import METRICS, WORKSPACE, call, changed_params, dvc_json
 
 MACHINES, INTERVALS = Path("metrics/machines.json"), Path("metrics/intervals.json")
-WORKSPACE = "workspace"
 Machines = dict[str, dict[str, Any]]
+Metrics = dict[str, dict[str, float]]
 Noise = dict[str, dict[str, float]]
 
 
@@ -55,10 +55,6 @@ class Change:
 def compare(base: str, head: str | None) -> Change:
     """Compare two revisions, or one with the work tree, by DVC. Raises `Problem` for an unknown revision."""
     revisions = [base, *([head] if head else [])]
-    metrics: dict[str, dict[str, tuple[float | None, float | None]]] = {}
-    for name, each in dvc_json("metrics", "diff", "--all", *revisions).get(METRICS, {}).items():
-        model, metric = name.split(".", 1)
-        metrics.setdefault(model, {})[metric] = (each.get("old"), each.get("new"))
     params = changed_params(*revisions)
     with tempfile.TemporaryDirectory() as folder:
         plots = dvc_json("plots", "diff", *revisions, "--split", "--out", folder)["data"]
@@ -69,9 +65,21 @@ def compare(base: str, head: str | None) -> Change:
             if parts and parts[0]["type"] == "image"
         }
     series = [_plot(name, parts[0]) for name, parts in plots.items() if parts and parts[0]["type"] == "vega"]
+    metrics = pairs(_read(Path(METRICS), base), _read(Path(METRICS), head))
     remarks = notes(_read(MACHINES, base), _read(MACHINES, head), base, head)
     wide = noise(_read(INTERVALS, base), _read(INTERVALS, head))
     return Change(base, head, metrics, params, series, pictures, remarks, wide)
+
+
+def pairs(old: Metrics, new: Metrics) -> dict[str, dict[str, tuple[float | None, float | None]]]:
+    """model -> metric -> (old, new), None where one of them has none."""
+    return {
+        model: {
+            metric: (old.get(model, {}).get(metric), new.get(model, {}).get(metric))
+            for metric in {**old.get(model, {}), **new.get(model, {})}
+        }
+        for model in sorted({*old, *new})
+    }
 
 
 def noise(old: dict[str, Any], new: dict[str, Any]) -> Noise:

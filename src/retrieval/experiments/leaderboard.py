@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from retrieval.errors import Problem, choices
-from retrieval.experiments.repository import METRICS, PARAMS, command, dvc_json, flat
+from retrieval.experiments.repository import METRICS, PARAMS, command, experiments, flat
 
 from tabulate import tabulate
 
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--model", action="append", help="show only this model; may be repeated")
     parser.add_argument("--all-commits", action="store_true", help="include experiments of other commits")
     options = parser.parse_args()
-    table = rows(dvc_json("exp", "show", *(["--all-commits"] if options.all_commits else [])))
+    table = rows(experiments(*(["--all-commits"] if options.all_commits else [])))
     if not table:
         raise Problem("no experiment has metrics; run `dvc repro` or `dvc exp run` first")
     table = sort_rows(select_models(table, options.model) if options.model else table, options.sort)

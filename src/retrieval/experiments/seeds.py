@@ -12,8 +12,9 @@ from typing import Any
 
 from retrieval import histories, matrices
 from retrieval.errors import Problem, choices
-from retrieval.evaluation.assessment import Evaluation, Exam, assess, prepare_exam
+from retrieval.evaluation.assessment import Exam, assess, prepare_exam
 from retrieval.evaluation.intervals import bootstrap
+from retrieval.evaluation.options import Evaluation
 from retrieval.experiments.repository import call, changed_params, command
 from retrieval.matrices import Model
 from retrieval.params import PATH, Section, Seed, load, parse, read, validate

@@ -27,7 +27,7 @@ class Database:
 def open_index(backend: str, path: Path, model: Model, database: Database) -> tuple[space.Space, Index] | None:
     """The model's index and the space it lies in; None for exact search.
 
-    `path` is the model's folder under catalogue/indexes. `backend` is exact, milvus or a name in `INDEXES`. Models that
+    `path` is the model's folder under models/indexes. `backend` is exact, milvus or a name in `INDEXES`. Models that
     cannot be indexed are searched exactly. Raises `Problem` if the files are missing, changed, or of another model.
     """
     if backend == "exact" or not has_index(model):
@@ -47,10 +47,10 @@ def _read(path: Path, model: Model) -> tuple[dict[str, Any], space.Space]:
     try:
         card = json.loads((path / "index.json").read_text(encoding="utf-8"))
         if card["model"] != model.card["files"]:
-            raise Problem(f"{path}: built from another version of {model.name}; run dvc repro index")
+            raise Problem(f"{path}: built from another version of {model.name}; run dvc repro")
         verify_files(path, "index.json", card["files"])
         return card, space.load(path / "space.npz")
     except FileNotFoundError as error:
-        raise Problem(f"{error.filename}: no such file; run dvc repro index") from None
+        raise Problem(f"{error.filename}: no such file; run dvc repro") from None
     except (ValueError, KeyError, OSError) as error:
-        raise Problem(f"{path}: not an index folder: {error}; run dvc repro index") from None
+        raise Problem(f"{path}: not an index folder: {error}; run dvc repro") from None

@@ -1,4 +1,4 @@
-"""Titles of items, histories and demographics of users: written by the stage `index`, read by the service.
+"""Titles of items, histories and demographics of users: written by the stage `catalogue`, read by the service.
 
 A catalogue folder holds
     item_ids.parquet, user_ids.parquet         the ids in the row order of every model, see `ids`
@@ -157,13 +157,13 @@ def load(path: Path) -> Catalogue:
                          view_counts=np.asarray(table["watched"]), user_columns=card["user_columns"], gap=card["gap"],
                          timed=card["timed"])  # fmt: skip
     except FileNotFoundError as error:
-        raise Problem(f"{path}: not a catalogue: {Path(error.filename).name} is missing; run dvc repro index") from None
+        raise Problem(f"{path}: not a catalogue: {Path(error.filename).name} is missing; run dvc repro") from None
     except (ValueError, KeyError, OSError) as error:
-        raise Problem(f"{path}: not a catalogue: {error}; run dvc repro index") from None
+        raise Problem(f"{path}: not a catalogue: {error}; run dvc repro") from None
 
 
 def verify_files(path: Path, card: str, files: dict[str, str]) -> None:
     """Compare the files of a folder with their hashes in its card. Raises `Problem` for the first that differs."""
     for name, expected in files.items():
         if sha256(path / name) != expected:
-            raise Problem(f"{path / name}: does not match its hash in {card}; run dvc repro index")
+            raise Problem(f"{path / name}: does not match its hash in {card}; run dvc repro")

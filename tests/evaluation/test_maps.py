@@ -1,12 +1,12 @@
 """What the maps show, and by what their points are coloured."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from retrieval.evaluation import report
-from retrieval.evaluation.assessment import Evaluation, Exam
-from retrieval.evaluation.lists import TrainItems
-from retrieval.evaluation.report import _kinds, write_maps
+from retrieval.evaluation import maps as drawn
+from retrieval.evaluation.maps import _kinds, write_maps
+from retrieval.evaluation.options import Evaluation
 from retrieval.histories import Features, Histories
 from retrieval.matrices import Model
 
@@ -43,7 +43,7 @@ def test_words_of_titles_are_no_kinds() -> None:
     empty = sp.csr_matrix((1, 2), dtype=np.float32)
     histories = Histories(np.array([0, 0]), *(np.zeros(0, each) for each in (np.int32, np.int64, np.float32)))
     data = Features(histories, empty, empty, np.arange(1), np.arange(1), spec)
-    assert report._categories(data) == {"type": ["film"]}
+    assert drawn._categories(data) == {"type": ["film"]}
 
 
 def maps(monkeypatch: pytest.MonkeyPatch, user_columns: dict[str, list[str]]) -> tuple[dict[str, tuple], np.ndarray]:
@@ -53,8 +53,9 @@ def maps(monkeypatch: pytest.MonkeyPatch, user_columns: dict[str, list[str]]) ->
     def record(path: Path, *arguments: Any) -> None:
         calls[path.name] = arguments
 
-    monkeypatch.setattr(report, "draw_map", record)
-    monkeypatch.setattr(report, "project", lambda vectors, seed, kind: vectors[:, :2])
+    monkeypatch.setattr(drawn, "draw_map", record)
+    monkeypatch.setattr(drawn, "project", lambda vectors, seed, kind: vectors[:, :2])
+    monkeypatch.setattr(drawn, "ProcessPoolExecutor", lambda *_: ThreadPoolExecutor(1))  # a process has no patches
     seen = sp.csr_matrix(SEEN)
     histories = Histories(seen.indptr, seen.indices, np.zeros(seen.nnz, np.int64), np.ones(seen.nnz, np.float32))
     items = sp.csr_matrix(np.array([[1, 0, 1, 0], [1, 0, 0, 1], [0, 1, 1, 0], [0, 1, 0, 1]], dtype=np.float32))
@@ -62,11 +63,10 @@ def maps(monkeypatch: pytest.MonkeyPatch, user_columns: dict[str, list[str]]) ->
     spec = {"user_columns": user_columns, "item_columns": VOCABULARY}
     data = Features(histories, users, items, np.arange(4), np.arange(4), spec)
     test_users = np.array([1, 2])
-    exam = Exam(data, seen, seen, test_users, TrainItems(seen, items, 0.25))
     bias = np.ones((4, 1), np.float32)
     left, right = np.hstack([bias, VECTORS]), np.hstack([bias, VECTORS + 10])
     model = Model("dssm", "vectors", left, right, np.arange(4), np.arange(4), {})
-    write_maps(Path("plots"), model, exam, np.array(["A", "B", "C", "D"]), OPTIONS, seed=0)
+    write_maps(Path("plots"), model, data, test_users, np.array(["A", "B", "C", "D"]), OPTIONS, seed=0)
     return calls, test_users
 
 
