@@ -5,7 +5,7 @@ import os
 import shlex
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,13 @@ FOOTER = "Having any troubles?"  # the last line of DVC's errors
 METRICS, PARAMS = "metrics/metrics.json", "params.yaml"
 
 
-def call(*command: str, root: Path | None = None, quiet: bool = True) -> str:
-    """Run a command in the folder `root` (default: here) and return its stdout.
+def call(*command: str, root: Path | None = None, quiet: bool = True, env: Mapping[str, str] | None = None) -> str:
+    """Run a command in the folder `root` (default: here) and return its stdout. `env` adds environment variables.
 
     Without `quiet` it prints to the terminal and the result is empty. Raises `Problem` with the last line of stderr if
     the command fails.
     """
-    done = subprocess.run(command, cwd=root, text=True, capture_output=quiet, check=False)
+    done = subprocess.run(command, cwd=root, env=os.environ | (env or {}), text=True, capture_output=quiet, check=False)
     if done.returncode:
         lines = [line for line in (done.stderr or "").splitlines() if line.strip() and FOOTER not in line]
         raise Problem(f"{shlex.join(command)}: {lines[-1] if lines else f'exit code {done.returncode}'}")
@@ -46,6 +46,12 @@ def flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     for name, value in values.items():
         items |= flat(value, f"{above}{name}.") if isinstance(value, dict) else {f"{above}{name}": value}
     return items
+
+
+def first_map(names: Iterable[str]) -> str:
+    """The metric that choices are made by: MAP, of the shortest lists."""
+    names = sorted(names, key=lambda name: (not name.startswith("map@"), len(name), name))
+    return names[0]
 
 
 @contextmanager

@@ -1,0 +1,152 @@
+"""Copies of the repository, in which experiments run side by side while the work tree is left alone.
+
+A copy is a clone in .dvc/tmp/copies that shares git's objects and DVC's cache with this repository, so that what ran in
+one is restored in all, and an experiment that is fetched from it can be applied here.
+"""
+
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+from retrieval.errors import Problem
+from retrieval.experiments.repository import FOOTER, call
+
+COPIES = Path(".dvc/tmp/copies")
+SECONDS = 0.5  # between two looks at a running experiment
+
+
+@dataclass(frozen=True)
+class Source:
+    """What experiments start from: a commit, under which DVC lists them, and the tree of the files."""
+
+    commit: str
+    tree: str
+
+    def object_of(self, path: str) -> str:
+        """The hash of a file or folder of the tree."""
+        return call("git", "rev-parse", "--verify", f"{self.tree}:{path}").strip()
+
+    def read(self, path: str) -> str:
+        """The text of a file of the tree."""
+        return call("git", "show", f"{self.tree}:{path}")
+
+
+def work_tree() -> Source:
+    """The last commit with the work tree as it is: tracked files, and those that git does not ignore."""
+    with tempfile.TemporaryDirectory() as folder:
+        index = {"GIT_INDEX_FILE": os.fspath(Path(folder) / "index")}
+        call("git", "read-tree", "HEAD", env=index)
+        call("git", "add", "--all", env=index)
+        return Source(call("git", "rev-parse", "HEAD").strip(), call("git", "write-tree", env=index).strip())
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A clone. `lock` is an open file that no other process has locked."""
+
+    root: Path
+    lock: int
+
+    def run(self, source: Source, name: str, changes: Sequence[str], targets: Sequence[str], watch: "Watch") -> str:
+        """Run `dvc exp run` with `-S` for each of the changes; returns the reference of the experiment here.
+
+        `watch` is called with the folder of the copy while the experiment runs; an exception that it raises ends it.
+        Raises `Problem` with the line of the stage that failed.
+        """
+        self._prepare(source)
+        assignments = [part for change in changes for part in ("--set-param", change)]
+        with self.root.with_suffix(".log").open("w+", encoding="utf-8") as log:
+            process = subprocess.Popen(
+                ["dvc", "exp", "run", "--name", name, *assignments, *targets],
+                cwd=self.root, env=os.environ | {"DVC_NO_ANALYTICS": "1"}, stdin=subprocess.DEVNULL, stdout=log,
+                stderr=subprocess.STDOUT, pass_fds=[self.lock], start_new_session=True,
+            )  # fmt: skip
+            try:
+                while not _ended(process):
+                    watch(self.root)
+            except BaseException:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                raise
+            log.seek(0)
+            lines = log.read().splitlines()
+        reference = call("git", "for-each-ref", "--format=%(refname)", f"refs/exps/**/{name}", root=self.root).strip()
+        if process.returncode or not reference:
+            raise Problem(f"{' '.join(changes)}: {_reason(lines)}")
+        call("git", "fetch", "--quiet", os.fspath(self.root), f"+{reference}:{reference}")
+        self._mark.unlink()
+        return reference
+
+    def _prepare(self, source: Source) -> None:
+        """Put the files of the source here. A copy in which a run has not come to its end is made anew."""
+        if self._mark.exists() or not self.root.exists():
+            self._make()
+        self._mark.touch()
+        call("git", "checkout", "--quiet", "--force", "--detach", source.commit, root=self.root)
+        call("git", "clean", "--quiet", "-d", "--force", root=self.root)
+        call("git", "read-tree", "-m", "-u", source.tree, root=self.root)
+        for reference in call("git", "for-each-ref", "--format=%(refname)", "refs/exps", root=self.root).split():
+            call("git", "update-ref", "-d", reference, root=self.root)
+
+    def _make(self) -> None:
+        shutil.rmtree(self.root, ignore_errors=True)
+        call("git", "clone", "--quiet", "--shared", "--no-checkout", os.fspath(Path.cwd()), os.fspath(self.root))
+        for key in ("user.name", "user.email"):
+            if value := call("git", "config", "--default", "", key).strip():
+                call("git", "config", key, value, root=self.root)
+        local, cache = Path(".dvc/config.local"), call("dvc", "cache", "dir").strip()
+        call("git", "checkout", "--quiet", "--detach", root=self.root)
+        if local.exists():
+            shutil.copy(local, self.root / local)
+        call("dvc", "cache", "dir", "--local", os.path.abspath(cache), root=self.root)
+
+    @property
+    def _mark(self) -> Path:
+        """A file that is there from the start of a run to its end."""
+        return self.root.with_suffix(".running")
+
+
+Watch = Callable[[Path], None]
+
+
+@contextmanager
+def take() -> Iterator[Copy]:
+    """The first copy that no run uses. Its lock lasts as long as any process of the run, even if this one is killed."""
+    COPIES.mkdir(parents=True, exist_ok=True)
+    for number in count():
+        root = (COPIES / str(number)).absolute()
+        lock = os.open(root.with_suffix(".lock"), os.O_RDWR | os.O_CREAT)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            continue
+        try:
+            yield Copy(root, lock)
+        finally:
+            os.close(lock)
+        return
+
+
+def _ended(process: subprocess.Popen[bytes]) -> bool:
+    """Whether it ends within a moment."""
+    try:
+        process.wait(SECONDS)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def _reason(lines: list[str]) -> str:
+    """The line of the stage that failed, before DVC's own; else DVC's."""
+    lines = [line for line in lines if line.strip() and FOOTER not in line]
+    failed = next((i for i, line in enumerate(lines) if "failed to reproduce" in line), None)
+    return lines[-1 if not failed else failed - 1] if lines else "dvc exp run failed without a word"

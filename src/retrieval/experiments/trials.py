@@ -1,0 +1,183 @@
+"""One experiment per fold and seed, as `search` and `compare` run them: for one model, and never twice.
+
+The name of an experiment contains a hash of all that decides its result: code, pipeline and parameters. Where one of
+that name exists, its result is taken.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from check import CheckParams
+from evaluate import EvaluateParams
+from retrieval import histories, matrices
+from retrieval.errors import Problem, choices
+from retrieval.evaluation.assessment import assess, prepare_exam
+from retrieval.experiments.copies import Source, Watch, take
+from retrieval.experiments.repository import METRICS, PARAMS, call
+from retrieval.params import parse, validate
+from retrieval.runs import INPUTS
+from retrieval.sources import SOURCES
+
+import numpy as np
+import yaml
+
+TEST = 0  # the fold of the table
+
+
+def targets(model: str) -> list[str]:
+    """The stages that train and judge a model."""
+    return ["evaluate"]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A model, and the parameters that differ from those of the source: NAME=VALUE, as for `dvc exp run -S`."""
+
+    source: Source
+    model: str
+    changes: tuple[str, ...]
+
+    def changed(self, changes: Sequence[str]) -> "Trial":
+        """The same with more parameters that differ."""
+        return Trial(self.source, self.model, (*self.changes, *changes))
+
+    def at(self, fold: int) -> "Trial":
+        """The same on a fold."""
+        return self.changed([f"split.fold={fold}"])
+
+    @cached_property
+    def params(self) -> dict[str, Any]:
+        """All parameters. Raises `Problem` if they are not valid."""
+        return checked(set_params(parse(self.source.read(PARAMS)), self.changes))
+
+    @cached_property
+    def name(self) -> str:
+        """The name of its experiment."""
+        code = [self.source.object_of(path) for path in INPUTS if path != PARAMS]
+        content = json.dumps([self.params, code, targets(self.model)], sort_keys=True)
+        digest = hashlib.sha256(content.encode()).hexdigest()[:10]
+        return f"{self.model}-fold{self.params['split']['fold']}-{digest}"
+
+    def find(self) -> str | None:
+        """The reference of its experiment, if it has run."""
+        return call("git", "for-each-ref", "--format=%(refname)", f"refs/exps/**/{self.name}").strip() or None
+
+
+def set_params(values: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:
+    """`values` with each NAME=VALUE set; raises `Problem` for an unknown name."""
+    for change in changes:
+        key, equals, text = change.partition("=")
+        if not equals:
+            raise Problem(f"{change}: expected NAME=VALUE")
+        *sections, name = key.split(".")
+        section: Any = values
+        for each in sections:
+            section = section.get(each, {})
+            if not isinstance(section, dict):
+                raise Problem(f"{change}: {each} is a value, not a section")
+        if name not in section:
+            raise Problem(f"{change}: unknown key; {choices(name, section)}")
+        try:
+            section[name] = parse(text)
+        except (yaml.YAMLError, ValueError):
+            raise Problem(f"{change}: {text!r} is not valid YAML") from None
+    return values
+
+
+def checked(values: dict[str, Any]) -> dict[str, Any]:
+    """The values, if they are valid; else raises `Problem`, as the stage `check` does."""
+    params = validate(CheckParams, values, everything=True)
+    SOURCES[params.data].check(params)
+    return values
+
+
+def run_all(trials: Sequence[Trial], jobs: int, watches: Mapping[int, Watch] | None = None) -> list[str]:
+    """Run the trials that have not run, `jobs` at a time; returns the references of their experiments.
+
+    watches: index of a trial -> what looks at its copy while it runs. The first exception, of a trial or a watch, ends
+    all.
+    """
+    stop = threading.Event()
+
+    def run(index: int) -> str:
+        trial = trials[index]
+        if found := trial.find():
+            return found
+
+        def watch(root: Path) -> None:
+            if stop.is_set():
+                raise Stopped
+            if watches and index in watches:
+                watches[index](root)
+
+        with take() as copy:
+            return copy.run(trial.source, trial.name, trial.changes, targets(trial.model), watch)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        futures = [pool.submit(run, index) for index in range(len(trials))]
+        try:
+            for future in wait(futures, return_when=FIRST_EXCEPTION).done:
+                future.result()
+        finally:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+    return [future.result() for future in futures]
+
+
+class Stopped(Exception):
+    """Another trial has failed, or was pruned."""
+
+
+def metrics(reference: str, model: str) -> dict[str, float]:
+    """Metric -> value of a model in an experiment."""
+    return json.loads(call("git", "show", f"{reference}:{METRICS}"))[model]
+
+
+def per_user(reference: str, model: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Ids of the test users [users], in order, and metric -> value [users] of a model in an experiment."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        for path in ("data/prepared", "data/features", f"models/{model}"):
+            call("dvc", "get", ".", path, "--rev", reference, "--out", os.fspath(root / Path(path).name))
+        data = histories.load(root / "features")
+        settings = validate(EvaluateParams, parse(call("git", "show", f"{reference}:{PARAMS}")))
+        exam = prepare_exam(root / "prepared", data, settings.evaluate, settings.seed)
+        values = assess(matrices.load(root / model), exam, settings.evaluate).values
+    return data.user_ids[exam.users], {name: value for name, value in values.items() if value.ndim}
+
+
+def models(source: Source) -> list[str]:
+    """The names of the models that the pipeline trains."""
+    stages = parse(source.read("dvc.yaml"))["stages"].values()
+    return [out.split("/")[1] for stage in stages for out in stage.get("outs", []) if str(out).startswith("models/")]
+
+
+def add_options(parser: Any) -> None:
+    """The options that `search` and `compare` share."""
+    parser.add_argument("--model", default="dssm", help="the model that is judged (default: dssm)")
+    parser.add_argument(
+        "--folds", type=_folds, default=[1, 2, 3], metavar="1,2,3", help="values of split.fold (default: 1,2,3)"
+    )
+    parser.add_argument("--test", action="store_true", help="allow fold 0, the test: for a last look, not for a choice")
+    parser.add_argument("--jobs", type=int, default=max(1, (os.cpu_count() or 1) // 2), help="runs at a time")
+
+
+def _folds(text: str) -> list[int]:
+    return sorted({int(each) for each in text.split(",")})
+
+
+def check_options(options: Any) -> None:
+    """Raise `Problem` if the test is among the folds and was not asked for, or no run is allowed at a time."""
+    if TEST in options.folds and not options.test:
+        raise Problem("--folds: 0 is the test, and a choice must not see it; expected 1 and above, or --test")
+    if options.jobs < 1:
+        raise Problem(f"--jobs: {options.jobs} is not valid: expected 1 or more")
