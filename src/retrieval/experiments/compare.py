@@ -14,7 +14,7 @@ from itertools import product
 
 from retrieval.errors import Problem
 from retrieval.evaluation.intervals import bootstrap
-from retrieval.experiments.copies import Source, work_tree
+from retrieval.experiments.copies import Source, find, work_tree
 from retrieval.experiments.repository import call, command, first_map
 from retrieval.experiments.trials import Trial, add_options, check_options, models, per_user, run_all
 
@@ -65,7 +65,7 @@ def main() -> None:
         for name, trial in contenders.items()
         for cell in cells
     }
-    missing = sum(trial.find() is None for trial in trials.values())
+    missing = sum(find(trial.name) is None for trial in trials.values())
     print(f"compare: {missing} of {len(trials)} experiments have to run", file=sys.stderr, flush=True)
     references = dict(zip(trials, run_all(list(trials.values()), options.jobs), strict=True))
     metric = ""
@@ -95,7 +95,7 @@ def contender(text: str, here: Source, model: str) -> Trial:
 
 def revision(name: str) -> Source:
     """An experiment, whose files are compared below its baseline, or a commit."""
-    experiments = call("git", "for-each-ref", "--format=%(refname)", f"refs/exps/**/{name}").split()
+    experiments = (find(name) or "").split()
     commits = call("git", "rev-parse", "--verify", "--quiet", f"{(experiments or [name])[-1]}^{{commit}}").strip()
     if not commits:
         raise Problem(f"{name}: no such model, experiment or revision; expected one, or NAME=VALUE")

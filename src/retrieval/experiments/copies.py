@@ -17,9 +17,12 @@ from itertools import count
 from pathlib import Path
 
 from retrieval.errors import Problem
-from retrieval.experiments.repository import FOOTER, call
+from retrieval.experiments.repository import FOOTER, PARAMS, call
+
+from dvc.utils.hydra import apply_overrides
 
 COPIES = Path(".dvc/tmp/copies")
+Watch = Callable[[Path], None]
 SECONDS = 0.5  # between two looks at a running experiment
 
 
@@ -49,25 +52,55 @@ def work_tree() -> Source:
 
 
 @dataclass(frozen=True)
+class Experiment:
+    """What runs in a copy: stages, with NAME=VALUE set for each of the changes.
+
+    join(folder): called with the folder of the copy after the stages, to write metrics/ and plots/.
+    """
+
+    source: Source
+    name: str
+    changes: Sequence[str]
+    targets: Sequence[str]
+    join: Callable[[Path], None]
+
+
+def find(name: str, root: Path | None = None) -> str | None:
+    """The reference of an experiment, or None."""
+    return call("git", "for-each-ref", "--format=%(refname)", f"refs/exps/**/{name}", root=root).strip() or None
+
+
+@dataclass(frozen=True)
 class Copy:
     """A clone. `lock` is an open file that no other process has locked."""
 
     root: Path
     lock: int
 
-    def run(self, source: Source, name: str, changes: Sequence[str], targets: Sequence[str], watch: "Watch") -> str:
-        """Run `dvc exp run` with `-S` for each of the changes; returns the reference of the experiment here.
+    def run(self, experiment: Experiment, watch: Watch) -> str:
+        """Run an experiment here, and fetch it; returns its reference.
 
-        `watch` is called with the folder of the copy while the experiment runs; an exception that it raises ends it.
-        Raises `Problem` with the line of the stage that failed.
+        `watch` is called with the folder of the copy while stages run; an exception that it raises ends them. Raises
+        `Problem` with the line of the stage that failed.
         """
-        self._prepare(source)
-        assignments = [part for change in changes for part in ("--set-param", change)]
+        self._prepare(experiment.source)
+        apply_overrides(os.fspath(self.root / PARAMS), list(experiment.changes))
+        self._reproduce(experiment, watch)
+        experiment.join(self.root)
+        untracked = [part for folder in ("metrics", "plots") for part in ("--include-untracked", folder)]
+        targets = experiment.targets
+        call("dvc", "exp", "save", "--force", "--name", experiment.name, *untracked, *targets, root=self.root)
+        reference = find(experiment.name, self.root)
+        call("git", "fetch", "--quiet", os.fspath(self.root), f"+{reference}:{reference}")
+        self._mark.unlink()
+        return str(reference)
+
+    def _reproduce(self, experiment: Experiment, watch: Watch) -> None:
         with self.root.with_suffix(".log").open("w+", encoding="utf-8") as log:
             process = subprocess.Popen(
-                ["dvc", "exp", "run", "--name", name, *assignments, *targets],
-                cwd=self.root, env=os.environ | {"DVC_NO_ANALYTICS": "1"}, stdin=subprocess.DEVNULL, stdout=log,
-                stderr=subprocess.STDOUT, pass_fds=[self.lock], start_new_session=True,
+                ["dvc", "repro", *experiment.targets],
+                cwd=self.root, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, pass_fds=[self.lock],
+                start_new_session=True,
             )  # fmt: skip
             try:
                 while not _ended(process):
@@ -77,24 +110,18 @@ class Copy:
                 process.wait()
                 raise
             log.seek(0)
-            lines = log.read().splitlines()
-        reference = call("git", "for-each-ref", "--format=%(refname)", f"refs/exps/**/{name}", root=self.root).strip()
-        if process.returncode or not reference:
-            raise Problem(f"{' '.join(changes)}: {_reason(lines)}")
-        call("git", "fetch", "--quiet", os.fspath(self.root), f"+{reference}:{reference}")
-        self._mark.unlink()
-        return reference
+            if process.returncode:
+                raise Problem(f"{' '.join(experiment.changes)}: {_reason(log.read().splitlines())}")
 
     def _prepare(self, source: Source) -> None:
         """Put the files of the source here. A copy in which a run has not come to its end is made anew."""
-        if self._mark.exists() or not self.root.exists():
-            self._make()
+        whole = self.root.exists() and not self._mark.exists()
         self._mark.touch()
+        if not whole:
+            self._make()
         call("git", "checkout", "--quiet", "--force", "--detach", source.commit, root=self.root)
         call("git", "clean", "--quiet", "-d", "--force", root=self.root)
         call("git", "read-tree", "-m", "-u", source.tree, root=self.root)
-        for reference in call("git", "for-each-ref", "--format=%(refname)", "refs/exps", root=self.root).split():
-            call("git", "update-ref", "-d", reference, root=self.root)
 
     def _make(self) -> None:
         shutil.rmtree(self.root, ignore_errors=True)
@@ -112,9 +139,6 @@ class Copy:
     def _mark(self) -> Path:
         """A file that is there from the start of a run to its end."""
         return self.root.with_suffix(".running")
-
-
-Watch = Callable[[Path], None]
 
 
 @contextmanager
@@ -149,4 +173,4 @@ def _reason(lines: list[str]) -> str:
     """The line of the stage that failed, before DVC's own; else DVC's."""
     lines = [line for line in lines if line.strip() and FOOTER not in line]
     failed = next((i for i, line in enumerate(lines) if "failed to reproduce" in line), None)
-    return lines[-1 if not failed else failed - 1] if lines else "dvc exp run failed without a word"
+    return lines[-1 if not failed else failed - 1] if lines else "dvc repro failed and said nothing"

@@ -21,7 +21,7 @@ from evaluate import EvaluateParams
 from retrieval import histories, matrices
 from retrieval.errors import Problem, choices
 from retrieval.evaluation.assessment import assess, prepare_exam
-from retrieval.experiments.copies import Source, Watch, take
+from retrieval.experiments.copies import Experiment, Source, Watch, find, take
 from retrieval.experiments.repository import METRICS, PARAMS, call
 from retrieval.params import parse, validate
 from retrieval.runs import INPUTS
@@ -67,9 +67,10 @@ class Trial:
         digest = hashlib.sha256(content.encode()).hexdigest()[:10]
         return f"{self.model}-fold{self.params['split']['fold']}-{digest}"
 
-    def find(self) -> str | None:
-        """The reference of its experiment, if it has run."""
-        return call("git", "for-each-ref", "--format=%(refname)", f"refs/exps/**/{self.name}").strip() or None
+    @property
+    def experiment(self) -> Experiment:
+        """What has to run."""
+        return Experiment(self.source, self.name, self.changes, targets(self.model), lambda root: None)
 
 
 def set_params(values: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:
@@ -110,7 +111,7 @@ def run_all(trials: Sequence[Trial], jobs: int, watches: Mapping[int, Watch] | N
 
     def run(index: int) -> str:
         trial = trials[index]
-        if found := trial.find():
+        if found := find(trial.name):
             return found
 
         def watch(root: Path) -> None:
@@ -120,7 +121,7 @@ def run_all(trials: Sequence[Trial], jobs: int, watches: Mapping[int, Watch] | N
                 watches[index](root)
 
         with take() as copy:
-            return copy.run(trial.source, trial.name, trial.changes, targets(trial.model), watch)
+            return copy.run(trial.experiment, watch)
 
     with ThreadPoolExecutor(jobs) as pool:
         futures = [pool.submit(run, index) for index in range(len(trials))]
