@@ -87,13 +87,25 @@ class Copy:
         apply_overrides(os.fspath(self.root / PARAMS), list(experiment.changes))
         self._reproduce(experiment, watch)
         experiment.join(self.root)
-        untracked = [part for folder in ("metrics", "plots") for part in ("--include-untracked", folder)]
-        targets = experiment.targets
-        call("dvc", "exp", "save", "--force", "--name", experiment.name, *untracked, *targets, root=self.root)
-        reference = find(experiment.name, self.root)
+        reference = self._save(experiment)
         call("git", "fetch", "--quiet", os.fspath(self.root), f"+{reference}:{reference}")
         self._mark.unlink()
-        return str(reference)
+        return reference
+
+    def _save(self, experiment: Experiment) -> str:
+        """Save the files as an experiment, as `dvc exp save` does; returns the reference.
+
+        That command takes seconds, and adds a temporary file of its own. To DVC, an experiment is a commit whose parent
+        is the baseline, under refs/exps/BASELINE/NAME.
+        """
+        baseline = experiment.source.commit
+        reference = f"refs/exps/{baseline[:2]}/{baseline[2:]}/{experiment.name}"
+        call("git", "add", "--all", root=self.root)
+        tree = call("git", "write-tree", root=self.root).strip()
+        message = f"dvc: commit experiment {experiment.name}"
+        commit = call("git", "commit-tree", tree, "-p", baseline, "-m", message, root=self.root).strip()
+        call("git", "update-ref", reference, commit, root=self.root)
+        return reference
 
     def _reproduce(self, experiment: Experiment, watch: Watch) -> None:
         with self.root.with_suffix(".log").open("w+", encoding="utf-8") as log:

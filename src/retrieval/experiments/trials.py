@@ -4,6 +4,7 @@ The name of an experiment contains a hash of all that decides its result: code, 
 that name exists, its result is taken.
 """
 
+import base64
 import hashlib
 import json
 import os
@@ -23,14 +24,13 @@ from retrieval.errors import Problem, choices
 from retrieval.evaluation.assessment import assess, prepare_exam
 from retrieval.experiments.copies import Experiment, Source, Watch, find, take
 from retrieval.experiments.repository import METRICS, PARAMS, call
+from retrieval.experiments.rows import TEST
 from retrieval.params import parse, validate
 from retrieval.runs import INPUTS
 from retrieval.sources import SOURCES
 
 import numpy as np
 import yaml
-
-TEST = 0  # the fold of the table
 
 
 def targets(model: str) -> list[str]:
@@ -64,7 +64,7 @@ class Trial:
         """The name of its experiment."""
         code = [self.source.object_of(path) for path in INPUTS if path != PARAMS]
         content = json.dumps([self.params, code, targets(self.model)], sort_keys=True)
-        digest = hashlib.sha256(content.encode()).hexdigest()[:10]
+        digest = base64.b32encode(hashlib.sha256(content.encode()).digest()).decode().lower()[:8]
         return f"{self.model}-fold{self.params['split']['fold']}-{digest}"
 
     @property
