@@ -3,8 +3,7 @@ PYTHON ?= python3
 BASE ?= main
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: repro test test-quick test-slow test-kill lint serve bench recommend leaderboard report verify seeds search \
-        compare clean help
+.PHONY: repro test test-quick test-slow test-kill lint serve bench recommend leaderboard report verify seeds search compare clean help
 .NOTPARALLEL:  # two targets must not install into .venv at the same time
 
 repro: .venv/ready            ## run the pipeline on the data that params.yaml names
@@ -52,11 +51,11 @@ search: .venv/ready-search    ## search parameters on the validation: make searc
 compare: .venv/ready          ## is A better than B, over folds and seeds? make compare ARGS="loss=softmax loss=bpr"
 	@PYTHONPATH=src python -m retrieval.experiments.compare $(ARGS)
 
-seeds: .venv/ready            ## train with several seeds, into metrics/seeds.json; or ARGS="-S loss=bpr --against main"
-	PYTHONPATH=src python -m retrieval.experiments.seeds $(or $(ARGS),--out metrics/seeds.json)
+seeds: .venv/ready            ## train with five seeds, into metrics/seeds.json, a row of README's table
+	PYTHONPATH=src python -m retrieval.experiments.seeds $(ARGS)
 
-clean:                        ## remove the environment, checkpoints, the report and tool caches; data and models stay
-	rm -rf .venv .checkpoints .pytest_cache .ruff_cache .mypy_cache .hypothesis report
+clean:                        ## remove the environment, checkpoints, copies, the report and tool caches; data and models stay
+	rm -rf .venv .checkpoints .dvc/tmp/copies .pytest_cache .ruff_cache .mypy_cache .hypothesis report
 
 help:                         ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile

@@ -1,11 +1,16 @@
 """A change between two revisions, and what an HTML page would load."""
 
+import shutil
 from collections.abc import Callable
 from html.parser import HTMLParser
+from pathlib import Path
 
 from retrieval.experiments.change import Change, Plot
+from retrieval.experiments.copies import work_tree
+from retrieval.experiments.trials import Trial
 
 import pytest
+import repositories
 
 
 class Sources(HTMLParser):
@@ -45,3 +50,16 @@ def change() -> Change:
         {"plots/map.png": {"main": b"one", "new": b"two"}},
         ["dssm: made <elsewhere>."],
     )
+
+
+@pytest.fixture
+def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trial:
+    """The DSSM of a repository in `tmp_path`, the current folder, that has the pipeline and one script."""
+    for name in ("params.yaml", "dvc.yaml", "requirements.txt"):
+        shutil.copy(repositories.ROOT / name, tmp_path)
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "check.py").write_text("")
+    repositories.run(tmp_path, "git", "init", "--quiet", "--initial-branch=main")
+    repositories.commit(tmp_path, "Pipeline")
+    monkeypatch.chdir(tmp_path)
+    return Trial(work_tree(), "dssm", ())

@@ -52,10 +52,10 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
     add_options(parser)
     options = parser.parse_args()
-    check_options(options)
-    if options.seeds < 1 or len(options.contenders) < 2:
-        raise Problem("expected two or more to compare, and --seeds of 1 or more")
     here = work_tree()
+    check_options(options, here)
+    if options.seeds < 1 or len(set(options.contenders)) < 2:
+        raise Problem("expected two or more to compare, and --seeds of 1 or more")
     contenders = {text: contender(text, here, options.model) for text in options.contenders}
     first = next(iter(contenders.values())).params
     seeds = range(first["seed"], first["seed"] + options.seeds)
@@ -180,10 +180,10 @@ def render(results: dict[str, Cells], comparisons: dict[str, Comparison], metric
     rows, sentences = [], []
     for name, cells in results.items():
         mean, deviation = summary(cells)
-        row = [name, f"{mean:.4f} ± {deviation:.4f}"]
+        row = [name, f"{mean:.4f} ± {deviation:.4f}", "", "", ""]
         if each := comparisons.get(name):
             interval = f"{each.low:+.4f} to {each.high:+.4f}"
-            row += [f"{each.difference:+.4f}", interval, f"{each.p_holm:.3f}"]
+            row[2:] = [f"{each.difference:+.4f}", interval, f"{each.p_holm:.3f}"]
             numbers = f"{each.difference:+.4f}, 95 % {interval}, p = {each.p_holm:.3f}"
             sentences.append(f"{first} against {name}: {each.verdict} ({numbers})")
         rows.append(row)

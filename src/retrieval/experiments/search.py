@@ -28,7 +28,7 @@ from optuna.trial import TrialState
 FOLDER = Path("searches")
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 FAILURES = 3  # in a row end a search
-STARTUP = 5  # trials before the first is pruned, and epochs of a trial
+STARTUP = 5  # as many trials are completed before one is pruned, and as many epochs of it
 
 
 def main() -> None:
@@ -38,8 +38,8 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=20, help="number of trials, in all (default: 20)")
     add_options(parser)
     options = parser.parse_args()
-    check_options(options)
     base, space = Trial(work_tree(), options.model, ()), [read_dimension(each) for each in options.space]
+    check_options(options, base.source)
     check_space(base, space)
     search = Search(base, space, options.folds, options.jobs)
     search.run(options.trials)
@@ -72,7 +72,7 @@ class Search:
     def run(self, trials: int) -> None:
         """Run until there are so many trials, those of an earlier call included."""
         for stale in self.study.get_trials(states=[TrialState.RUNNING]):
-            self.study.enqueue_trial(stale.params)
+            self.study.enqueue_trial(stale.params, {"again": True})
             self.study.tell(stale.number, state=TrialState.FAIL)
         if done := len(self._done()):
             say(f"{self.folder}: {done} trials are done")
@@ -112,9 +112,12 @@ class Search:
         return [each for each in trials if each.state in ENDED or "failed" in each.user_attrs]
 
     def _propose(self) -> tuple[optuna.Trial, Trial]:
-        """A proposal that is valid. Optuna forgets one that is not, such as an odd width between two even ones."""
+        """A proposal that is valid. Optuna forgets one that is not, such as an odd width between two even ones.
+
+        Each has a sampler of its own, so that an interruption changes none.
+        """
         while True:
-            number = len(self.study.get_trials(deepcopy=False))
+            number = sum("again" not in each.user_attrs for each in self.study.get_trials(deepcopy=False))
             self.study.sampler = optuna.samplers.TPESampler(seed=self.base.params["seed"] + number)
             proposal = self.study.ask({each.name: each.values for each in self.space})
             candidate = self.base.changed([each.setting(proposal.params[each.name]) for each in self.space])

@@ -56,8 +56,14 @@ class Trial:
 
     @cached_property
     def params(self) -> dict[str, Any]:
-        """All parameters. Raises `Problem` if they are not valid."""
-        return checked(set_params(parse(self.source.read(PARAMS)), self.changes))
+        """All parameters. Raises `Problem`, which names the changes, if the stage `check` would refuse them."""
+        values = set_params(parse(self.source.read(PARAMS)), self.changes)
+        try:
+            params = validate(CheckParams, values, everything=True)
+            SOURCES[params.data].check(params)
+        except Problem as problem:
+            raise Problem(": ".join(filter(None, [" ".join(self.changes), str(problem)]))) from None
+        return values
 
     @cached_property
     def name(self) -> str:
@@ -91,13 +97,6 @@ def set_params(values: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]
             section[name] = parse(text)
         except (yaml.YAMLError, ValueError):
             raise Problem(f"{change}: {text!r} is not valid YAML") from None
-    return values
-
-
-def checked(values: dict[str, Any]) -> dict[str, Any]:
-    """The values, if they are valid; else raises `Problem`, as the stage `check` does."""
-    params = validate(CheckParams, values, everything=True)
-    SOURCES[params.data].check(params)
     return values
 
 
@@ -176,8 +175,10 @@ def _folds(text: str) -> list[int]:
     return sorted({int(each) for each in text.split(",")})
 
 
-def check_options(options: Any) -> None:
-    """Raise `Problem` if the test is among the folds and was not asked for, or no run is allowed at a time."""
+def check_options(options: Any, source: Source) -> None:
+    """Raise `Problem` for an unknown model, for the test among the folds unless it was asked for, and for no jobs."""
+    if options.model not in models(source):
+        raise Problem(f"--model: unknown model {options.model!r}; {choices(options.model, models(source))}")
     if TEST in options.folds and not options.test:
         raise Problem("--folds: 0 is the test, and a choice must not see it; expected 1 and above, or --test")
     if options.jobs < 1:
