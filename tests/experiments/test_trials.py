@@ -31,7 +31,7 @@ def test_a_name_stands_for_code_and_parameters_however_they_are_written(base, tm
     assert base.at(1).name.startswith("dssm-fold1-")
     same = [base.at(1), base.changed(["split.fold=1"]), base.changed(["loss=bpr", "split.fold=1", "loss=softmax"])]
     assert len({trial.name for trial in same}) == 1
-    others = [base, base.at(2), base.at(1).changed(["loss=bpr"]), Trial(base.source, "ease", ("split.fold=1",))]
+    others = [base, base.at(2), base.at(1).changed(["loss=bpr"]), Trial(base.snapshot, "ease", ("split.fold=1",))]
     assert len({trial.name for trial in [*same, *others]}) == 5
     (tmp_path / "notes.md").write_text("a new file that decides nothing")
     assert Trial(work_tree(), "dssm", ()).name == base.name
@@ -48,4 +48,4 @@ def test_the_work_tree_is_only_read(base, tmp_path):
 
 
 def test_models_are_those_of_the_pipeline(base):
-    assert {"dssm", "lightfm", "ease", "popular_7d"} <= set(models(base.source))
+    assert {"dssm", "lightfm", "ease", "popular_7d"} <= set(models(base.snapshot))

@@ -14,7 +14,7 @@ from itertools import product
 
 from retrieval.errors import Problem
 from retrieval.evaluation.intervals import bootstrap
-from retrieval.experiments.copies import Source, find, work_tree
+from retrieval.experiments.copies import Snapshot, find, work_tree
 from retrieval.experiments.repository import call, command, first_map
 from retrieval.experiments.trials import Trial, add_options, check_options, models, per_user, run_all
 
@@ -81,7 +81,7 @@ def main() -> None:
         print(render(results, comparisons, metric))
 
 
-def contender(text: str, here: Source, model: str) -> Trial:
+def contender(text: str, here: Snapshot, model: str) -> Trial:
     """What a name on the command line stands for. Raises `Problem` if it is not valid."""
     if "=" in text:
         trial = Trial(here, model, tuple(shlex.split(text)))
@@ -93,14 +93,14 @@ def contender(text: str, here: Source, model: str) -> Trial:
     return trial
 
 
-def revision(name: str) -> Source:
+def revision(name: str) -> Snapshot:
     """An experiment, whose files are compared below its baseline, or a commit."""
     experiments = (find(name) or "").split()
     commits = call("git", "rev-parse", "--verify", "--quiet", f"{(experiments or [name])[-1]}^{{commit}}").strip()
     if not commits:
         raise Problem(f"{name}: no such model, experiment or revision; expected one, or NAME=VALUE")
     parent = f"{commits}^" if experiments else commits
-    return Source(*(call("git", "rev-parse", each).strip() for each in (parent, f"{commits}^{{tree}}")))
+    return Snapshot(*(call("git", "rev-parse", each).strip() for each in (parent, f"{commits}^{{tree}}")))
 
 
 def compare(results: dict[str, Cells], resamples: int, seed: int) -> dict[str, Comparison]:

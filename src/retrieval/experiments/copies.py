@@ -27,7 +27,7 @@ SECONDS = 0.5  # between two looks at a running experiment
 
 
 @dataclass(frozen=True)
-class Source:
+class Snapshot:
     """What experiments start from: a commit, under which DVC lists them, and the tree of the files."""
 
     commit: str
@@ -42,13 +42,13 @@ class Source:
         return call("git", "show", f"{self.tree}:{path}")
 
 
-def work_tree() -> Source:
+def work_tree() -> Snapshot:
     """The last commit with the work tree as it is: tracked files, and those that git does not ignore."""
     with tempfile.TemporaryDirectory() as folder:
         index = {"GIT_INDEX_FILE": os.fspath(Path(folder) / "index")}
         call("git", "read-tree", "HEAD", env=index)
         call("git", "add", "--all", env=index)
-        return Source(call("git", "rev-parse", "HEAD").strip(), call("git", "write-tree", env=index).strip())
+        return Snapshot(call("git", "rev-parse", "HEAD").strip(), call("git", "write-tree", env=index).strip())
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Experiment:
     join(folder): called with the folder of the copy after the stages, to write metrics/ and plots/.
     """
 
-    source: Source
+    snapshot: Snapshot
     name: str
     changes: Sequence[str]
     targets: Sequence[str]
@@ -83,7 +83,7 @@ class Copy:
         `watch` is called with the folder of the copy while stages run; an exception that it raises ends them. Raises
         `Problem` with the line of the stage that failed.
         """
-        self._prepare(experiment.source)
+        self._prepare(experiment.snapshot)
         apply_overrides(os.fspath(self.root / PARAMS), list(experiment.changes))
         self._reproduce(experiment, watch)
         experiment.join(self.root)
@@ -98,7 +98,7 @@ class Copy:
         That command takes seconds, and adds a temporary file of its own. To DVC, an experiment is a commit whose parent
         is the baseline, under refs/exps/BASELINE/NAME.
         """
-        baseline = experiment.source.commit
+        baseline = experiment.snapshot.commit
         reference = f"refs/exps/{baseline[:2]}/{baseline[2:]}/{experiment.name}"
         call("git", "add", "--all", root=self.root)
         tree = call("git", "write-tree", root=self.root).strip()
@@ -125,15 +125,15 @@ class Copy:
             if process.returncode:
                 raise Problem(f"{' '.join(experiment.changes)}: {_reason(log.read().splitlines())}")
 
-    def _prepare(self, source: Source) -> None:
-        """Put the files of the source here. A copy in which a run has not come to its end is made anew."""
+    def _prepare(self, snapshot: Snapshot) -> None:
+        """Put the files of the snapshot here. A copy in which a run has not come to its end is made anew."""
         whole = self.root.exists() and not self._mark.exists()
         self._mark.touch()
         if not whole:
             self._make()
-        call("git", "checkout", "--quiet", "--force", "--detach", source.commit, root=self.root)
+        call("git", "checkout", "--quiet", "--force", "--detach", snapshot.commit, root=self.root)
         call("git", "clean", "--quiet", "-d", "--force", root=self.root)
-        call("git", "read-tree", "-m", "-u", source.tree, root=self.root)
+        call("git", "read-tree", "-m", "-u", snapshot.tree, root=self.root)
 
     def _make(self) -> None:
         shutil.rmtree(self.root, ignore_errors=True)

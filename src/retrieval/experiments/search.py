@@ -39,7 +39,7 @@ def main() -> None:
     add_options(parser)
     options = parser.parse_args()
     base, space = Trial(work_tree(), options.model, ()), [read_dimension(each) for each in options.space]
-    check_options(options, base.source)
+    check_options(options, base.snapshot)
     check_space(base, space)
     search = Search(base, space, options.folds, options.jobs)
     search.run(options.trials)

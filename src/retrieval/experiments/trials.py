@@ -22,7 +22,7 @@ from evaluate import EvaluateParams
 from retrieval import histories, matrices
 from retrieval.errors import Problem, choices
 from retrieval.evaluation.assessment import assess, prepare_exam
-from retrieval.experiments.copies import Experiment, Source, Watch, find, take
+from retrieval.experiments.copies import Experiment, Snapshot, Watch, find, take
 from retrieval.experiments.repository import METRICS, PARAMS, call
 from retrieval.experiments.rows import TEST
 from retrieval.params import parse, validate
@@ -40,15 +40,15 @@ def targets(model: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Trial:
-    """A model, and the parameters that differ from those of the source: NAME=VALUE, as for `dvc exp run -S`."""
+    """A model, and the parameters that differ from those of the snapshot: NAME=VALUE, as for `dvc exp run -S`."""
 
-    source: Source
+    snapshot: Snapshot
     model: str
     changes: tuple[str, ...]
 
     def changed(self, changes: Sequence[str]) -> "Trial":
         """The same with more parameters that differ."""
-        return Trial(self.source, self.model, (*self.changes, *changes))
+        return Trial(self.snapshot, self.model, (*self.changes, *changes))
 
     def at(self, fold: int) -> "Trial":
         """The same on a fold."""
@@ -57,7 +57,7 @@ class Trial:
     @cached_property
     def params(self) -> dict[str, Any]:
         """All parameters. Raises `Problem`, which names the changes, if the stage `check` would refuse them."""
-        values = set_params(parse(self.source.read(PARAMS)), self.changes)
+        values = set_params(parse(self.snapshot.read(PARAMS)), self.changes)
         try:
             params = validate(CheckParams, values, everything=True)
             SOURCES[params.data].check(params)
@@ -68,7 +68,7 @@ class Trial:
     @cached_property
     def name(self) -> str:
         """The name of its experiment."""
-        code = [self.source.object_of(path) for path in INPUTS if path != PARAMS]
+        code = [self.snapshot.object_of(path) for path in INPUTS if path != PARAMS]
         content = json.dumps([self.params, code, targets(self.model)], sort_keys=True)
         digest = base64.b32encode(hashlib.sha256(content.encode()).digest()).decode().lower()[:8]
         return f"{self.model}-fold{self.params['split']['fold']}-{digest}"
@@ -76,7 +76,7 @@ class Trial:
     @property
     def experiment(self) -> Experiment:
         """What has to run."""
-        return Experiment(self.source, self.name, self.changes, targets(self.model), lambda root: None)
+        return Experiment(self.snapshot, self.name, self.changes, targets(self.model), lambda root: None)
 
 
 def set_params(values: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:
@@ -155,9 +155,9 @@ def per_user(reference: str, model: str) -> tuple[np.ndarray, dict[str, np.ndarr
     return data.user_ids[exam.users], {name: value for name, value in values.items() if value.ndim}
 
 
-def models(source: Source) -> list[str]:
+def models(snapshot: Snapshot) -> list[str]:
     """The names of the models that the pipeline trains."""
-    stages = parse(source.read("dvc.yaml"))["stages"].values()
+    stages = parse(snapshot.read("dvc.yaml"))["stages"].values()
     return [out.split("/")[1] for stage in stages for out in stage.get("outs", []) if str(out).startswith("models/")]
 
 
@@ -175,10 +175,10 @@ def _folds(text: str) -> list[int]:
     return sorted({int(each) for each in text.split(",")})
 
 
-def check_options(options: Any, source: Source) -> None:
+def check_options(options: Any, snapshot: Snapshot) -> None:
     """Raise `Problem` for an unknown model, for the test among the folds unless it was asked for, and for no jobs."""
-    if options.model not in models(source):
-        raise Problem(f"--model: unknown model {options.model!r}; {choices(options.model, models(source))}")
+    if options.model not in models(snapshot):
+        raise Problem(f"--model: unknown model {options.model!r}; {choices(options.model, models(snapshot))}")
     if TEST in options.folds and not options.test:
         raise Problem("--folds: 0 is the test, and a choice must not see it; expected 1 and above, or --test")
     if options.jobs < 1:
