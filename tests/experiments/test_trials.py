@@ -1,5 +1,7 @@
 """Trials: parameters that are set and checked, and names that are equal if and only if the results are."""
 
+from pathlib import Path
+
 from retrieval.errors import Problem
 from retrieval.experiments.copies import work_tree
 from retrieval.experiments.trials import Trial, models, set_params
@@ -37,6 +39,17 @@ def test_a_name_stands_for_code_and_parameters_however_they_are_written(base, tm
     assert Trial(work_tree(), "dssm", ()).name == base.name
     (tmp_path / "src" / "new.py").write_text("a = 1")
     assert Trial(work_tree(), "dssm", ()).name != base.name
+
+
+def test_files_of_the_user_are_part_of_the_name(base, tmp_path):
+    trial = base.changed(["data=folder", "folder=mine"])
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "views.csv").write_text("user,item\n1,2\n")
+    before = base.changed(trial.changes).name
+    assert base.changed(trial.changes).name == before
+    (tmp_path / "mine" / "views.csv").write_text("user,item\n1,3\n1,4\n")
+    assert base.changed(trial.changes).name != before
+    assert trial.inputs == [Path("mine")]
 
 
 def test_the_work_tree_is_only_read(base, tmp_path):

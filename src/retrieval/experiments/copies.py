@@ -55,13 +55,15 @@ def work_tree() -> Snapshot:
 class Experiment:
     """What runs in a copy: stages, with NAME=VALUE set for each of the changes.
 
-    join(folder): called with the folder of the copy after the stages, to write metrics/ and plots/.
+    inputs: folders that stages read and git may ignore. join(folder): called with the folder of the copy after the
+    stages, to write metrics/ and plots/.
     """
 
     snapshot: Snapshot
     name: str
     changes: Sequence[str]
     targets: Sequence[str]
+    inputs: Sequence[Path]
     join: Callable[[Path], None]
 
 
@@ -84,6 +86,10 @@ class Copy:
         `Problem` with the line of the stage that failed.
         """
         self._prepare(experiment.snapshot)
+        for path in experiment.inputs:
+            if not path.is_absolute():
+                shutil.rmtree(self.root / path, ignore_errors=True)
+                shutil.copytree(path, self.root / path, copy_function=_link)
         apply_overrides(os.fspath(self.root / PARAMS), list(experiment.changes))
         self._reproduce(experiment, watch)
         experiment.join(self.root)
@@ -170,6 +176,14 @@ def take() -> Iterator[Copy]:
         finally:
             os.close(lock)
         return
+
+
+def _link(path: str, copy: str) -> None:
+    """A second name for a file, which takes no space, or a copy on another disk."""
+    try:
+        os.link(path, copy)
+    except OSError:
+        shutil.copy2(path, copy)
 
 
 def _ended(process: subprocess.Popen[bytes]) -> bool:

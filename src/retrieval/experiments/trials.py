@@ -65,18 +65,26 @@ class Trial:
             raise Problem(": ".join(filter(None, [" ".join(self.changes), str(problem)]))) from None
         return values
 
+    @property
+    def inputs(self) -> list[Path]:
+        """The folders outside of git that its stages read."""
+        folder = [self.params["folder"]] if self.params["data"] == "folder" else []
+        return [Path(each) for each in [*folder, self.params["columns"]["text_model"]] if each]
+
     @cached_property
     def name(self) -> str:
         """The name of its experiment."""
         code = [self.snapshot.object_of(path) for path in INPUTS if path != PARAMS]
-        content = json.dumps([self.params, code, targets(self.model)], sort_keys=True)
+        files = [file for folder in self.inputs for file in sorted(folder.rglob("*")) if file.is_file()]
+        versions = [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+        content = json.dumps([self.params, code, targets(self.model), versions], sort_keys=True)
         digest = base64.b32encode(hashlib.sha256(content.encode()).digest()).decode().lower()[:8]
         return f"{self.model}-fold{self.params['split']['fold']}-{digest}"
 
     @property
     def experiment(self) -> Experiment:
         """What has to run."""
-        return Experiment(self.snapshot, self.name, self.changes, targets(self.model), lambda root: None)
+        return Experiment(self.snapshot, self.name, self.changes, targets(self.model), self.inputs, lambda root: None)
 
 
 def set_params(values: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:
