@@ -5,10 +5,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import catalogue
 import evaluate
+import evaluate_external
+import evaluate_model
 import features
 import fetch
 import index
+import maps
 import prepare
 import train_baselines
 import train_dssm
@@ -25,7 +29,11 @@ class CheckParams(
     train_lightfm.TrainLightFMParams,
     train_dssm.TrainDSSMParams,
     evaluate.EvaluateParams,
+    evaluate_model.EvaluateModelParams,
+    evaluate_external.EvaluateExternalParams,
+    maps.MapsParams,
     index.IndexParams,
+    catalogue.CatalogueParams,
 ):
     """Every key of params.yaml."""
 

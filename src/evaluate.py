@@ -1,65 +1,47 @@
-"""Evaluate every model: metrics with error bars and by group, and the data and pictures of the plots."""
+"""Join the evaluations of all models: tables of metrics, intervals of their differences, and plots."""
 
 import json
 from pathlib import Path
 
-from retrieval import histories, ids, matrices
-from retrieval.encode import joined
 from retrieval.errors import Problem
-from retrieval.evaluation import report
-from retrieval.evaluation.assessment import Evaluation, assess, assess_lists, prepare_exam
-from retrieval.evaluation.cold import assess_cold, cold_users
-from retrieval.evaluation.external import read_all
+from retrieval.evaluation.intervals import intervals
+from retrieval.evaluation.joining import join_files, read_values, summary
+from retrieval.evaluation.options import OWN, Evaluation, Models
 from retrieval.evaluation.pictures import draw_intervals, draw_scores
 from retrieval.params import Section, Seed
-from retrieval.stage import read_table, run, write_json
+from retrieval.stage import run, write_json
 
 import numpy as np
-
-DSSM = "dssm"  # compared with every other model, and the model of the training curve and the maps
 
 
 class EvaluateParams(Section):
     """The parameters that `evaluate` reads."""
 
     seed: Seed
+    models: Models
     evaluate: Evaluation
 
 
-def main(params: EvaluateParams, prepared: Path, features: Path, models: Path, metrics: Path, plots: Path) -> None:
-    """data/prepared, data/features, models, and lists in models/external -> metrics, plots."""
-    options, seed = params.evaluate, params.seed
-    all_models = {card.parent.name: matrices.load(card.parent) for card in sorted(models.glob("[!.]*/card.json"))}
-    if DSSM not in all_models:
-        raise Problem(
-            f"{models / DSSM}: no such model; all others are compared with it: run the stage train_dssm first"
-        )
-    data = histories.load(features)
-    exam = prepare_exam(prepared, data, options, seed)
-    length, test = max(options.k, options.longest), data.user_ids[exam.users]
-    external = read_all(models / "external", data, cold_users(prepared), test, all_models, length)
-    results = {name: assess(model, exam, options) for name, model in all_models.items()}
-    results |= {name: assess_lists(each.lists(test), exam, options.k, {}) for name, each in external.items()}
-    bars = report.write_metrics(metrics, results, DSSM, exam, options, seed)
-    write_json(metrics / "cold.json", assess_cold(prepared, models, all_models, external, exam, options))
-    machines = {name: model.card["machine"] for name, model in all_models.items() if "machine" in model.card}
-    write_json(metrics / "machines.json", machines)
-    distributions = report.write_series(plots, results, all_models, exam, options, seed)
-    history = json.loads((models / DSSM / "history.json").read_text(encoding="utf-8"))
-    write_json(plots / "loss.json", history)
-    draw_intervals(plots / "leaderboard.png", bars["means"], f"map@{options.k}", DSSM)
-    draw_scores(plots / "scores.png", distributions)
-    report.write_maps(plots, all_models[DSSM], exam, _titles(prepared / "items.parquet", data), options, seed)
-
-
-def _titles(path: Path, data: histories.Features) -> np.ndarray:
-    """[items], the title of each item, "" if it has none; the values of a list are separated by commas."""
-    table = read_table(path)
-    titles = np.full(len(data.item_ids), "", dtype=object)
-    if "title" in table.column_names:
-        row = ids.rows_of(table["item_id"].to_numpy(), data.item_ids)
-        titles[row[row >= 0]] = joined(table["title"]).fill_null("").to_numpy()[row >= 0]
-    return titles
+def main(params: EvaluateParams, evaluation: Path, indexes: Path, metrics: Path, plots: Path) -> None:
+    """data/evaluation, models/indexes -> metrics, plots."""
+    options, names = params.evaluate, sorted(params.models)
+    systems = json.loads((evaluation / "external" / "systems.json").read_text(encoding="utf-8"))
+    folders = {name: evaluation / name for name in names} | {name: evaluation / "external" / name for name in systems}
+    for folder in folders.values():
+        if not folder.is_dir():
+            raise Problem(f"{folder}: no such folder; run dvc repro evaluate")
+    tables = join_files([folder / "metrics" for folder in folders.values()], metrics)
+    series = join_files([folder / "plots" for folder in folders.values()], plots)
+    values = {name: read_values(folder) for name, folder in folders.items()}
+    bars = intervals(values, OWN, options.resamples, np.random.default_rng(params.seed))
+    write_json(metrics / "intervals.json", bars)
+    write_json(metrics / "summary.json", summary(tables["metrics.json"]))
+    cards = {name: indexes / name / "index.json" for name in names if (indexes / name).is_dir()}
+    measured = {name: json.loads(card.read_text(encoding="utf-8"))["measured"] for name, card in cards.items()}
+    write_json(metrics / "index.json", measured)
+    draw_intervals(plots / "leaderboard.png", bars["means"], f"map@{options.k}", OWN)
+    scores = {Path(file).stem: rows for file, rows in series.items() if file.startswith("scores/")}
+    draw_scores(plots / "scores.png", scores)
 
 
 if __name__ == "__main__":

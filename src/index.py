@@ -1,18 +1,19 @@
-"""Write the catalogue of the service and nearest-neighbour indexes per model; measure their recall and size."""
+"""Build nearest-neighbour indexes of one model; measure their recall and size."""
 
 from pathlib import Path
 
 from retrieval import histories, matrices
+from retrieval.errors import Problem
+from retrieval.histories import Features
 from retrieval.params import Section, Seed
+from retrieval.ranking import rank
 from retrieval.search import space
-from retrieval.search.catalogue import Catalogue
-from retrieval.search.catalogue import load as load_catalogue
-from retrieval.search.catalogue import write as write_catalogue
 from retrieval.search.indexes import INDEXES, Faiss, Indexes, has_index, make_deterministic
 from retrieval.search.recommender import Recommender
-from retrieval.stage import folder, read_table, run, sha256, write_json
+from retrieval.stage import folder, run, sha256, write_json
 
 import numpy as np
+import scipy.sparse as sp
 
 K = 10  # length of the lists whose recall is measured
 
@@ -24,46 +25,36 @@ class IndexParams(Section):
     index: Indexes
 
 
-def main(params: IndexParams, prepared: Path, features: Path, models: Path, out: Path, metrics: Path) -> None:
-    """data/prepared, data/features, models -> models/catalogue, metrics/index.json."""
+def main(params: IndexParams, features: Path, path: Path, out: Path) -> None:
+    """data/features, models/<name> -> models/indexes/<name>: the indexes, and index.json with their recall and size."""
     make_deterministic()
-    data = histories.load(features)
+    data, model, options = histories.load(features), matrices.load(path), params.index
+    if not has_index(model):
+        raise Problem(f"{path}: is of kind {model.kind}; only models of vectors have an index")
     rng = np.random.default_rng(params.seed)
-    users = np.sort(rng.permutation(len(data.user_ids))[: params.index.users])
-    results = {}
+    users = np.sort(rng.permutation(len(data.user_ids))[: options.users])
+    right = np.asarray(model.right)
+    fitted = space.fit(model.left, right)
+    points, excluded = fitted.items(right), _excluded(data)
+    exact = rank(model.left, right, users, K, excluded, title=f"{model.name}, exact").items
     with folder(out) as aside:
-        write_catalogue(aside, data, read_table(prepared / "items.parquet"))
-        catalogue = load_catalogue(aside)
-        for card in sorted(models.glob("[!.]*/card.json")):
-            model = matrices.load(card.parent)
-            if has_index(model):
-                path = aside / "indexes" / model.name
-                path.mkdir(parents=True)
-                results[model.name] = _build(path, card.parent, model, catalogue, users, params.index)
-    write_json(metrics, results)
+        space.save(aside / "space.npz", fitted)
+        measured = {}
+        for kind, build in INDEXES.items():
+            file = aside / f"{kind}.faiss"
+            build(points, options, file)
+            near = Recommender(path, model, (fitted, Faiss(file)))
+            found = [near.best(model.left[[user]], excluded[user].indices, K)[0] for user in users]
+            hits = [len(np.intersect1d(*lists)) for lists in zip(exact, found, strict=True)]
+            measured[kind] = {f"recall@{K}": float(np.mean(hits) / K), "megabytes": file.stat().st_size / 1e6}
+        files = {file.name: sha256(file) for file in sorted(aside.iterdir())}
+        card = {"params": options.model_dump(), "model": model.card["files"], "files": files, "measured": measured}
+        write_json(aside / "index.json", card)
 
 
-def _build(
-    path: Path, source: Path, model: matrices.Model, catalogue: Catalogue, users: np.ndarray, options: Indexes
-) -> dict[str, dict[str, float]]:
-    """Write all indexes of a model and their card. Returns index -> mean recall over `users`, size of the file."""
-    fitted = space.fit(model.left, np.asarray(model.right))
-    space.save(path / "space.npz", fitted)
-    points, results = fitted.items(np.asarray(model.right)), {}
-    exact = Recommender(source, model, None)
-    for kind, build in INDEXES.items():
-        file = path / f"{kind}.faiss"
-        build(points, options, file)
-        near = Recommender(source, model, (fitted, Faiss(file)))
-        hits = [len(np.intersect1d(_items(exact, user, catalogue), _items(near, user, catalogue))) for user in users]
-        results[kind] = {f"recall@{K}": float(np.mean(hits) / K), "megabytes": file.stat().st_size / 1e6}
-    files = {file.name: sha256(file) for file in sorted(path.iterdir())}
-    write_json(path / "index.json", {"params": options.model_dump(), "model": model.card["files"], "files": files})
-    return results
-
-
-def _items(recommender: Recommender, user: int, catalogue: Catalogue) -> np.ndarray:
-    return recommender.best(recommender.model.left[[user]], catalogue.excluded(user), K)[0]
+def _excluded(data: Features) -> sp.csr_matrix:
+    """What the service leaves out by default, [users, items]: items that the user has seen or dislikes."""
+    return data.seen if data.disliked is None else sp.csr_matrix(data.seen + data.disliked)
 
 
 if __name__ == "__main__":

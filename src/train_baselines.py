@@ -1,9 +1,10 @@
-"""Train the classic baselines and write each as two matrices."""
+"""Train one of the classic baselines and write it as two matrices."""
 
 from pathlib import Path
 
 from retrieval import matrices
 from retrieval.baselines import BASELINES, Baselines
+from retrieval.errors import Problem, choices
 from retrieval.histories import load
 from retrieval.params import Section, Seed
 from retrieval.runs import recorded
@@ -17,15 +18,18 @@ class TrainBaselinesParams(Section):
     baselines: Baselines
 
 
-def main(params: TrainBaselinesParams, features: Path, models: Path) -> None:
-    """data/features -> models/<name> of every baseline."""
-    data = load(features)
-    card = {"data": data.spec["data"], "params": params.model_dump()}
-    for name, baseline in BASELINES.items():
-        left, right = baseline.train(data, params.baselines, params.seed)
-        own = card if baseline.newcomer is None else card | {"newcomer": baseline.newcomer}
-        matrices.save(models / name, left, right, data.user_ids, data.item_ids, kind=baseline.kind, **own)
-        print(f"{name}: left {left.shape}, right {right.shape}")
+def main(params: TrainBaselinesParams, features: Path, out: Path) -> None:
+    """data/features -> models/<name>; the name says which baseline it is."""
+    name = out.name
+    if name not in BASELINES:
+        raise Problem(f"{out}: unknown baseline {name!r}; {choices(name, BASELINES)}")
+    data, baseline = load(features), BASELINES[name]
+    left, right = baseline.train(data, params.baselines, params.seed)
+    own = params.model_dump(include={"seed": True, "baselines": {name}})
+    card = {"data": data.spec["data"], "params": own}
+    card |= {} if baseline.newcomer is None else {"newcomer": baseline.newcomer}
+    matrices.save(out, left, right, data.user_ids, data.item_ids, kind=baseline.kind, **card)
+    print(f"{name}: left {left.shape}, right {right.shape}")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ from retrieval import histories
 from retrieval.dssm.batches import Batch, Batches
 from retrieval.dssm.model import DSSM
 from retrieval.dssm.scoring import SCORES
-from retrieval.evaluation.assessment import Evaluation, Exam, assess, prepare_exam
+from retrieval.evaluation.assessment import Exam, assess, prepare_exam
+from retrieval.evaluation.options import Evaluation
 from retrieval.histories import Features
 from retrieval.matrices import Model
 from retrieval.params import load

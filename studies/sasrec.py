@@ -14,8 +14,9 @@ import warnings
 from pathlib import Path
 
 from retrieval import histories
-from retrieval.evaluation.assessment import Evaluation, prepare_exam
+from retrieval.evaluation.assessment import prepare_exam
 from retrieval.evaluation.metrics import METRICS, judge, means, values
+from retrieval.evaluation.options import Evaluation
 from retrieval.params import load
 
 import numpy as np

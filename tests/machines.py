@@ -3,15 +3,20 @@
 import sys
 from pathlib import Path
 
+import catalogue
 import check
 import evaluate
+import evaluate_external
+import evaluate_model
 import features
 import fetch
 import index
+import maps
 import prepare
 import train_baselines
 import train_dssm
 import train_lightfm
+from retrieval.baselines import BASELINES
 from retrieval.params import read
 
 OLD_NUMPY = "SSSE3 SSE41 POPCNT SSE42 AVX F16C FMA3 AVX2 AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL"
@@ -50,12 +55,21 @@ def main(params: Path, root: Path) -> None:
     fetch.main(read(fetch.FetchParams, params), raw)
     prepare.main(read(prepare.PrepareParams, params), raw, prepared)
     features.main(read(features.FeaturesParams, params), prepared, encoded)
-    train_baselines.main(read(train_baselines.TrainBaselinesParams, params), encoded, models)
+    for name in BASELINES:
+        train_baselines.main(read(train_baselines.TrainBaselinesParams, params), encoded, models / name)
     train_lightfm.main(read(train_lightfm.TrainLightFMParams, params), encoded, models / "lightfm")
     train_dssm.main(read(train_dssm.TrainDSSMParams, params), encoded, models / "dssm")
-    evaluate.main(read(evaluate.EvaluateParams, params), prepared, encoded, models, root / "metrics", root / "plots")
-    index_metrics = root / "metrics" / "index.json"
-    index.main(read(index.IndexParams, params), prepared, encoded, models, models / "catalogue", index_metrics)
+    evaluation, indexes = root / "evaluation", models / "indexes"
+    options = read(evaluate_model.EvaluateModelParams, params)
+    for name in read(evaluate.EvaluateParams, params).models:
+        evaluate_model.main(options, prepared, encoded, models / name, evaluation / name)
+    options = read(evaluate_external.EvaluateExternalParams, params)
+    evaluate_external.main(options, prepared, encoded, models / "external", evaluation / "external")
+    for name in ("dssm", "lightfm", "ials"):
+        index.main(read(index.IndexParams, params), encoded, models / name, indexes / name)
+    catalogue.main(read(catalogue.CatalogueParams, params), prepared, encoded, models / "catalogue")
+    evaluate.main(read(evaluate.EvaluateParams, params), evaluation, indexes, root / "metrics", root / "plots")
+    maps.main(read(maps.MapsParams, params), prepared, encoded, models / "dssm", root / "plots")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from functools import partial
 import train_baselines
 from retrieval import baselines, histories, matrices, ranking
 from retrieval.baselines import BASELINES, DAY, Baselines, nearest
+from retrieval.errors import Problem
 from retrieval.histories import Features, Histories
 
 import numpy as np
@@ -253,16 +254,23 @@ def test_stage_writes_every_baseline(groups: Features, tmp_path, capsys: pytest.
     (tmp_path / "features").mkdir()
     histories.save(tmp_path / "features", groups)
     stage = train_baselines.TrainBaselinesParams(seed=1, baselines=params())
-    train_baselines.main(stage, tmp_path / "features", tmp_path / "models")
     for name in BASELINES:
+        train_baselines.main(stage, tmp_path / "features", tmp_path / "models" / name)
         model = matrices.load(tmp_path / "models" / name, verify=True)
         product = model.left @ model.right.T
         product = product.toarray() if sp.issparse(product) else product
         np.testing.assert_allclose(product, scores(groups, name), rtol=1e-6)
         assert model.users.tolist() == groups.user_ids.tolist()
         assert model.items.tolist() == groups.item_ids.tolist()
-        assert model.card["params"]["baselines"]["ials"]["factors"] == 8
+        own = {name: PARAMS[name]} if name in PARAMS else {}
+        assert model.card["params"] == {"seed": 1, "baselines": own}, "of another model they may change"
         assert len(model.card["data"]) == 64
     spec = json.loads((tmp_path / "features" / "spec.json").read_text())
     assert model.card["data"] == spec["data"]
     assert len(capsys.readouterr().out.splitlines()) == len(BASELINES)
+
+
+def test_the_name_of_the_folder_is_that_of_a_baseline(tmp_path):
+    stage = train_baselines.TrainBaselinesParams(seed=1, baselines=params())
+    with pytest.raises(Problem, match=r"models/eas: unknown baseline 'eas'; .*did you mean 'ease'"):
+        train_baselines.main(stage, tmp_path / "features", tmp_path / "models" / "eas")

@@ -1,12 +1,16 @@
-"""The stage evaluate on a small world: RecTools computes the same numbers, equal seeds write equal files."""
+"""The stages that evaluate, on a small world: RecTools computes the same numbers, equal seeds write equal files."""
 
 import json
+import shutil
 from pathlib import Path
 
 import evaluate
+import evaluate_external
+import evaluate_model
+import maps
 from retrieval import histories, matrices
 from retrieval.errors import Problem
-from retrieval.evaluation.assessment import Evaluation
+from retrieval.evaluation.options import Evaluation
 from retrieval.histories import Features, Histories
 from retrieval.ranking import Ranking, rank
 from retrieval.stage import write_json
@@ -21,7 +25,7 @@ import scipy.sparse as sp
 
 USERS, ITEMS, GENRES = 120, 50, 4
 OPTIONS = Evaluation(k=10, longest=12, head=0.2, resamples=50, negatives=10, points=40, map="tsne")
-PARAMS = evaluate.EvaluateParams(seed=3, evaluate=OPTIONS)
+SEED, NAMES = 3, ["popular", "itemknn", "ials", "dssm"]
 
 
 class World:
@@ -87,9 +91,19 @@ class World:
         return self.frame(self.truth)
 
     def evaluate(self, to: str = "first") -> Path:
-        paths = (self.root / name for name in ("prepared", "features", "models", f"{to}/metrics", f"{to}/plots"))
-        evaluate.main(PARAMS, *paths)
-        return self.root / to
+        """Run the stages: those of each model, what joins them, and the maps."""
+        prepared, features, models = (self.root / name for name in ("prepared", "features", "models"))
+        evaluation, out = self.root / f"{to}-evaluation", self.root / to
+        data, own, joined = (prepared, features), {"seed": SEED, "evaluate": OPTIONS}, (out / "metrics", out / "plots")
+        for name in NAMES:
+            params = evaluate_model.EvaluateModelParams(**own)
+            evaluate_model.main(params, *data, models / name, evaluation / name)
+        own["models"] = NAMES
+        params = evaluate_external.EvaluateExternalParams(**own)
+        evaluate_external.main(params, *data, models / "external", evaluation / "external")
+        evaluate.main(evaluate.EvaluateParams(**own), evaluation, models / "indexes", *joined)
+        maps.main(maps.MapsParams(seed=SEED, evaluate=OPTIONS), *data, models / "dssm", out / "plots")
+        return out
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +156,7 @@ def test_debiased_metrics_are_those_of_rectools(world: World, out: Path) -> None
     left, right = (m.astype(np.float32) for m in world.models["dssm"])
     users = np.unique(user)
     reco = table(rank(left, right, users, 10, sp.csr_matrix(world.seen, dtype=np.float32)), users, np.arange(ITEMS))
-    value = rt.MAP(10, debias_config=rt.DebiasConfig(random_state=PARAMS.seed)).calc(reco, rows)
+    value = rt.MAP(10, debias_config=rt.DebiasConfig(random_state=SEED)).calc(reco, rows)
     beyond = read(out / "metrics/beyond.json")["dssm"]
     assert beyond["debiased_map@10"] == pytest.approx(value, rel=1e-5)
     assert value != pytest.approx(rt.MAP(10).calc(reco, rows), rel=1e-3)
@@ -170,7 +184,7 @@ def test_files_name_the_models_in_order(out: Path) -> None:
 def test_equal_seed_equal_bytes(world: World, out: Path) -> None:
     first, second = out, world.evaluate("second")
     files = sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file())
-    assert len(files) == 7 + 3 + 2 + 4
+    assert len(files) == 9 + 3 + 2 + 4
     for file in files:
         assert (first / file).read_bytes() == (second / file).read_bytes(), file
 
@@ -206,11 +220,39 @@ def test_the_machine_of_a_training_that_is_not_exact_is_written(tmp_path: Path) 
     assert written == {"dssm": machine}
 
 
-def test_without_the_dssm_there_is_an_error(tmp_path: Path) -> None:
-    world = World(tmp_path)
-    (tmp_path / "models" / "dssm").rename(tmp_path / "models" / ".dssm.partial")
-    with pytest.raises(Problem, match=r"models/dssm: no such model; .*: run the stage train_dssm first"):
-        world.evaluate()
+def test_a_model_that_is_not_evaluated_is_an_error(world: World, out: Path, tmp_path: Path) -> None:
+    evaluation = shutil.copytree(world.root / "first-evaluation", tmp_path / "evaluation")
+    (evaluation / "ials").rename(evaluation / "other")
+    params = evaluate.EvaluateParams(seed=SEED, models=NAMES, evaluate=OPTIONS)
+    with pytest.raises(Problem, match=r"evaluation/ials: no such folder; run dvc repro evaluate"):
+        evaluate.main(params, evaluation, tmp_path / "indexes", tmp_path / "metrics", tmp_path / "plots")
+
+
+def test_a_folder_of_a_model_that_is_not_named_is_not_read(world: World, out: Path, tmp_path: Path) -> None:
+    params = evaluate.EvaluateParams(seed=SEED, models=["dssm", "popular"], evaluate=OPTIONS)
+    evaluation = world.root / "first-evaluation"
+    evaluate.main(params, evaluation, tmp_path / "indexes", tmp_path / "metrics", tmp_path / "plots")
+    assert list(read(tmp_path / "metrics/metrics.json")) == ["dssm", "popular"]
+    assert list(read(tmp_path / "metrics/intervals.json")["differences"]) == ["popular"]
+    for name in ("dssm", "popular"):
+        assert read(tmp_path / "metrics/metrics.json")[name] == read(out / "metrics/metrics.json")[name]
+
+
+def test_the_summary_has_three_metrics_of_each_model(out: Path) -> None:
+    metrics = read(out / "metrics/metrics.json")
+    names = ("map@10", "ndcg@10", "novelty@10")
+    assert read(out / "metrics/summary.json") == {
+        model: {name: metrics[model][name] for name in names} for model in metrics
+    }
+
+
+def test_recall_and_size_of_the_indexes_are_in_one_file(world: World, out: Path, tmp_path: Path) -> None:
+    measured = {"hnsw": {"recall@10": 0.5, "megabytes": 1.0}}
+    write_json(tmp_path / "indexes" / "ials" / "index.json", {"measured": measured})
+    params = evaluate.EvaluateParams(seed=SEED, models=NAMES, evaluate=OPTIONS)
+    evaluation = world.root / "first-evaluation"
+    evaluate.main(params, evaluation, tmp_path / "indexes", tmp_path / "metrics", tmp_path / "plots")
+    assert read(tmp_path / "metrics/index.json") == {"ials": measured}
 
 
 @pytest.mark.parametrize("text", [False, True])

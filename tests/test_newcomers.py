@@ -30,7 +30,7 @@ def train_ials(world: Path, out: Path, **options: float) -> matrices.Model:
     values = load(ROOT / "params.yaml")
     values["baselines"]["ials"] |= options
     params = validate(train_baselines.TrainBaselinesParams, values)
-    train_baselines.main(params, world / "features", out)
+    train_baselines.main(params, world / "features", out / "ials")
     return matrices.load(out / "ials")
 
 

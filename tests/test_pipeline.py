@@ -3,10 +3,13 @@
 import ast
 import importlib
 import inspect
+import json
 import subprocess
 import sys
 from pathlib import Path
 
+import train_baselines
+from retrieval.baselines import Baselines
 from retrieval.params import Section, load
 
 import pytest
@@ -15,16 +18,28 @@ import yaml
 ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src"
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
-STAGES = PIPELINE["stages"]
+
+
+def resolve(stage: dict) -> dict:
+    """The stage with its variables replaced by their values, as DVC does it."""
+    variables = [pair for each in stage.get("vars", []) for pair in each.items()]
+    text = json.dumps(stage)
+    for name, value in variables:
+        text = text.replace(f"${{{name}}}", value)
+    return json.loads(text)
+
+
+STAGES = {name: resolve(stage) for name, stage in PIPELINE["stages"].items()}
 
 
 def script(stage: str) -> Path:
-    return SRC / f"{stage}.py"
+    return ROOT / STAGES[stage]["cmd"].split()[1]
 
 
 def schema(stage: str) -> type[Section]:
     """What the stage's main takes for `params`."""
-    return inspect.signature(importlib.import_module(stage).main, eval_str=True).parameters["params"].annotation
+    main = importlib.import_module(script(stage).stem).main
+    return inspect.signature(main, eval_str=True).parameters["params"].annotation
 
 
 def module_files(name: str) -> list[Path]:
@@ -88,14 +103,17 @@ def test_params_are_the_keys_that_the_stage_reads(stage):
     listed = STAGES[stage].get("params", [])
     if listed == [{"params.yaml": None}]:
         assert set(kind.model_fields) == set(load(ROOT / "params.yaml"))
+    elif kind is train_baselines.TrainBaselinesParams:
+        name = stage.removeprefix("train_")
+        assert listed == ["seed", *([f"baselines.{name}"] if name in Baselines.model_fields else [])]
     else:
-        assert set(listed) == set(kind.model_fields)
+        assert {key.split(".")[0] for key in listed} == set(kind.model_fields)
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_paths_on_the_command_line_are_the_stages_deps_and_outs(stage):
     paths = [path for path in STAGES[stage]["cmd"].split()[2:] if not path.endswith(".run.json")]
-    assert STAGES[stage]["cmd"].startswith(f"python src/{stage}.py")
+    assert STAGES[stage]["cmd"].startswith("python src/")
     files = [*names(STAGES[stage].get("deps", [])), *outs(STAGES[stage])]
     files = [file for file in files if file.split("/")[0] not in ("src", "${folder}")]
     for path in paths:
@@ -104,8 +122,24 @@ def test_paths_on_the_command_line_are_the_stages_deps_and_outs(stage):
         assert any(file == path or file.startswith(f"{path}/") for path in paths) or file == "data/checked", file
 
 
+def test_every_stage_says_what_it_makes():
+    descriptions = [stage["desc"] for stage in STAGES.values()]
+    assert all(descriptions)
+    assert len(set(descriptions)) == len(descriptions)
+
+
+def test_every_model_has_its_stages_and_its_artifact():
+    """A name in `models` is trained, evaluated and can be downloaded; models of vectors have indexes besides."""
+    models = load(ROOT / "params.yaml")["models"]
+    for group, folder in (("train", "models"), ("evaluate", "data/evaluation")):
+        made = {name.split("_", 1)[1]: outs(STAGES[name]) for name in STAGES if name.startswith(f"{group}_")}
+        made.pop("external", None)
+        assert made == {model: [f"{folder}/{model}"] for model in models}
+    assert {each["path"] for each in PIPELINE["artifacts"].values()} >= {f"models/{model}" for model in models}
+
+
 def test_every_script_is_a_stage_and_every_key_of_params_is_read():
-    assert {file.stem for file in SRC.glob("*.py")} == set(STAGES)
+    assert set(SRC.glob("*.py")) == {script(stage) for stage in STAGES}
     read = {key for stage in STAGES for key in schema(stage).model_fields if stage != "check"}
     assert read == set(load(ROOT / "params.yaml"))
 
@@ -114,13 +148,25 @@ def test_the_check_comes_before_everything():
     assert "data/checked" in STAGES["fetch"]["deps"]
     made = {out for stage in STAGES.values() for out in outs(stage)}
     for stage in set(STAGES) - {"check", "fetch"}:
-        assert any(dep in made - {"data/checked"} for dep in names(STAGES[stage]["deps"]))
+        deps = [dep for dep in names(STAGES[stage]["deps"]) if dep != "data/checked"]
+        assert any(out == dep or out.startswith(f"{dep}/") for dep in deps for out in made)
 
 
 def test_outs_that_git_keeps_are_metrics_and_plots():
-    """An uncached entry under `outs` would switch off the run cache of its stage."""
-    for stage in STAGES.values():
-        assert all(isinstance(out, str) or next(iter(out.values())).get("cache", True) for out in stage.get("outs", []))
+    """An uncached entry under `outs` switches off the run cache of its stage: only of the one that takes a second."""
+    for name, stage in STAGES.items():
+        cached = [isinstance(out, str) or next(iter(out.values())).get("cache", True) for out in stage.get("outs", [])]
+        assert all(cached) or name == "evaluate"
+
+
+def test_the_metrics_of_dvc_are_the_summary_alone_and_no_metrics_are_plots():
+    """Each number of a metrics file is a column of `dvc exp show`, and each plots file a plot, drawn once."""
+    files = {key: [name for stage in STAGES.values() for name in names(stage.get(key, []))]
+             for key in ("metrics", "plots")}  # fmt: skip
+    assert files["metrics"] == ["metrics/summary.json"]
+    assert all(name.startswith("plots/") for name in files["plots"])
+    drawn = [name for plot in PIPELINE["plots"] for each in plot.values() for name in each["y"]]
+    assert not set(files["plots"]) & set(drawn)
 
 
 def test_importing_a_module_does_nothing_but_define():

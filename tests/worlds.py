@@ -4,15 +4,18 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import catalogue
 import index
 import train_baselines
 import train_dssm
 import train_lightfm
 from retrieval import histories, matrices
+from retrieval.baselines import BASELINES
 from retrieval.dssm.batches import Batch, Batches
 from retrieval.dssm.model import DSSM
 from retrieval.histories import DAY, Features, Histories
 from retrieval.params import load, validate
+from retrieval.search.indexes import has_index
 from retrieval.stage import write_json
 from retrieval.training.loop import History, fit
 from retrieval.training.losses import LOSSES
@@ -190,11 +193,10 @@ def train_models(root: Path, seed: int = 0, **trend: object) -> None:
     values["towers"] |= {"width": 8}
     values["trend"] |= trend
     values["baselines"]["ials"] |= {"factors": 8, "iterations": 2}
-    for main, schema, out in (
-        (train_baselines.main, train_baselines.TrainBaselinesParams, "models"),
-        (train_dssm.main, train_dssm.TrainDSSMParams, "models/dssm"),
-    ):
-        main(validate(schema, values), root / "features", root / out)
+    features, models = root / "features", root / "models"
+    for name in BASELINES:
+        train_baselines.main(validate(train_baselines.TrainBaselinesParams, values), features, models / name)
+    train_dssm.main(validate(train_dssm.TrainDSSMParams, values), features, models / "dssm")
     reindex(root, seed)
     write_json(root / "metrics.json", {"dssm": {"map@10": 0.25}, "popular": {"map@10": 0.125}})
 
@@ -202,9 +204,11 @@ def train_models(root: Path, seed: int = 0, **trend: object) -> None:
 def reindex(root: Path, seed: int = 0) -> None:
     """Write the catalogue and the indexes of the present models."""
     values = load(ROOT / "params.yaml") | {"seed": seed}
-    params = index.IndexParams(**{name: values[name] for name in index.IndexParams.model_fields})
-    folders = root / "prepared", root / "features", root / "models", root / "models" / "catalogue"
-    index.main(params, *folders, root / "index.json")
+    params, features, models = validate(index.IndexParams, values), root / "features", root / "models"
+    catalogue.main(catalogue.CatalogueParams(), root / "prepared", features, models / "catalogue")
+    for card in models.glob("[!.]*/card.json"):
+        if has_index(matrices.load(card.parent)):
+            index.main(params, features, card.parent, models / "indexes" / card.parent.name)
 
 
 def resave(path: Path, model: matrices.Model, **parts: np.ndarray) -> None:

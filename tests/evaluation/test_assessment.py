@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from retrieval.errors import Problem
-from retrieval.evaluation.assessment import Assessment, Evaluation, Exam, assess, prepare_exam
+from retrieval.evaluation.assessment import Assessment, Exam, assess, prepare_exam
+from retrieval.evaluation.options import Evaluation
 from retrieval.histories import Features, Histories
 from retrieval.matrices import Model
 

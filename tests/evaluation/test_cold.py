@@ -5,9 +5,10 @@ from pathlib import Path
 
 from retrieval import histories, matrices
 from retrieval.dssm.newcomer import Tower
-from retrieval.evaluation.assessment import Evaluation, Exam
+from retrieval.evaluation.assessment import Exam
 from retrieval.evaluation.cold import assess_cold
 from retrieval.evaluation.metrics import TrainItems
+from retrieval.evaluation.options import Evaluation
 from retrieval.newcomers import NOTHING
 
 import numpy as np

@@ -4,7 +4,7 @@ import sys
 from types import SimpleNamespace
 
 from retrieval.evaluation import projection
-from retrieval.evaluation.assessment import Evaluation
+from retrieval.evaluation.options import Evaluation
 from retrieval.evaluation.projection import MIN_POINTS, project, taste
 from retrieval.matrices import Model
 

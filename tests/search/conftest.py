@@ -42,7 +42,7 @@ def recommender() -> Callable[..., Recommender]:
     def load(world: Path, name: str, backend: str = "exact", url: str = "", timeout: float = 300) -> Recommender:
         models = world / "models"
         model = matrices.load(models / name)
-        nearest = open_index(backend, models / "catalogue" / "indexes" / name, model, Database(url, "", timeout))
+        nearest = open_index(backend, models / "indexes" / name, model, Database(url, "", timeout))
         return Recommender(models / name, model, nearest)
 
     return load

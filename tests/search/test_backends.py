@@ -13,7 +13,7 @@ NO_DATABASE = Database("", "", 1)
 
 def open_ials(world, backend="hnsw"):
     path = world / "models"
-    return open_index(backend, path / "catalogue" / "indexes" / "ials", matrices.load(path / "ials"), NO_DATABASE)
+    return open_index(backend, path / "indexes" / "ials", matrices.load(path / "ials"), NO_DATABASE)
 
 
 def test_exact_search_and_models_without_vectors_open_nothing(world):
@@ -44,6 +44,6 @@ def test_the_index_of_another_model_is_refused(copy):
     ],
 )
 def test_a_damaged_folder_is_refused(copy, damage, reason):
-    damage(copy / "models" / "catalogue" / "indexes" / "ials")
+    damage(copy / "models" / "indexes" / "ials")
     with pytest.raises(Problem, match=reason):
         open_ials(copy)

@@ -47,8 +47,8 @@ def test_recommendations_are_those_of_exact_search_and_never_what_was_seen(
         np.testing.assert_allclose(scores, near.model.right[items] @ near.model.left[user], rtol=1e-4, atol=1e-5)
         shares.append(len(np.intersect1d(items, expected)) / 10)
     assert np.mean(shares) > 0.95
-    report = json.loads((world / "index.json").read_text(encoding="utf-8"))
-    assert report[name][kind]["recall@10"] == pytest.approx(np.mean(shares)), "the stage measures the same"
+    card = json.loads((world / "models" / "indexes" / name / "index.json").read_text(encoding="utf-8"))
+    assert card["measured"][kind]["recall@10"] == pytest.approx(np.mean(shares)), "the stage measures the same"
 
 
 @pytest.mark.parametrize(
@@ -56,4 +56,4 @@ def test_recommendations_are_those_of_exact_search_and_never_what_was_seen(
 )
 def test_models_of_dense_vectors_have_an_index(world, name, expected):
     assert has_index(matrices.load(world / "models" / name)) == expected
-    assert (world / "models" / "catalogue" / "indexes" / name).exists() == expected
+    assert (world / "models" / "indexes" / name).exists() == expected

@@ -3,15 +3,13 @@ items, where train itself is the truth. In a split that keeps repeats, items nee
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 from retrieval import ids
 from retrieval.errors import Problem
 from retrieval.evaluation.metrics import BEYOND, DEBIASED, METRICS, Lists, TrainItems, judge, means, values
-from retrieval.evaluation.projection import PROJECTIONS, missing
+from retrieval.evaluation.options import Evaluation
 from retrieval.histories import Features
 from retrieval.matrices import Model
-from retrieval.params import Section, one_of
 from retrieval.ranking import rank
 from retrieval.stage import read_table
 
@@ -19,34 +17,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import scipy.sparse as sp
-from pydantic import Field, field_validator
-
-Length = Annotated[int, Field(ge=1, le=1000)]  # items per list; the lists of all users are in memory at once
-
-
-class Evaluation(Section):
-    """The section `evaluate` of params.yaml.
-
-    k: items per list. longest: items per list where metrics are plotted by length. head: share of the items, the most
-    watched ones, that are not long tail. resamples: bootstrap samples of the test users. negatives: random unwatched
-    items per user, for the distributions of the score. points: maximum number of users in these distributions, and of
-    users and of items on a map. map: kind of the maps.
-    """
-
-    k: Length
-    longest: Length
-    head: Annotated[float, Field(gt=0, lt=1)]
-    resamples: Annotated[int, Field(ge=1, le=1_000_000)]
-    negatives: Annotated[int, Field(ge=1, le=10_000)]
-    points: Annotated[int, Field(ge=1, le=20_000)]  # a map takes points^2 numbers
-    map: Annotated[str, one_of(PROJECTIONS)]
-
-    @field_validator("map")
-    @classmethod
-    def _is_installed(cls, kind: str) -> str:
-        if missing(kind):
-            raise ValueError(f"{kind} needs a package that is not installed: pip install {kind}-learn")
-        return kind
 
 
 @dataclass(frozen=True)

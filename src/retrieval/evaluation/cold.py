@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from retrieval.encode import Reading, encode
-from retrieval.evaluation.assessment import Evaluation, Exam, binary, rows_of
+from retrieval.evaluation.assessment import Exam, binary, rows_of
 from retrieval.evaluation.external import External
 from retrieval.evaluation.metrics import METRICS, judge, means, values
+from retrieval.evaluation.options import Evaluation
 from retrieval.matrices import Model
 from retrieval.newcomers import NOTHING, newcomer
 from retrieval.ranking import rank

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from retrieval.errors import Problem
-from retrieval.experiments.repository import METRICS, call, changed_params, dvc_json
+from retrieval.experiments.repository import METRICS, WORKSPACE, call, changed_params, committed, dvc_json
 
-MACHINES, WORKSPACE = Path("metrics/machines.json"), "workspace"
+MACHINES = "metrics/machines.json"
 Machines = dict[str, dict[str, Any]]
+Metrics = dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,6 @@ class Change:
 def compare(base: str, head: str | None) -> Change:
     """Compare two revisions, or one with the work tree, by DVC. Raises `Problem` for an unknown revision."""
     revisions = [base, *([head] if head else [])]
-    metrics: dict[str, dict[str, tuple[float | None, float | None]]] = {}
-    for name, each in dvc_json("metrics", "diff", "--all", *revisions).get(METRICS, {}).items():
-        model, metric = name.split(".", 1)
-        metrics.setdefault(model, {})[metric] = (each.get("old"), each.get("new"))
     params = changed_params(*revisions)
     with tempfile.TemporaryDirectory() as folder:
         plots = dvc_json("plots", "diff", *revisions, "--split", "--out", folder)["data"]
@@ -64,7 +61,20 @@ def compare(base: str, head: str | None) -> Change:
             if parts and parts[0]["type"] == "image"
         }
     series = [_plot(name, parts[0]) for name, parts in plots.items() if parts and parts[0]["type"] == "vega"]
-    return Change(base, head, metrics, params, series, pictures, notes(_machines(base), _machines(head), base, head))
+    metrics = pairs(_read(base, METRICS), _read(head, METRICS))
+    machines = notes(_read(base, MACHINES), _read(head, MACHINES), base, head)
+    return Change(base, head, metrics, params, series, pictures, machines)
+
+
+def pairs(old: Metrics, new: Metrics) -> dict[str, dict[str, tuple[float | None, float | None]]]:
+    """model -> metric -> (old, new), None where one of them has none."""
+    return {
+        model: {
+            metric: (old.get(model, {}).get(metric), new.get(model, {}).get(metric))
+            for metric in {**old.get(model, {}), **new.get(model, {})}
+        }
+        for model in sorted({*old, *new})
+    }
 
 
 def notes(old: Machines, new: Machines, base: str, head: str) -> list[str]:
@@ -87,13 +97,13 @@ def _describe(machine: dict[str, Any] | None) -> str:
     return f"{machine['precision']} on {machine['cpu']} with {machine['threads']} threads"
 
 
-def _machines(revision: str) -> Machines:
-    """The file of a revision, or of the work tree; empty where there is none, as in older revisions."""
+def _read(revision: str, path: str) -> dict[str, dict[str, Any]]:
+    """A JSON file of a revision, or of the work tree; empty where there is none, as in older revisions."""
     if revision == WORKSPACE:
-        return json.loads(MACHINES.read_text(encoding="utf-8")) if MACHINES.exists() else {}
+        return committed(revision, path) or {}
     with tempfile.TemporaryDirectory() as folder, suppress(Problem):
-        file = Path(folder) / MACHINES.name
-        call("dvc", "get", ".", str(MACHINES), "--rev", revision, "--out", str(file))
+        file = Path(folder) / Path(path).name
+        call("dvc", "get", ".", path, "--rev", revision, "--out", str(file))
         return json.loads(file.read_text(encoding="utf-8"))
     return {}
 

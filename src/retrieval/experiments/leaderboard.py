@@ -17,7 +17,7 @@ from dataclasses import asdict
 from typing import Any
 
 from retrieval.errors import Problem, choices
-from retrieval.experiments.repository import command, dvc_json, first_map
+from retrieval.experiments.repository import command, experiments, first_map
 from retrieval.experiments.rows import Row, rows
 
 from tabulate import tabulate
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--model", action="append", help="show only this model; may be repeated")
     parser.add_argument("--all-commits", action="store_true", help="include experiments of other commits")
     options = parser.parse_args()
-    table = rows(dvc_json("exp", "show", *(["--all-commits"] if options.all_commits else [])))
+    table = rows(experiments(*(["--all-commits"] if options.all_commits else [])))
     if not table:
         raise Problem("no experiment has metrics; run `dvc repro` or `dvc exp run` first")
     table, metric = sort_rows(select_models(table, options.model) if options.model else table, options.sort)

@@ -13,7 +13,7 @@ from typing import Any
 from retrieval.errors import Problem
 
 FOOTER = "Having any troubles?"  # the last line of DVC's errors
-METRICS, PARAMS = "metrics/metrics.json", "params.yaml"
+METRICS, PARAMS, WORKSPACE = "metrics/metrics.json", "params.yaml", "workspace"
 
 
 def call(*command: str, root: Path | None = None, quiet: bool = True, env: Mapping[str, str] | None = None) -> str:
@@ -32,6 +32,26 @@ def call(*command: str, root: Path | None = None, quiet: bool = True, env: Mappi
 def dvc_json(*arguments: str, root: Path | None = None) -> Any:
     """The JSON output of a DVC command."""
     return json.loads(call("dvc", *arguments, "--json", root=root))
+
+
+def experiments(*arguments: str) -> list[dict[str, Any]]:
+    """The output of `dvc exp show --json` with metrics.json, whose metrics are too many for DVC's own table."""
+    revisions = dvc_json("exp", "show", *arguments)
+    children = (state for each in revisions for child in each["experiments"] or [] for state in child["revs"] or [])
+    for state in (*revisions, *children):
+        if state.get("data"):
+            state["data"]["metrics"][METRICS] = {"data": committed(state["rev"], METRICS)}
+    return revisions
+
+
+def committed(revision: str, path: str) -> Any:
+    """The content of a JSON file at a commit, or in the work tree (`workspace`); None if there is no such file."""
+    try:
+        if revision == WORKSPACE:
+            return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(call("git", "show", f"{revision}:./{path}"))
+    except (Problem, OSError, ValueError):
+        return None
 
 
 def changed_params(*revisions: str) -> dict[str, tuple[Any, Any]]:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from retrieval import histories
 from retrieval.errors import Problem
-from retrieval.evaluation.assessment import Evaluation, assess, prepare_exam
+from retrieval.evaluation.assessment import assess, prepare_exam
+from retrieval.evaluation.options import Evaluation
 from retrieval.experiments.repository import command
 from retrieval.matrices import Model
 from retrieval.params import Section, Seed, read

@@ -13,29 +13,30 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from check import CheckParams
-from evaluate import EvaluateParams
-from retrieval import histories, matrices
 from retrieval.errors import Problem, choices
-from retrieval.evaluation.assessment import assess, prepare_exam
+from retrieval.evaluation.joining import join_files, read_users, read_values, summary
 from retrieval.experiments.copies import Experiment, Snapshot, Watch, find, take
 from retrieval.experiments.repository import METRICS, PARAMS, call
 from retrieval.experiments.rows import TEST
 from retrieval.params import parse, validate
 from retrieval.runs import INPUTS
 from retrieval.sources import SOURCES
+from retrieval.stage import write_json
 
 import numpy as np
 import yaml
 
+EVALUATION, SEEDS = "data/evaluation", "seeds.json"
+
 
 def targets(model: str) -> list[str]:
     """The stages that train and judge a model."""
-    return ["evaluate"]
+    return [f"evaluate_{model}"]
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,9 @@ class Trial:
     @property
     def experiment(self) -> Experiment:
         """What has to run."""
-        return Experiment(self.snapshot, self.name, self.changes, targets(self.model), self.inputs, lambda root: None)
+        return Experiment(
+            self.snapshot, self.name, self.changes, targets(self.model), self.inputs, partial(join, model=self.model)
+        )
 
 
 def set_params(values: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:
@@ -150,23 +153,28 @@ def metrics(reference: str, model: str) -> dict[str, float]:
     return json.loads(call("git", "show", f"{reference}:{METRICS}"))[model]
 
 
+def join(root: Path, model: str) -> None:
+    """Write metrics/ and plots/ in the folder `root` as they are if a model is the only one."""
+    for file in [*(root / "metrics").glob("*.json"), *(root / "plots").rglob("*.*")]:
+        if file.name != SEEDS:
+            file.unlink()
+    folder = root / EVALUATION / model
+    tables = join_files([folder / "metrics"], root / "metrics")
+    join_files([folder / "plots"], root / "plots")
+    write_json(root / "metrics" / "summary.json", summary(tables["metrics.json"]))
+
+
 def per_user(reference: str, model: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Ids of the test users [users], in order, and metric -> value [users] of a model in an experiment."""
+    """Ids of the test users [users], ascending, and metric -> value [users] of a model in an experiment."""
     with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        for path in ("data/prepared", "data/features", f"models/{model}"):
-            call("dvc", "get", ".", path, "--rev", reference, "--out", os.fspath(root / Path(path).name))
-        data = histories.load(root / "features")
-        settings = validate(EvaluateParams, parse(call("git", "show", f"{reference}:{PARAMS}")))
-        exam = prepare_exam(root / "prepared", data, settings.evaluate, settings.seed)
-        values = assess(matrices.load(root / model), exam, settings.evaluate).values
-    return data.user_ids[exam.users], {name: value for name, value in values.items() if value.ndim}
+        out = Path(folder) / model
+        call("dvc", "get", ".", f"{EVALUATION}/{model}", "--rev", reference, "--out", os.fspath(out))
+        return read_users(out), {name: value for name, value in read_values(out).items() if value.ndim}
 
 
 def models(snapshot: Snapshot) -> list[str]:
-    """The names of the models that the pipeline trains."""
-    stages = parse(snapshot.read("dvc.yaml"))["stages"].values()
-    return [out.split("/")[1] for stage in stages for out in stage.get("outs", []) if str(out).startswith("models/")]
+    """The names of the models of the table."""
+    return parse(snapshot.read(PARAMS))["models"]
 
 
 def add_options(parser: Any) -> None:

@@ -27,7 +27,7 @@ class Database:
 def open_index(backend: str, path: Path, model: Model, database: Database) -> tuple[space.Space, Index] | None:
     """The model's index and the space it lies in; None for exact search.
 
-    `path` is the model's folder under catalogue/indexes. `backend` is exact, milvus or a name in `INDEXES`. Models that
+    `path` is the model's folder under models/indexes. `backend` is exact, milvus or a name in `INDEXES`. Models that
     cannot be indexed are searched exactly. Raises `Problem` if the files are missing, changed, or of another model.
     """
     if backend == "exact" or not has_index(model):

@@ -39,5 +39,5 @@ def _recommender(settings: Settings, name: str, catalogue: Catalogue) -> Recomme
     path = settings.models / name
     model = load_model(path, catalogue)
     database = Database(settings.database, settings.database_token.get_secret_value(), settings.timeout / 2)
-    nearest = open_index(settings.backend, settings.models / "catalogue" / "indexes" / model.name, model, database)
+    nearest = open_index(settings.backend, settings.models / "indexes" / model.name, model, database)
     return Recommender(path, model, nearest)

@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from retrieval.evaluation import report
-from retrieval.evaluation.assessment import Evaluation, Exam
-from retrieval.evaluation.metrics import TrainItems
-from retrieval.evaluation.report import _kinds, write_maps
+from retrieval.evaluation import maps as drawn
+from retrieval.evaluation.maps import _kinds, write_maps
+from retrieval.evaluation.options import Evaluation
 from retrieval.histories import Features, Histories
 from retrieval.matrices import Model
 
@@ -45,8 +44,8 @@ def maps(monkeypatch: pytest.MonkeyPatch, user_columns: dict[str, list[str]]) ->
     def record(path: Path, *arguments: Any) -> None:
         calls[path.name] = arguments
 
-    monkeypatch.setattr(report, "draw_map", record)
-    monkeypatch.setattr(report, "project", lambda vectors, seed, kind: vectors[:, :2])
+    monkeypatch.setattr(drawn, "draw_map", record)
+    monkeypatch.setattr(drawn, "project", lambda vectors, seed, kind: vectors[:, :2])
     seen = sp.csr_matrix(SEEN)
     histories = Histories(seen.indptr, seen.indices, np.zeros(seen.nnz, np.int64), np.ones(seen.nnz, np.float32))
     items = sp.csr_matrix(np.array([[1, 0, 1, 0], [1, 0, 0, 1], [0, 1, 1, 0], [0, 1, 0, 1]], dtype=np.float32))
@@ -54,11 +53,10 @@ def maps(monkeypatch: pytest.MonkeyPatch, user_columns: dict[str, list[str]]) ->
     spec = {"user_columns": user_columns, "item_columns": VOCABULARY}
     data = Features(histories, users, items, np.arange(4), np.arange(4), spec)
     test_users = np.array([1, 2])
-    exam = Exam(data, seen, seen, test_users, TrainItems(seen, items, 0.25))
     bias = np.ones((4, 1), np.float32)
     left, right = np.hstack([bias, VECTORS]), np.hstack([bias, VECTORS + 10])
     model = Model("dssm", "vectors", left, right, np.arange(4), np.arange(4), {})
-    write_maps(Path("plots"), model, exam, np.array(["A", "B", "C", "D"]), OPTIONS, seed=0)
+    write_maps(Path("plots"), model, data, test_users, np.array(["A", "B", "C", "D"]), OPTIONS, seed=0)
     return calls, test_users
 
 

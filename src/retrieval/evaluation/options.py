@@ -1,0 +1,48 @@
+"""The sections `models` and `evaluate` of params.yaml, apart from the code that ranks: `evaluate` needs no torch."""
+
+from typing import Annotated
+
+from retrieval.evaluation.projection import PROJECTIONS, missing
+from retrieval.params import Section, one_of
+
+from pydantic import AfterValidator, Field, field_validator
+
+OWN = "dssm"  # compared with every other model, and the model of the training curve and the maps
+Length = Annotated[int, Field(ge=1, le=1000)]  # items per list; the lists of all users are in memory at once
+
+
+class Evaluation(Section):
+    """The section `evaluate` of params.yaml.
+
+    k: items per list. longest: items per list where metrics are plotted by length. head: share of the items, the most
+    watched ones, that are not long tail. resamples: bootstrap samples of the test users. negatives: random unwatched
+    items per user, for the distributions of the score. points: maximum number of users in these distributions, and of
+    users and of items on a map. map: kind of the maps.
+    """
+
+    k: Length
+    longest: Length
+    head: Annotated[float, Field(gt=0, lt=1)]
+    resamples: Annotated[int, Field(ge=1, le=1_000_000)]
+    negatives: Annotated[int, Field(ge=1, le=10_000)]
+    points: Annotated[int, Field(ge=1, le=20_000)]  # a map takes points^2 numbers
+    map: Annotated[str, one_of(PROJECTIONS)]
+
+    @field_validator("map")
+    @classmethod
+    def _is_installed(cls, kind: str) -> str:
+        if missing(kind):
+            raise ValueError(f"{kind} needs a package that is not installed: pip install {kind}-learn")
+        return kind
+
+
+def _check_names(names: list[str]) -> list[str]:
+    if OWN not in names:
+        raise ValueError(f"{OWN} is missing; all other models are compared with it")
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"{twice[0]} appears twice")
+    return names
+
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+Models = Annotated[list[Name], AfterValidator(_check_names)]
