@@ -4,7 +4,7 @@ from pathlib import Path
 
 from retrieval.errors import Problem
 from retrieval.experiments.copies import work_tree
-from retrieval.experiments.trials import Trial, models, set_params
+from retrieval.experiments.trials import Trial, set_params
 
 import pytest
 from repositories import run
@@ -58,7 +58,3 @@ def test_the_work_tree_is_only_read(base, tmp_path):
     before = run(tmp_path, "git", "status", "--porcelain").stdout
     assert work_tree().read("notes.md") == "a new file"
     assert run(tmp_path, "git", "status", "--porcelain").stdout == before
-
-
-def test_models_are_those_of_the_pipeline(base):
-    assert {"dssm", "lightfm", "ease", "popular_7d"} <= set(models(base.snapshot))

@@ -14,9 +14,10 @@ from itertools import product
 
 from retrieval.errors import Problem
 from retrieval.evaluation.intervals import bootstrap
+from retrieval.experiments.arguments import add_options, check_options, models
 from retrieval.experiments.copies import Snapshot, find, work_tree
 from retrieval.experiments.repository import call, command, first_map
-from retrieval.experiments.trials import Trial, add_options, check_options, models, per_user, run_all
+from retrieval.experiments.trials import Trial, per_user, run_all
 
 import numpy as np
 from tabulate import tabulate

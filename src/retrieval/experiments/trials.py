@@ -22,7 +22,6 @@ from retrieval.errors import Problem, choices
 from retrieval.evaluation.joining import join_files, read_users, read_values, summary
 from retrieval.experiments.copies import Experiment, Snapshot, Watch, find, take
 from retrieval.experiments.repository import METRICS, PARAMS, call
-from retrieval.experiments.rows import TEST
 from retrieval.params import parse, validate
 from retrieval.runs import INPUTS
 from retrieval.sources import SOURCES
@@ -170,32 +169,3 @@ def per_user(reference: str, model: str) -> tuple[np.ndarray, dict[str, np.ndarr
         out = Path(folder) / model
         call("dvc", "get", ".", f"{EVALUATION}/{model}", "--rev", reference, "--out", os.fspath(out))
         return read_users(out), {name: value for name, value in read_values(out).items() if value.ndim}
-
-
-def models(snapshot: Snapshot) -> list[str]:
-    """The names of the models of the table."""
-    return parse(snapshot.read(PARAMS))["models"]
-
-
-def add_options(parser: Any) -> None:
-    """The options that `search` and `compare` share."""
-    parser.add_argument("--model", default="dssm", help="the model that is judged (default: dssm)")
-    parser.add_argument(
-        "--folds", type=_folds, default=[1, 2, 3], metavar="1,2,3", help="values of split.fold (default: 1,2,3)"
-    )
-    parser.add_argument("--test", action="store_true", help="allow fold 0, the test: for a last look, not for a choice")
-    parser.add_argument("--jobs", type=int, default=max(1, (os.cpu_count() or 1) // 2), help="runs at a time")
-
-
-def _folds(text: str) -> list[int]:
-    return sorted({int(each) for each in text.split(",")})
-
-
-def check_options(options: Any, snapshot: Snapshot) -> None:
-    """Raise `Problem` for an unknown model, for the test among the folds unless it was asked for, and for no jobs."""
-    if options.model not in models(snapshot):
-        raise Problem(f"--model: unknown model {options.model!r}; {choices(options.model, models(snapshot))}")
-    if TEST in options.folds and not options.test:
-        raise Problem("--folds: 0 is the test, and a choice must not see it; expected 1 and above, or --test")
-    if options.jobs < 1:
-        raise Problem(f"--jobs: {options.jobs} is not valid: expected 1 or more")
