@@ -139,8 +139,8 @@ def test_what_cannot_be_searched_is_refused_before_anything_runs(finished, argum
 
 @pytest.mark.slow
 def test_a_search_that_is_killed_ends_with_the_optimum_and_the_winner_keeps_its_promise(project):
-    """Twelve trials of five values: equal trials are one experiment. The optimum is far from both ends."""
-    space = "baselines.ease.regularization=0.1,3,60,20000,1000000"
+    """Twelve trials of three values: equal trials are one experiment. The optimum is far from both ends."""
+    space = "baselines.ease.regularization=3,60,20000"
     command = [*COMMAND, "--model", "ease", "--folds", "1,2", "--trials", "12", "--jobs", "1", space]
     variables = environment(project) | {"PYTHONPATH": str(project / "src")}
     process = subprocess.Popen([sys.executable, *command], cwd=project, env=variables, stderr=subprocess.DEVNULL)
@@ -152,7 +152,7 @@ def test_a_search_that_is_killed_ends_with_the_optimum_and_the_winner_keeps_its_
     done = python(project, *command)
     after = experiments(project)
     assert before.items() <= after.items(), "what has run does not run again"
-    assert len(after) <= 10, "two folds of five values"
+    assert len(after) == 6, "two folds of three values"
     assert done.stderr.splitlines()[-1].startswith("trial 12 of 12: map@10 ")
     promised, *folds = map(float, re.findall(r"0\.\d{4}", done.stdout.splitlines()[0]))
     assert "dvc exp run -S baselines.ease.regularization=60 " in done.stdout
