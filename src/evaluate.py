@@ -5,7 +5,16 @@ from pathlib import Path
 
 from retrieval.errors import Problem
 from retrieval.evaluation.intervals import intervals
-from retrieval.evaluation.joining import join_files, read_values, summary
+from retrieval.evaluation.joining import (
+    POPULAR,
+    RANDOM,
+    SETTINGS,
+    VALUES,
+    join_files,
+    read_values,
+    summarize,
+    summary,
+)
 from retrieval.evaluation.options import OWN, Evaluation, Models
 from retrieval.evaluation.pictures import draw_intervals, draw_scores
 from retrieval.params import Section, Seed
@@ -26,15 +35,19 @@ def main(params: EvaluateParams, evaluation: Path, indexes: Path, metrics: Path,
     """data/evaluation, models/indexes -> metrics, plots."""
     options, names = params.evaluate, sorted(params.models)
     systems = json.loads((evaluation / "external" / "systems.json").read_text(encoding="utf-8"))
-    folders = {name: evaluation / name for name in names} | {name: evaluation / "external" / name for name in systems}
+    external = evaluation / "external"
+    models = {name: evaluation / name for name in names}
+    folders = models | {name: external / "systems" / name for name in systems}
     for folder in folders.values():
         if not folder.is_dir():
             raise Problem(f"{folder}: no such folder; run dvc repro evaluate")
     tables = join_files([folder / "metrics" for folder in folders.values()], metrics)
     series = join_files([folder / "plots" for folder in folders.values()], plots)
-    values = {name: read_values(folder) for name, folder in folders.items()}
-    bars = intervals(values, OWN, options.resamples, np.random.default_rng(params.seed))
+    bars = intervals(read_values(folders, VALUES), OWN, options.resamples, np.random.default_rng(params.seed))
     write_json(metrics / "intervals.json", bars)
+    models |= {name: external / "baselines" / name for name in (POPULAR, RANDOM)}
+    cold_items = {setting: read_values(models, setting) for setting in SETTINGS}
+    write_json(metrics / "cold_items.json", summarize(cold_items, OWN, options.resamples, params.seed))
     write_json(metrics / "summary.json", summary(tables["metrics.json"]))
     cards = {name: indexes / name / "index.json" for name in names if (indexes / name).is_dir()}
     measured = {name: json.loads(card.read_text(encoding="utf-8"))["measured"] for name, card in cards.items()}

@@ -1,15 +1,18 @@
-"""Evaluate lists from outside this repository on the test, like models."""
+"""Evaluate lists from outside this repository like models, and the baselines of the new items."""
 
 from pathlib import Path
 
 from retrieval import histories
 from retrieval.evaluation.assessment import assess_lists, prepare_exam
 from retrieval.evaluation.cold import assess_cold, cold_users
+from retrieval.evaluation.cold_items import assess_cold_items, baselines, prepare_cold_items
 from retrieval.evaluation.external import read_all
+from retrieval.evaluation.joining import write_values
 from retrieval.evaluation.options import Evaluation, Models
 from retrieval.evaluation.report import write_result
 from retrieval.params import Section, Seed
-from retrieval.stage import folder, run, write_json
+from retrieval.stage import folder, read_table, run, write_json
+from retrieval.vocabulary import extend
 
 
 class EvaluateExternalParams(Section):
@@ -21,8 +24,12 @@ class EvaluateExternalParams(Section):
 
 
 def main(params: EvaluateExternalParams, prepared: Path, features: Path, path: Path, out: Path) -> None:
-    """data/prepared, data/features, models/external -> data/evaluation/external/<name>, and systems.json, the names."""
+    """data/prepared, data/features, models/external -> data/evaluation/external: systems, baselines, and systems.json,
+    the names of the systems."""
     options, data = params.evaluate, histories.load(features)
+    catalogue = extend(data, read_table(prepared / "new_items.parquet"))
+    new = prepare_cold_items(prepared, catalogue, len(data.item_ids))
+    data = catalogue if options.candidates == "all" else data
     exam = prepare_exam(prepared, data, options, params.seed)
     test, length = data.user_ids[exam.users], max(options.k, options.longest)
     systems = read_all(path, data, cold_users(prepared), test, params.models, length)
@@ -30,9 +37,13 @@ def main(params: EvaluateExternalParams, prepared: Path, features: Path, path: P
         write_json(aside / "systems.json", list(systems))
         for name, system in systems.items():
             result = assess_lists(system.lists(test), exam, options.k, {})
-            write_result(aside / name, name, result, exam, options.k)
+            write_result(aside / "systems" / name, name, result, exam, options.k)
             cold = assess_cold(prepared, path, {}, {name: system}, exam, options)
-            write_json(aside / name / "metrics" / "cold.json", cold)
+            write_json(aside / "systems" / name / "metrics" / "cold.json", cold)
+        if new is not None:
+            for name, baseline in baselines(new, params.seed).items():
+                for setting, values in assess_cold_items(baseline, new, options).items():
+                    write_values(aside / "baselines" / name, setting, values)
 
 
 if __name__ == "__main__":

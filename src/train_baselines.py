@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from retrieval import matrices
+from retrieval import matrices, newitems
 from retrieval.baselines import BASELINES, Baselines
 from retrieval.errors import Problem, choices
 from retrieval.histories import load
+from retrieval.matrices import Model
 from retrieval.params import Section, Seed
 from retrieval.runs import recorded
-from retrieval.stage import run
+from retrieval.stage import folder, run
 
 
 class TrainBaselinesParams(Section):
@@ -28,7 +29,10 @@ def main(params: TrainBaselinesParams, features: Path, out: Path) -> None:
     own = params.model_dump(include={"seed": True, "baselines": {name}})
     card = {"data": data.spec["data"], "params": own}
     card |= {} if baseline.newcomer is None else {"newcomer": baseline.newcomer}
-    matrices.save(out, left, right, data.user_ids, data.item_ids, kind=baseline.kind, **card)
+    with folder(out) as aside:
+        if baseline.kind == "vectors":
+            newitems.save(aside, data, right)
+        matrices.write_into(aside, Model(name, baseline.kind, left, right, data.user_ids, data.item_ids, card))
     print(f"{name}: left {left.shape}, right {right.shape}")
 
 

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from retrieval import histories, matrices
+from retrieval import histories, matrices, newitems
 from retrieval.matrices import Model
 from retrieval.runs import machine, recorded
 from retrieval.stage import folder, rounded, run, write_json
@@ -28,6 +28,7 @@ def main(params: TrainDSSMParams, features: Path, out: Path) -> None:
         card["machine"] = {"precision": params.train.precision, **machine()}
     with folder(out) as aside:
         model.save(aside)
+        newitems.save(aside, data, right)
         write_json(
             aside / "history.json",
             [line | {key: rounded(line[key]) for key in line if key != "epoch"} for line in history],

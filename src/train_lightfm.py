@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from retrieval import matrices
+from retrieval import matrices, newitems
 from retrieval.histories import load
 from retrieval.lightfm import LightFM, train
 from retrieval.matrices import Model
@@ -28,6 +28,7 @@ def main(params: TrainLightFMParams, features: Path, out: Path) -> None:
     card["newcomer"] = "feature_sum"
     with folder(out) as aside:
         np.save(aside / "newcomer.npy", newcomer)
+        newitems.save(aside, data, right)
         matrices.write_into(aside, Model(out.name, "vectors", left, right, data.user_ids, data.item_ids, card))
 
 

@@ -147,7 +147,7 @@ def odd_ids(count: int) -> np.ndarray:
 def write_world(root: Path, seed: int = 0, text: bool = False, **facts: Any) -> Path:
     """Write a world in which users watch items of their own group. User u has id 10 u + 5, item i has id 7 i + 3.
 
-    With `text` the ids are `odd_ids`. `facts` are set in the spec of the features.
+    There is a new item for each group. With `text` the ids are `odd_ids`. `facts` are set in the spec of the features.
     """
     rng = np.random.default_rng(seed)
     sizes = rng.integers(3, 20, USERS)
@@ -165,13 +165,13 @@ def write_world(root: Path, seed: int = 0, text: bool = False, **facts: Any) -> 
         "repeats": "drop",
         "timed": True,
         "user_columns": {"age": ["old", "young"], "sex": ["F", "M"]},
-        "item_columns": {},
+        "item_columns": {"group": list("abc")},
     } | facts
     users = sp.hstack([sp.csr_matrix(np.eye(2, dtype=np.float32)[rng.integers(0, 2, USERS)]) for _ in range(2)])
     items = sp.csr_matrix(np.eye(GROUPS, dtype=np.float32)[np.arange(ITEMS) % GROUPS])
-    ids = np.arange(USERS) * 10 + 5, np.arange(ITEMS) * 7 + 3
+    ids, new = (np.arange(USERS) * 10 + 5, np.arange(ITEMS) * 7 + 3), np.arange(ITEMS, ITEMS + GROUPS) * 7 + 3
     if text:
-        ids = odd_ids(USERS), odd_ids(ITEMS)
+        ids, new = (odd_ids(USERS), odd_ids(ITEMS)), np.array([f"new/{group}" for group in "abc"], dtype=object)
     for name in ("features", "prepared"):
         (root / name).mkdir(parents=True)
     histories.save(root / "features", Features(rows, users.tocsr(), items, *ids, spec))
@@ -180,8 +180,11 @@ def write_world(root: Path, seed: int = 0, text: bool = False, **facts: Any) -> 
         "title": [f"Film {i}" if i else None for i in range(ITEMS)],
         "release_year": ["1994"] * ITEMS,
         "genres": ["Drama, War" if i % 2 else "Comedy" for i in range(ITEMS)],
+        "group": ["abc"[i % GROUPS] for i in range(ITEMS)],
     }
     pq.write_table(pa.table(about), root / "prepared" / "items.parquet")
+    about = {"item_id": new, "title": [f"New {group}" for group in "abc"], "group": list("abc")}
+    pq.write_table(pa.table(about), root / "prepared" / "new_items.parquet")
     train_models(root, seed)
     return root
 

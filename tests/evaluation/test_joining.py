@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from retrieval.evaluation.joining import VALUES, join, join_files, read_values, summary
+from retrieval.evaluation.joining import VALUES, join, join_files, read_values, summary, write_values
 from retrieval.stage import write_json
 
 import numpy as np
@@ -42,8 +42,9 @@ def test_files_of_one_name_become_one_and_others_stay(tmp_path: Path) -> None:
 
 def test_values_are_read_as_they_were_written_in_order(tmp_path: Path) -> None:
     written = {"ndcg@10": np.array([0.1, 1 / 3]), "map@10": np.array([0.5, 0.25]), "coverage@10": np.array(0.5)}
-    np.savez(tmp_path / VALUES, **written)
-    values = read_values(tmp_path)
+    write_values(tmp_path / "a", VALUES, written)
+    (tmp_path / "b").mkdir()
+    (values,) = read_values({"a": tmp_path / "a", "b": tmp_path / "b"}, VALUES).values()
     assert list(values) == list(written)
     for name, value in written.items():
         np.testing.assert_array_equal(values[name], value)

@@ -52,16 +52,13 @@ class Assessment:
 def prepare_exam(prepared: Path, data: Features, params: Evaluation, seed: int) -> Exam:
     """Read the test interactions.
 
-    Raises `Problem` if there are none, if their users or items are not those of `data`, or if a pair is also in train
-    although the split drops repeats.
+    data: with the new items (see `newitems`) if the candidates are all. Raises `Problem` if there are none, if their
+    users or items are not those of `data`, or if a pair is also in train although the split drops repeats.
     """
     path = prepared / "test.parquet"
-    if not path.exists():
-        raise Problem(f"{path}: no such file; run the stage prepare first")
-    test = read_table(path, columns=["user_id", "item_id"])
-    users = rows_of(test["user_id"], data.user_ids, path, "users")
-    items = rows_of(test["item_id"], data.item_ids, path, "items")
-    truth = binary(users, items, data.seen.shape)
+    truth = read_truth(path, data)
+    if params.candidates == "all":
+        truth = sp.csr_matrix(truth + read_truth(prepared / "cold_items.parquet", data))
     if truth.nnz == 0:
         raise Problem(f"{path}: no rows; expected at least one interaction")
     both = truth.multiply(data.seen).nnz
@@ -74,7 +71,8 @@ def prepare_exam(prepared: Path, data: Features, params: Evaluation, seed: int) 
 def assess(model: Model, exam: Exam, params: Evaluation) -> Assessment:
     """Rank the items for all users and judge the lists; raises `Problem` if the model is of other users or items."""
     data, k = exam.data, params.k
-    if not (np.array_equal(model.users, data.user_ids) and np.array_equal(model.items, data.item_ids)):
+    own = len(data.item_ids) if params.candidates == "train" else len(model.items)  # some models leave new items out
+    if not (np.array_equal(model.users, data.user_ids) and np.array_equal(model.items, data.item_ids[:own])):
         raise Problem(f"model {model.name}: its users and items are not those of the features; train it again")
     left, right, truth = model.left, model.right, exam.truth[exam.users]
     new = rank(left, right, exam.users, max(k, params.longest), data.excluded, title=f"{model.name}, new items").items
@@ -107,6 +105,15 @@ def _debiased(truth: sp.csr_matrix, seed: int) -> sp.csr_matrix:
     table = pd.DataFrame({"user_id": pairs.row, "item_id": pairs.col})
     table = debias_interactions(table, DebiasConfig(random_state=seed))
     return binary(table["user_id"].to_numpy(), table["item_id"].to_numpy(), truth.shape)
+
+
+def read_truth(path: Path, data: Features) -> sp.csr_matrix:
+    """The pairs of user_id and item_id in a file of `prepare`: [users, items] CSR float32 of ones."""
+    if not path.exists():
+        raise Problem(f"{path}: no such file; run the stage prepare first")
+    test = read_table(path, columns=["user_id", "item_id"])
+    users = rows_of(test["user_id"], data.user_ids, path, "users")
+    return binary(users, rows_of(test["item_id"], data.item_ids, path, "items"), data.seen.shape)
 
 
 def rows_of(column: pa.ChunkedArray, all_ids: np.ndarray, path: Path, what: str) -> np.ndarray:

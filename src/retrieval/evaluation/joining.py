@@ -7,12 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from retrieval import ids
+from retrieval.evaluation.intervals import intervals
 from retrieval.stage import write_json
 
 import numpy as np
 
 SUMMARY = ("map", "ndcg", "novelty")
-VALUES, USERS = "values.npz", "users.parquet"
+VALUES, USERS = "values", "users.parquet"
+SETTINGS = ("among_new_items", "among_all_items")  # of `cold_items`
+POPULAR, RANDOM = "popular_by_features", "random"  # its baselines
+Values = Mapping[str, np.ndarray]  # metric -> value per test user [users], or [] for a metric of all users together
 
 
 def join(parts: Sequence[Any]) -> Any:
@@ -43,10 +47,32 @@ def join_files(folders: Sequence[Path], out: Path) -> dict[str, Any]:
     return joined
 
 
-def read_values(folder: Path) -> dict[str, np.ndarray]:
-    """metric -> value per test user [users], or [] for a metric of all users together."""
-    with np.load(folder / VALUES, allow_pickle=False) as file:
-        return dict(file)
+def write_values(folder: Path, name: str, values: Values) -> None:
+    """Write the file `name`.npz of a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez(folder / f"{name}.npz", **values)
+
+
+def read_values(folders: Mapping[str, Path], name: str) -> dict[str, Values]:
+    """model -> what `write_values` has written; models whose folder has no such file are left out."""
+    result: dict[str, Values] = {}
+    for model, folder in folders.items():
+        if (path := folder / f"{name}.npz").exists():
+            with np.load(path, allow_pickle=False) as file:
+                result[model] = dict(file)
+    return result
+
+
+def summarize(settings: Mapping[str, Mapping[str, Values]], own: str, resamples: int, seed: int) -> dict[str, Any]:
+    """Setting -> the 95 % intervals of the models, and of model `own` minus each other one, as in `intervals`.
+
+    settings: setting -> model -> values. Empty if no model has any.
+    """
+    return {
+        setting: intervals(models, own if own in models else POPULAR, resamples, np.random.default_rng(seed))
+        for setting, models in settings.items()
+        if models
+    }
 
 
 def read_users(folder: Path) -> np.ndarray:

@@ -1,6 +1,6 @@
 """The sections `models` and `evaluate` of params.yaml, apart from the code that ranks: `evaluate` needs no torch."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from retrieval.evaluation.projection import PROJECTIONS, missing
 from retrieval.params import Section, one_of
@@ -17,7 +17,8 @@ class Evaluation(Section):
     k: items per list. longest: items per list where metrics are plotted by length. head: share of the items, the most
     watched ones, that are not long tail. resamples: bootstrap samples of the test users. negatives: random unwatched
     items per user, for the distributions of the score. points: maximum number of users in these distributions, and of
-    users and of items on a map. map: kind of the maps.
+    users and of items on a map. map: kind of the maps. candidates: the items that are ranked, those of train, or all,
+    with those that have features and no interaction.
     """
 
     k: Length
@@ -27,6 +28,7 @@ class Evaluation(Section):
     negatives: Annotated[int, Field(ge=1, le=10_000)]
     points: Annotated[int, Field(ge=1, le=20_000)]  # a map takes points^2 numbers
     map: Annotated[str, one_of(PROJECTIONS)]
+    candidates: Literal["train", "all"]
 
     @field_validator("map")
     @classmethod

@@ -7,7 +7,7 @@ from retrieval import ids
 from retrieval.evaluation.assessment import Assessment, Exam
 from retrieval.evaluation.distributions import densities, sample, scores
 from retrieval.evaluation.groups import by_group, groups
-from retrieval.evaluation.joining import USERS, VALUES
+from retrieval.evaluation.joining import USERS, VALUES, write_values
 from retrieval.evaluation.metrics import means
 from retrieval.evaluation.options import Evaluation
 from retrieval.evaluation.series import Series, by_length, by_popularity
@@ -29,7 +29,7 @@ def write_result(out: Path, name: str, result: Assessment, exam: Exam, k: int) -
     write_json(metrics / "groups.json", by_group({name: result.values}, groups(exam.data, exam.users)))
     write_json(plots / "ndcg.json", by_length({name: result.lists}))
     write_json(plots / "popularity.json", by_popularity({name: result.lists.first(k)}))
-    np.savez(out / VALUES, **result.values)
+    write_values(out, VALUES, result.values)
     ids.save(out / USERS, exam.data.user_ids[exam.users])
 
 
@@ -42,7 +42,7 @@ def write_model(out: Path, path: Path, model: Model, exam: Exam, params: Evaluat
     write_json(out / "metrics" / "machines.json", {} if machine is None else {model.name: machine})
     if (history := path / "history.json").exists():
         write_json(out / "plots" / "loss.json", json.loads(history.read_text(encoding="utf-8")))
-    if model.kind == "vectors":
+    if model.kind == "vectors" and len(model.items) == len(exam.data.item_ids):
         write_json(out / "plots" / "scores" / f"{model.name}.json", _distributions(model, exam, params, seed))
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from check import CheckParams
 from retrieval.errors import Problem, choices
-from retrieval.evaluation.joining import join_files, read_users, read_values, summary
+from retrieval.evaluation.joining import VALUES, join_files, read_users, read_values, summary
 from retrieval.experiments.copies import Experiment, Snapshot, Watch, find, take
 from retrieval.experiments.repository import METRICS, PARAMS, call
 from retrieval.params import parse, validate
@@ -168,4 +168,5 @@ def per_user(reference: str, model: str) -> tuple[np.ndarray, dict[str, np.ndarr
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / model
         call("dvc", "get", ".", f"{EVALUATION}/{model}", "--rev", reference, "--out", os.fspath(out))
-        return read_users(out), {name: value for name, value in read_values(out).items() if value.ndim}
+        values = read_values({model: out}, VALUES)[model]
+        return read_users(out), {name: value for name, value in values.items() if value.ndim}

@@ -1,0 +1,67 @@
+"""Items that are not in train: a row of right from their features, for every model of vectors.
+
+What the items of train say is mapped: a ridge regression of their rows of right on their features. It serves all models
+alike, and does better than the sums of LightFM or the item tower without an id (see docs/results.md). Source: Gantner
+et al. 2010, "Learning attribute-to-feature mappings for cold-start recommendations".
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from retrieval.errors import Problem
+from retrieval.histories import Features
+from retrieval.matrices import Model, grid_step, snap
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.sparse.linalg import lsqr
+
+FILE = "new_items.npy"  # in the folder of a model of vectors
+PENALTY = 10.0  # as that many items with the mean row: a feature that few items have says little
+BITS = 12  # of a number on the grid, see `matrices`
+
+
+def estimate(features: sp.csr_matrix, values: np.ndarray) -> np.ndarray:
+    """Ridge regression of `values` [items, d] on `features` [items, columns]: [1 + columns, d] float64.
+
+    The first row is the mean; an item with features x is estimated as result[0] + x @ result[1:]. Solved by LSQR (Paige
+    and Saunders 1982).
+    """
+    mean = values.mean(axis=0, dtype=np.float64)
+    matrix = features.astype(np.float64)
+    solved = [
+        lsqr(matrix, column, damp=PENALTY**0.5, atol=1e-13, btol=1e-13, iter_lim=10_000)[0]
+        for column in (values - mean).T
+    ]
+    return snap(np.vstack([mean, np.array(solved).reshape(len(mean), features.shape[1]).T]), BITS).astype(np.float64)
+
+
+def save(out: Path, data: Features, right: np.ndarray) -> None:
+    """Write into the open folder of a model what `new_items` reads; nothing if the items have no features."""
+    if data.described.shape[1]:
+        np.save(out / FILE, estimate(data.described, right).astype(np.float32))
+
+
+def new_items(path: Path, model: Model, described: sp.csr_matrix) -> np.ndarray | None:
+    """Rows of right [n, d] float32 of items from what is said of them, [n, columns] as `Features.described`.
+
+    They are on the grid of `right` (see `matrices`), whatever other items are asked for with them. None if the model
+    cannot score new items. Raises `Problem` if the file in its folder `path` does not fit.
+    """
+    if FILE not in model.card.get("files", {}):
+        return None
+    try:
+        coefficients = np.load(path / FILE, allow_pickle=False).astype(np.float64)
+        rows = coefficients[0] + described @ coefficients[1:]
+    except (ValueError, OSError) as error:
+        raise Problem(
+            f"{path / FILE}: does not fit the features of the items: {error}; train the model again"
+        ) from None
+    step = grid_step(float(np.abs(model.right).max(initial=0.0)))
+    return (np.rint(rows / step) * step).astype(np.float32)
+
+
+def score_new(path: Path, model: Model, catalogue: Features) -> Model:
+    """The model with a row for each new item of the catalogue; unchanged if it cannot score them."""
+    rows = new_items(path, model, catalogue.described[len(model.items) :])
+    return model if rows is None else replace(model, right=np.vstack([model.right, rows]), items=catalogue.item_ids)
