@@ -1,7 +1,7 @@
 """Copies of the repository, in which experiments run side by side while the work tree is left alone.
 
-A copy is a clone in .dvc/tmp/copies that shares git's objects and DVC's cache with this repository, so that what ran in
-one is restored in all, and an experiment that is fetched from it can be applied here.
+A copy is a clone in .dvc/tmp/copies that shares git's objects and DVC's cache with this repository. What ran in one is
+restored in all, and an experiment that is fetched from it can be applied here.
 """
 
 import fcntl
@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -33,7 +33,7 @@ class Snapshot:
     commit: str
     tree: str
 
-    def object_of(self, path: str) -> str:
+    def digest(self, path: str) -> str:
         """The hash of a file or folder of the tree."""
         return call("git", "rev-parse", "--verify", f"{self.tree}:{path}").strip()
 
@@ -79,11 +79,11 @@ class Copy:
     root: Path
     lock: int
 
-    def run(self, experiment: Experiment, watch: Watch) -> str:
+    def run(self, experiment: Experiment, watch: Watch, env: Mapping[str, str]) -> str:
         """Run an experiment here, and fetch it; returns its reference.
 
-        `watch` is called with the folder of the copy while stages run; an exception that it raises ends them. Raises
-        `Problem` with the line of the stage that failed.
+        `watch` is called with the folder of the copy while stages run; an exception that it raises ends them. `env`
+        adds environment variables. Raises `Problem` with the line of the stage that failed.
         """
         self._prepare(experiment.snapshot)
         for path in experiment.inputs:
@@ -91,7 +91,7 @@ class Copy:
                 shutil.rmtree(self.root / path, ignore_errors=True)
                 shutil.copytree(path, self.root / path, copy_function=_link)
         apply_overrides(os.fspath(self.root / PARAMS), list(experiment.changes))
-        self._reproduce(experiment, watch)
+        self._reproduce(experiment, watch, env)
         experiment.join(self.root)
         reference = self._save(experiment)
         call("git", "fetch", "--quiet", os.fspath(self.root), f"+{reference}:{reference}")
@@ -99,10 +99,10 @@ class Copy:
         return reference
 
     def _save(self, experiment: Experiment) -> str:
-        """Save the files as an experiment, as `dvc exp save` does; returns the reference.
+        """Save the files as an experiment; returns the reference.
 
-        That command takes seconds, and adds a temporary file of its own. To DVC, an experiment is a commit whose parent
-        is the baseline, under refs/exps/BASELINE/NAME.
+        To DVC, an experiment is a commit whose parent is the baseline, under refs/exps/BASELINE/NAME. `dvc exp save`
+        takes seconds, and adds a temporary file of its own.
         """
         baseline = experiment.snapshot.commit
         reference = f"refs/exps/{baseline[:2]}/{baseline[2:]}/{experiment.name}"
@@ -113,12 +113,12 @@ class Copy:
         call("git", "update-ref", reference, commit, root=self.root)
         return reference
 
-    def _reproduce(self, experiment: Experiment, watch: Watch) -> None:
+    def _reproduce(self, experiment: Experiment, watch: Watch, env: Mapping[str, str]) -> None:
         with self.root.with_suffix(".log").open("w+", encoding="utf-8") as log:
             process = subprocess.Popen(
                 ["dvc", "repro", *experiment.targets],
-                cwd=self.root, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, pass_fds=[self.lock],
-                start_new_session=True,
+                cwd=self.root, env={**env, **os.environ}, stdin=subprocess.DEVNULL, stdout=log,
+                stderr=subprocess.STDOUT, pass_fds=[self.lock], start_new_session=True,
             )  # fmt: skip
             try:
                 while not _ended(process):

@@ -74,7 +74,7 @@ class Trial:
     @cached_property
     def name(self) -> str:
         """The name of its experiment."""
-        code = [self.snapshot.object_of(path) for path in INPUTS if path != PARAMS]
+        code = [self.snapshot.digest(path) for path in INPUTS if path != PARAMS]
         files = [file for folder in self.inputs for file in sorted(folder.rglob("*")) if file.is_file()]
         versions = [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
         content = json.dumps([self.params, code, targets(self.model), versions], sort_keys=True)
@@ -113,10 +113,11 @@ def set_params(values: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]
 def run_all(trials: Sequence[Trial], jobs: int, watches: Mapping[int, Watch] | None = None) -> list[str]:
     """Run the trials that have not run, `jobs` at a time; returns the references of their experiments.
 
-    watches: index of a trial -> what looks at its copy while it runs. The first exception, of a trial or a watch, ends
-    all.
+    They share the cores. watches: index of a trial -> what looks at its copy while it runs. The first exception, of a
+    trial or a watch, ends all.
     """
-    stop = threading.Event()
+    stop, threads = threading.Event(), max(1, (os.cpu_count() or 1) // jobs)
+    env = {} if jobs == 1 else {"OMP_NUM_THREADS": str(threads)}
 
     def run(index: int) -> str:
         trial = trials[index]
@@ -130,7 +131,7 @@ def run_all(trials: Sequence[Trial], jobs: int, watches: Mapping[int, Watch] | N
                 watches[index](root)
 
         with take() as copy:
-            return copy.run(trial.experiment, watch)
+            return copy.run(trial.experiment, watch, env)
 
     with ThreadPoolExecutor(jobs) as pool:
         futures = [pool.submit(run, index) for index in range(len(trials))]
