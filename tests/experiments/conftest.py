@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 from retrieval.experiments.change import Change, Plot
-from retrieval.experiments.copies import work_tree
+from retrieval.experiments.repository import work_tree
 from retrieval.experiments.trials import Trial
 
 import pytest

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from retrieval.errors import Problem
-from retrieval.experiments.copies import work_tree
+from retrieval.experiments.repository import work_tree
 from retrieval.experiments.trials import Trial, set_params
 
 import pytest

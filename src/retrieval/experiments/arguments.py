@@ -4,8 +4,7 @@ import os
 from argparse import ArgumentParser, Namespace
 
 from retrieval.errors import Problem, choices
-from retrieval.experiments.copies import Snapshot
-from retrieval.experiments.repository import PARAMS
+from retrieval.experiments.repository import PARAMS, Snapshot
 from retrieval.experiments.rows import TEST
 from retrieval.params import parse
 

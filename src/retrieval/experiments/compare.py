@@ -15,8 +15,8 @@ from itertools import product
 from retrieval.errors import Problem
 from retrieval.evaluation.intervals import bootstrap
 from retrieval.experiments.arguments import add_options, check_options, models
-from retrieval.experiments.copies import Snapshot, find, work_tree
-from retrieval.experiments.repository import call, command, first_map
+from retrieval.experiments.copies import find
+from retrieval.experiments.repository import Snapshot, call, command, first_map, work_tree
 from retrieval.experiments.trials import Trial, per_user, run_all
 
 import numpy as np

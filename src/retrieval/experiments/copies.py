@@ -9,7 +9,6 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,38 +16,13 @@ from itertools import count
 from pathlib import Path
 
 from retrieval.errors import Problem
-from retrieval.experiments.repository import FOOTER, PARAMS, call
+from retrieval.experiments.repository import FOOTER, PARAMS, Snapshot, call
 
 from dvc.utils.hydra import apply_overrides
 
 COPIES = Path(".dvc/tmp/copies")
 Watch = Callable[[Path], None]
 SECONDS = 0.5  # between two looks at a running experiment
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """What experiments start from: a commit, under which DVC lists them, and the tree of the files."""
-
-    commit: str
-    tree: str
-
-    def digest(self, path: str) -> str:
-        """The hash of a file or folder of the tree."""
-        return call("git", "rev-parse", "--verify", f"{self.tree}:{path}").strip()
-
-    def read(self, path: str) -> str:
-        """The text of a file of the tree."""
-        return call("git", "show", f"{self.tree}:{path}")
-
-
-def work_tree() -> Snapshot:
-    """The last commit with the work tree as it is: tracked files, and those that git does not ignore."""
-    with tempfile.TemporaryDirectory() as folder:
-        index = {"GIT_INDEX_FILE": os.fspath(Path(folder) / "index")}
-        call("git", "read-tree", "HEAD", env=index)
-        call("git", "add", "--all", env=index)
-        return Snapshot(call("git", "rev-parse", "HEAD").strip(), call("git", "write-tree", env=index).strip())
 
 
 @dataclass(frozen=True)

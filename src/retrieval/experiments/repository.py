@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,31 @@ def first_map(names: Iterable[str]) -> str:
     """The metric that choices are made by: MAP, of the shortest lists."""
     names = sorted(names, key=lambda name: (not name.startswith("map@"), len(name), name))
     return names[0]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What experiments start from: a commit, under which DVC lists them, and the tree of the files."""
+
+    commit: str
+    tree: str
+
+    def digest(self, path: str) -> str:
+        """The hash of a file or folder of the tree."""
+        return call("git", "rev-parse", "--verify", f"{self.tree}:{path}").strip()
+
+    def read(self, path: str) -> str:
+        """The text of a file of the tree."""
+        return call("git", "show", f"{self.tree}:{path}")
+
+
+def work_tree() -> Snapshot:
+    """The last commit with the work tree as it is: tracked files, and those that git does not ignore."""
+    with tempfile.TemporaryDirectory() as folder:
+        index = {"GIT_INDEX_FILE": os.fspath(Path(folder) / "index")}
+        call("git", "read-tree", "HEAD", env=index)
+        call("git", "add", "--all", env=index)
+        return Snapshot(call("git", "rev-parse", "HEAD").strip(), call("git", "write-tree", env=index).strip())
 
 
 @contextmanager

@@ -14,8 +14,7 @@ from pathlib import Path
 
 from retrieval.errors import Problem
 from retrieval.experiments.arguments import add_options, check_options
-from retrieval.experiments.copies import work_tree
-from retrieval.experiments.repository import command, first_map
+from retrieval.experiments.repository import command, first_map, work_tree
 from retrieval.experiments.space import Dimension, check_space, read_dimension
 from retrieval.experiments.trials import Trial, metrics, run_all
 from retrieval.training.checkpoints import progress

@@ -20,8 +20,8 @@ from typing import Any
 from check import CheckParams
 from retrieval.errors import Problem, choices
 from retrieval.evaluation.joining import VALUES, join_files, read_users, read_values, summary
-from retrieval.experiments.copies import Experiment, Snapshot, Watch, find, take
-from retrieval.experiments.repository import METRICS, PARAMS, call
+from retrieval.experiments.copies import Experiment, Watch, find, take
+from retrieval.experiments.repository import METRICS, PARAMS, Snapshot, call
 from retrieval.params import parse, validate
 from retrieval.runs import INPUTS
 from retrieval.sources import SOURCES
