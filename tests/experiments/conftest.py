@@ -59,6 +59,7 @@ def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trial:
         shutil.copy(repositories.ROOT / name, tmp_path)
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / "check.py").write_text("")
+    (tmp_path / ".gitignore").write_text("/.dvc/tmp\n/bin\n/data\n/searches\n")
     repositories.run(tmp_path, "git", "init", "--quiet", "--initial-branch=main")
     repositories.commit(tmp_path, "Pipeline")
     monkeypatch.chdir(tmp_path)
