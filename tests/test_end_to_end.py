@@ -1,14 +1,17 @@
 """The whole pipeline with the real DVC, on a small world with planted tastes."""
 
+import json
 import math
+import re
 from pathlib import Path
 
 import pytest
 from repositories import dvc, files, metrics, repository, run, set_params, stages_run
 
 MODELS = {"dssm", "lightfm", "ease", "ials", "itemknn", "userknn", "popular", "popular_7d"}
+EVALUATIONS = [f"evaluate_{name}" for name in (*MODELS, "external")]
 RESULTS = ("models", "metrics", "plots")
-STAGES_AFTER_THE_TOWERS = {"evaluate", "index"}
+STAGES_AFTER_THE_TOWERS = {"evaluate_dssm", "index_dssm", "evaluate", "maps"}
 
 
 def results(root: Path) -> dict[str, bytes]:
@@ -39,7 +42,11 @@ def test_a_clone_with_the_same_seed_ends_in_the_same_bytes(finished, tmp_path):
 
 def test_an_edited_file_runs_only_the_stages_that_use_it(project):
     """A loss is of the training alone, and its comment changes no model, so that nothing after it runs."""
-    for file, stages in (("training/losses.py", ["train_dssm"]), ("dssm/newcomer.py", ["evaluate", "index"])):
+    for file, stages in (
+        ("training/losses.py", ["train_dssm"]),
+        ("evaluation/pictures.py", ["evaluate", "maps"]),
+        ("evaluation/groups.py", EVALUATIONS),
+    ):
         with (project / "src" / "retrieval" / file).open("a", encoding="utf-8") as source:
             source.write("# edited\n")
         assert sorted(stages_run(dvc(project, "repro"))) == sorted(["check", *stages])
@@ -52,12 +59,48 @@ def test_an_experiment_runs_only_what_its_parameters_change_and_the_way_back_is_
     assert set(stages_run(output)[2:]) == STAGES_AFTER_THE_TOWERS
     changes = {name for name, data in results(project).items() if before[name] != data}
     assert {"metrics/metrics.json", "models/dssm/towers.safetensors", "plots/loss.json"} <= changes
-    from_the_towers = ("models/dssm/", "models/catalogue/indexes/dssm/")
+    from_the_towers = ("models/dssm/", "models/indexes/dssm/")
     assert not [name for name in changes if name.startswith("models/") and not name.startswith(from_the_towers)]
     output = dvc(project, "exp", "run", "--set-param", "loss=softmax")
-    assert stages_run(output) == ["check"]
+    assert stages_run(output) == ["check", "evaluate"], "which has no run cache"
     assert "Stage 'train_dssm' is cached" in output
     assert results(project) == before
+    assert run(project, "git", "status", "--porcelain").stdout == ""
+
+
+def test_a_change_of_a_baseline_touches_nothing_else(project):
+    before = results(project)
+    output = dvc(project, "exp", "run", "--set-param", "baselines.ease.regularization=7.0")
+    assert stages_run(output) == ["check", "train_ease", "evaluate_ease", "evaluate"]
+    changes = {name for name, data in results(project).items() if before[name] != data}
+    assert {name for name in changes if name.startswith("models/")} <= {
+        f"models/ease/{name}" for name in ("card.json", "right.npy")
+    }
+    old = json.loads(before["metrics/metrics.json"])
+    assert {model for model, row in metrics(project).items() if row != old[model]} == {"ease"}
+
+
+def test_the_table_of_dvc_is_readable(experimented):
+    """The summary is all that DVC calls metrics, so that its table fits into 120 columns."""
+    names = ("map@10", "ndcg@10", "novelty@10")
+    shown = json.loads(run(experimented, "dvc", "metrics", "show", "--json").stdout)[""]["data"]
+    assert set(shown) == {"metrics/summary.json"}
+    table = metrics(experimented)
+    assert shown["metrics/summary.json"]["data"] == {
+        model: {name: table[model][name] for name in names} for model in MODELS
+    }
+    columns = ("env", "COLUMNS=120", "dvc", "exp", "show", "--only-changed", "--no-pager")
+    text = run(experimented, *columns).stdout
+    assert all(f"dssm.{name}" in text for name in names)
+    assert re.search(r"\bloss\b", text)
+    assert max(map(len, text.splitlines())) <= 120
+
+
+def test_a_model_can_be_downloaded_by_its_name(project, tmp_path):
+    dvc(tmp_path, "artifacts", "get", str(project), "ease", "--rev", "main", "--out", str(tmp_path / "ease"))
+    assert files(tmp_path, "ease") == {
+        name.removeprefix("models/"): data for name, data in files(project, "models/ease").items()
+    }
 
 
 @pytest.mark.parametrize(
@@ -107,4 +150,4 @@ def test_queued_and_temporary_experiments_leave_the_work_tree_alone(project):
     assert results(project) == before
     assert run(project, "git", "status", "--porcelain").stdout == ""
     output = dvc(project, "exp", "run", "-S", "loss=ccl")
-    assert stages_run(output) == ["check"], "from the run cache"
+    assert stages_run(output) == ["check", "evaluate"], "the others from the run cache"

@@ -92,7 +92,7 @@ def test_a_colleague_runs_an_experiment_without_the_folder_and_pushes_it(tmp_pat
     dvc(other, "pull")
     assert run(other, "git", "status", "--short").stdout == ""
     output = dvc(other, "exp", "run", "--allow-missing", "--name", "bpr", "--set-param", "loss=bpr")
-    assert repositories.stages_run(output) == ["check", "train_dssm", "evaluate", "index"]
+    assert repositories.stages_run(output) == ["check", "train_dssm", "evaluate_dssm", "index_dssm", "evaluate", "maps"]
     dvc(other, "exp", "push", "origin", "bpr")
     assert "bpr" in dvc(root, "exp", "list", "origin", "--all-commits")
     dvc(root, "exp", "pull", "origin", "bpr")

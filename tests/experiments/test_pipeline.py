@@ -33,7 +33,7 @@ def test_the_targets_of_the_next_steps_exist():
 def test_a_run_ends_with_the_table_and_the_next_steps_without_hints_of_dvc(project):
     set_params(project, {"evaluate.resamples": 40})
     output = python(project, *COMMAND).stdout
-    assert stages_run(output) == ["check", "evaluate"]
+    assert stages_run(output)[-1] == "evaluate"
     assert output.endswith(f"\n\n{table(project / 'metrics' / 'metrics.json')}\n\n{NEXT}")
     assert all(model in output for model in metrics(project))
     assert not re.search("dvc push|autostage|git add", output)
