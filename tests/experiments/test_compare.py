@@ -3,10 +3,13 @@
 import json
 
 from retrieval.errors import Problem
-from retrieval.experiments.compare import compare, holm, render, sample_means, summary
+from retrieval.experiments.compare import compare, contender, holm, render, sample_means, summary
+from retrieval.experiments.repository import work_tree
+from retrieval.experiments.trials import Trial
 
 import numpy as np
 import pytest
+import repositories
 from repositories import metrics, python, run
 
 COMMAND = ("-m", "retrieval.experiments.compare")
@@ -116,10 +119,30 @@ def test_the_command_runs_what_is_missing_and_prints_a_verdict(project):
     assert np.mean(means) == pytest.approx((bpr["mean"] + own["mean"]) / 2, rel=1e-5)
 
 
+def test_what_can_be_compared(base, tmp_path):
+    """Settings, a model, the work tree, a revision with its own code, an experiment with its own parameters."""
+    (tmp_path / "src" / "new.py").write_text("a = 1")
+    repositories.commit(tmp_path, "New code")
+    head = run(tmp_path, "git", "rev-parse", "HEAD").stdout.strip()
+    here = work_tree()
+    assert contender("loss=bpr train.epochs=20", here, "dssm").changes == ("loss=bpr", "train.epochs=20")
+    assert contender("ease", here, "dssm") == Trial(here, "ease", ())
+    assert contender("workspace", here, "dssm") == Trial(here, "dssm", ())
+    assert contender("HEAD~1", here, "ease") == Trial(base.snapshot, "ease", ())
+    run(tmp_path, "sh", "-c", "sed -i 's/^loss: softmax/loss: bpr/' params.yaml && git commit -qam experiment")
+    run(tmp_path, "git", "update-ref", f"refs/exps/{head[:2]}/{head[2:]}/mine", "HEAD")
+    run(tmp_path, "git", "reset", "--quiet", "--hard", head)
+    mine = contender("mine", here, "dssm")
+    assert mine.snapshot.commit == head
+    assert mine.params["loss"] == "bpr"
+    with pytest.raises(Problem, match="nowhere: no such model, experiment or revision"):
+        contender("nowhere", here, "dssm")
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["loss=bpr", "loss=bprr"], "loss: expected one of"),
+        (["loss=bpr", "loss=bprr"], "loss=bprr: params.yaml: loss: 'bprr' is not valid"),
         (["loss=bpr", "losss=ccl"], "losss=ccl: unknown key; expected one of"),
         (["loss=bpr", "nowhere"], "nowhere: no such model, experiment or revision"),
         (["loss=bpr"], "expected two or more to compare"),

@@ -95,13 +95,13 @@ def contender(text: str, here: Snapshot, model: str) -> Trial:
 
 
 def revision(name: str) -> Snapshot:
-    """An experiment, whose files are compared below its baseline, or a commit."""
-    experiments = (find(name) or "").split()
-    commits = call("git", "rev-parse", "--verify", "--quiet", f"{(experiments or [name])[-1]}^{{commit}}").strip()
-    if not commits:
-        raise Problem(f"{name}: no such model, experiment or revision; expected one, or NAME=VALUE")
-    parent = f"{commits}^" if experiments else commits
-    return Snapshot(*(call("git", "rev-parse", each).strip() for each in (parent, f"{commits}^{{tree}}")))
+    """An experiment, with its baseline as the commit, or a revision. Raises `Problem` if it is neither."""
+    experiment = find(name)
+    tip, commit = (experiment, f"{experiment}^") if experiment else (name, f"{name}^{{commit}}")
+    try:
+        return Snapshot(*(call("git", "rev-parse", "--verify", each).strip() for each in (commit, f"{tip}^{{tree}}")))
+    except Problem:
+        raise Problem(f"{name}: no such model, experiment or revision; expected one, or NAME=VALUE") from None
 
 
 def compare(results: dict[str, Cells], resamples: int, seed: int) -> dict[str, Comparison]:

@@ -41,9 +41,10 @@ class Experiment:
     join: Callable[[Path], None]
 
 
-def find(name: str, root: Path | None = None) -> str | None:
-    """The reference of an experiment, or None."""
-    return call("git", "for-each-ref", "--format=%(refname)", f"refs/exps/**/{name}", root=root).strip() or None
+def find(name: str) -> str | None:
+    """The reference of an experiment, the newest if several commits have one of this name, or None."""
+    newest = ("--count=1", "--sort=-committerdate")
+    return call("git", "for-each-ref", *newest, "--format=%(refname)", f"refs/exps/**/{name}").strip() or None
 
 
 @dataclass(frozen=True)
