@@ -3,7 +3,7 @@ PYTHON ?= python3
 BASE ?= main
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: repro test test-quick test-slow test-kill lint serve bench recommend leaderboard report verify seeds clean help
+.PHONY: repro test test-quick test-slow test-kill lint serve bench recommend leaderboard report verify seeds search compare clean help
 .NOTPARALLEL:  # two targets must not install into .venv at the same time
 
 repro: .venv/ready            ## run the pipeline on the data that params.yaml names
@@ -45,11 +45,17 @@ report: .venv/ready           ## write report/report.html and report.md, what ch
 verify: .venv/ready           ## run a commit again from scratch and compare the results: make verify ARGS=HEAD~1
 	PYTHONPATH=src python -m retrieval.experiments.verify $(ARGS)
 
-seeds: .venv/ready            ## train with several seeds, into metrics/seeds.json; or ARGS="-S loss=bpr --against main"
-	PYTHONPATH=src python -m retrieval.experiments.seeds $(or $(ARGS),--out metrics/seeds.json)
+search: .venv/ready-search    ## search parameters on the validation: make search ARGS="--trials 50 loss=softmax,bpr"
+	@PYTHONPATH=src python -m retrieval.experiments.search $(ARGS)
 
-clean:                        ## remove the environment, checkpoints, the report and tool caches; data and models stay
-	rm -rf .venv .checkpoints .pytest_cache .ruff_cache .mypy_cache .hypothesis report
+compare: .venv/ready          ## is A better than B, over folds and seeds? make compare ARGS="loss=softmax loss=bpr"
+	@PYTHONPATH=src python -m retrieval.experiments.compare $(ARGS)
+
+seeds: .venv/ready            ## train with five seeds, into metrics/seeds.json, a row of README's table
+	PYTHONPATH=src python -m retrieval.experiments.seeds $(ARGS)
+
+clean:                        ## remove the environment, checkpoints, copies, the report and tool caches; data and models stay
+	rm -rf .venv .checkpoints .dvc/tmp/copies .pytest_cache .ruff_cache .mypy_cache .hypothesis report
 
 help:                         ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -80,10 +86,10 @@ ANNOUNCE = @echo "Installing $<. $$(sed -n '1s/^\# //p' $<)"
 CPU_BUILDS = https://download.pytorch.org/whl/cpu
 CUDA = 4 GB more, some minutes
 
-# What serve, test, lint and bench need on top, and what the tests on Spark need, for which no target asks. test, lint
-# and bench include requirements/serve.txt.
-EXTRAS = serve test lint bench spark
-$(EXTRAS:%=.venv/ready-%): .venv/ready-%: requirements/%.txt requirements/serve.txt .venv/ready
+# What serve, test, lint, bench and search need on top, and what the tests on Spark need, for which no target asks. test
+# includes requirements/search.txt; test, lint and bench include requirements/serve.txt.
+EXTRAS = serve test lint bench search spark
+$(EXTRAS:%=.venv/ready-%): .venv/ready-%: requirements/%.txt requirements/serve.txt requirements/search.txt .venv/ready
 	$(ANNOUNCE)
 	@$(PIP) --requirement $<
 	@touch $@

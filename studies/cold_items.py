@@ -101,7 +101,7 @@ def main() -> None:
 
     for name, changes in VARIANTS.items():
         params = dssm_params(changes, data)
-        model, _ = fit(params, data)
+        model = fit(params, data).model
         left, right = model.matrices(data.histories)
         new = regress(catalogue, right, exam)
         assess(f"DSSM, {name}", left, right, new)

@@ -17,6 +17,7 @@ HEAVY_FILES = {
     "test_loop",
     "test_machines",
     "test_processes",
+    "test_search",
     "test_settings",
     "test_setup",
     "test_sharing",

@@ -205,7 +205,9 @@ def test_arrows_between_packages_point_one_way():
     assert {path.stem for path in library.iterdir()} - {"__init__", "__pycache__"} == set(rank)
     for file in library.rglob("*.py"):
         own = file.relative_to(library).parts[0].removesuffix(".py")
-        for other in {path.relative_to(library).parts[0].removesuffix(".py") for path in direct_imports(file)}:
+        inside = [path for path in direct_imports(file) if path.is_relative_to(library)]
+        assert own == "experiments" or inside == direct_imports(file), f"{file}: must not import a script"
+        for other in {path.relative_to(library).parts[0].removesuffix(".py") for path in inside}:
             if own != "__init__" != other:
                 assert rank[other] <= rank[own], f"{file}: {own} must not import {other}"
                 assert other not in APART.get(own, ()), f"{file}: {own} must not import {other}"

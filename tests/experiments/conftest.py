@@ -1,11 +1,16 @@
 """A change between two revisions, and what an HTML page would load."""
 
+import shutil
 from collections.abc import Callable
 from html.parser import HTMLParser
+from pathlib import Path
 
 from retrieval.experiments.change import Change, Plot
+from retrieval.experiments.repository import work_tree
+from retrieval.experiments.trials import Trial
 
 import pytest
+import repositories
 
 
 class Sources(HTMLParser):
@@ -46,3 +51,17 @@ def change() -> Change:
         ["dssm: made <elsewhere>."],
         {"dssm": {"map@10": 0.02, "recall@10": 0.03}, "ease": {"map@10": 0.02, "recall@10": 0.03}},
     )
+
+
+@pytest.fixture
+def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trial:
+    """The DSSM of a repository in `tmp_path`, the current folder, that has the pipeline and one script."""
+    for name in ("params.yaml", "dvc.yaml", "requirements.txt"):
+        shutil.copy(repositories.ROOT / name, tmp_path)
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "check.py").write_text("")
+    (tmp_path / ".gitignore").write_text("/.dvc/tmp\n/bin\n/data\n/searches\n")
+    repositories.run(tmp_path, "git", "init", "--quiet", "--initial-branch=main")
+    repositories.commit(tmp_path, "Pipeline")
+    monkeypatch.chdir(tmp_path)
+    return Trial(work_tree(), "dssm", ())

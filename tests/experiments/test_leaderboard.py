@@ -1,54 +1,36 @@
-"""The leaderboard: each result once, best first, with the parameters that differ; no failed runs."""
+"""The leaderboard: best first on the validation, the test beside it, with the parameters that differ."""
 
 import json
 
 from retrieval.errors import Problem
-from retrieval.experiments.leaderboard import Row, render, rows, select_models, sort_rows
+from retrieval.experiments.leaderboard import render, select_models, sort_rows
+from retrieval.experiments.rows import Row
 
 import pytest
 from repositories import python
 
-
-def state(name, metrics, error=None, **params):
-    """A revision in the output of `dvc exp show --json`."""
-    data = {
-        "metrics": {"metrics/index.json": {"data": {"exact": 1.0}}, "metrics/metrics.json": {"data": metrics}},
-        "params": {"params.yaml": {"data": params}},
-    }
-    return {"rev": name, "name": name, "data": data, "error": error, "experiments": None}
+COMMAND = ("-m", "retrieval.experiments.leaderboard")
 
 
 def metrics(value, novelty=1.0):
     return {"map@10": value, "ndcg@10": value / 2, "novelty@10": novelty}
 
 
-COMMAND = ("-m", "retrieval.experiments.leaderboard")
-POPULAR = metrics(0.1)
-REVISIONS = [
-    state("workspace", {"dssm": metrics(0.2), "popular": POPULAR}, loss="softmax", train={"epochs": 3}),
-    state("main", {"dssm": metrics(0.2), "popular": POPULAR}, loss="softmax", train={"epochs": 3})
-    | {
-        "experiments": [
-            {"revs": [state("bpr", {"dssm": metrics(0.3), "popular": POPULAR}, loss="bpr", train={"epochs": 9})]},
-            {"revs": [state("broken", {"dssm": metrics(0.9)}, error={"msg": "failed"}, loss="ccl")]},
-            {"revs": [{"rev": "queued", "name": "queued", "data": None, "error": None}]},
-            {"revs": None, "name": "running"},
-        ]
-    },
-]
 TABLE = [
-    Row("bpr", "dssm", metrics(0.3), {"loss": "bpr", "train.epochs": 9}),
-    Row("main", "dssm", metrics(0.2), {}),
-    Row("main", "popular", POPULAR, {}),
+    Row("bpr", "dssm", {"loss": "bpr", "train.epochs": 9}, test=metrics(0.3)),
+    Row("main", "dssm", test=metrics(0.2)),
+    Row("main", "popular", test=metrics(0.1)),
 ]
+CHOSEN = Row("ccl", "dssm", {"loss": "ccl"}, metrics(0.15), metrics(0.18), {"map@10": 0.0123}, (1, 2, 3))
+BELOW = Row("gbce", "dssm", {"loss": "gbce"}, {}, metrics(0.17), {}, (1,))
 
 
-def test_each_result_is_one_row_with_the_parameters_that_differ_and_failed_runs_have_none():
-    assert sort_rows(rows(REVISIONS), None) == TABLE
+def test_the_validation_sorts_and_rows_without_it_follow_by_the_test():
+    assert sort_rows([*TABLE, BELOW, CHOSEN], None) == ([CHOSEN, BELOW, *TABLE], "map@10")
 
 
 def test_any_metric_sorts_and_an_unknown_one_is_refused():
-    assert sort_rows(TABLE, "novelty@10") == TABLE, "equal values stay in order"
+    assert sort_rows(TABLE, "novelty@10") == (TABLE, "novelty@10"), "equal values stay in order"
     with pytest.raises(Problem, match="did you mean 'ndcg@10'"):
         sort_rows(TABLE, "ndgc@10")
 
@@ -59,20 +41,37 @@ def test_models_are_selected_and_an_unknown_one_is_refused():
         select_models(TABLE, ["dsm"])
 
 
+def test_the_test_stands_beside_the_validation_with_folds_and_deviation_over_seeds():
+    lines = render([CHOSEN, BELOW, *TABLE], "map@10", "simple").splitlines()
+    assert lines[0].split() == ["experiment", "model", "validation", "folds", "test", "parameters", "that", "differ"]
+    assert lines[2].split() == ["ccl", "dssm", "0.1800", "±", "0.0123*", "1,2,3", "0.1500", "loss=ccl"]
+    assert lines[3].split() == ["gbce", "dssm", "0.1700", "1", "loss=gbce"]
+    assert lines[4].split()[:3] == ["bpr", "dssm", "0.3000*!"]
+    assert lines[-2] == "validation: map@10, mean over the folds, ± over seeds; test: fold 0"
+
+
+def test_a_choice_that_saw_the_test_is_marked():
+    """Parameters that differ were chosen; those of the commit were not, and those with a validation on that."""
+    assert [row.saw_test for row in [*TABLE, CHOSEN, BELOW]] == [True, False, False, False, False]
+    assert "!: the choice saw the test" in render(TABLE, "map@10", "simple")
+    assert "!" not in render([*TABLE[1:], CHOSEN], "map@10", "simple")
+
+
 def test_the_best_of_a_column_has_a_star_and_the_table_fits_into_100_columns():
-    long = Row(
-        "a-name-of-an-experiment-that-is-long", "dssm", metrics(0.25), {f"section.key{i}": 0.5 for i in range(9)}
-    )
-    text = render([*TABLE, long], "simple")
+    params = {f"section.key{i}": 0.5 for i in range(9)}
+    long = Row("a-name-of-an-experiment-that-is-long", "a-model-with-a-name", params, metrics(0.25))
+    text = render([*TABLE, long], "map@10", "simple")
     assert max(map(len, text.splitlines())) <= 100
     assert text.count("*") == 2, "novelty has no best"
-    assert next(line for line in text.splitlines() if "*" in line).split()[:4] == ["bpr", "dssm", "0.3000*", "0.1500*"]
-    assert render(TABLE, "github").splitlines()[2].startswith("| bpr ")
+    assert next(line for line in text.splitlines() if "*" in line).split()[:4] == ["bpr", "dssm", "0.3000*!", "0.1500*"]
+    assert render(TABLE, "map@10", "github").splitlines()[2].startswith("| bpr ")
+    every = Row("dssm-fold1-abcdefgh", "popular_7d", params, metrics(0.25), metrics(0.1), {"map@10": 0.1}, (1, 2, 3))
+    assert max(map(len, render([*TABLE, CHOSEN, every], "map@10", "simple").splitlines())) <= 100
 
 
 def test_the_command_shows_the_experiments_of_dvc(experimented):
     text = python(experimented, *COMMAND).stdout
-    assert "loss=bpr" in next(line for line in text.splitlines() if line.startswith("other "))
+    assert "! " in next(line for line in text.splitlines() if line.startswith("other ") and "loss=bpr" in line)
     assert max(map(len, text.splitlines())) <= 100
     table = json.loads(python(experimented, *COMMAND, "--json", "--model", "dssm").stdout)
     assert {row["experiment"]: row["params"] for row in table} == {"main": {}, "other": {"loss": "bpr"}}

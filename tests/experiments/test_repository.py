@@ -22,8 +22,9 @@ def test_a_command_that_fails_is_a_problem_with_its_last_line(tmp_path: Path):
 
 
 def test_an_error_of_dvc_is_its_own_line_and_not_its_footer(experimented):
-    command = ["-m", "retrieval.experiments.seeds", "-n", "1", "--against", "nowhere"]
-    message = python(experimented, *command, code=1).stderr.splitlines()[-1]
+    message = python(experimented, "-m", "retrieval.experiments.pull_request", "nowhere", code=1).stderr.splitlines()[
+        -1
+    ]
     assert "nowhere" in message.split("ERROR:")[1]
 
 

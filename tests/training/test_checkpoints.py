@@ -117,3 +117,18 @@ def test_the_path_follows_parameters_data_and_code(tmp_path, monkeypatch):
     assert path != checkpoint_path("dssm", data="a", params={"loss": "ccl"})
     monkeypatch.setattr(checkpoints, "SOURCES", tmp_path)  # as if no file were of ours
     assert path != checkpoint_path("dssm", data="a", params={"loss": "bpr"})
+
+
+def test_the_progress_of_a_training_is_read_while_it_runs(tmp_path, monkeypatch):
+    """After each epoch another process sees its history so far."""
+    path, save, seen = tmp_path / checkpoints.FOLDER / "dssm-1.safetensors", Checkpoint.save, []
+
+    def saved(self, history):
+        save(self, history)
+        seen.append(checkpoints.progress(tmp_path))
+
+    monkeypatch.setattr(Checkpoint, "save", saved)
+    assert checkpoints.progress(tmp_path) == []
+    history = train(path, PATIENT)[1]
+    assert seen == [history[: epoch + 1] for epoch in range(len(history))]
+    assert all("validation" in line for line in history)

@@ -6,13 +6,14 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from retrieval import ids
 from retrieval.evaluation.intervals import intervals
 from retrieval.stage import write_json
 
 import numpy as np
 
 SUMMARY = ("map", "ndcg", "novelty")
-VALUES = "values"
+VALUES, USERS = "values", "users.parquet"
 SETTINGS = ("among_new_items", "among_all_items")  # of `cold_items`
 POPULAR, RANDOM = "popular_by_features", "random"  # its baselines
 Values = Mapping[str, np.ndarray]  # metric -> value per test user [users], or [] for a metric of all users together
@@ -72,6 +73,11 @@ def summarize(settings: Mapping[str, Mapping[str, Values]], own: str, resamples:
         for setting, models in settings.items()
         if models
     }
+
+
+def read_users(folder: Path) -> np.ndarray:
+    """The ids of the test users [users], ascending, in the order of `read_values`."""
+    return ids.load(folder / USERS)
 
 
 def summary(metrics: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:

@@ -3,10 +3,11 @@
 import json
 from pathlib import Path
 
+from retrieval import ids
 from retrieval.evaluation.assessment import Assessment, Exam
 from retrieval.evaluation.distributions import densities, sample, scores
 from retrieval.evaluation.groups import by_group, groups
-from retrieval.evaluation.joining import VALUES, write_values
+from retrieval.evaluation.joining import USERS, VALUES, write_values
 from retrieval.evaluation.metrics import by_k, means
 from retrieval.evaluation.options import Evaluation
 from retrieval.evaluation.series import Series, by_length, by_popularity
@@ -17,7 +18,7 @@ import numpy as np
 
 
 def write_result(out: Path, name: str, result: Assessment, exam: Exam, params: Evaluation) -> None:
-    """Write what every model and every system has, to metrics/, plots/ and VALUES.
+    """Write what every model and every system has, to metrics/, plots/, VALUES and USERS.
 
     Each JSON file is that of all models with one model only; `joining` makes one of them.
     """
@@ -32,6 +33,7 @@ def write_result(out: Path, name: str, result: Assessment, exam: Exam, params: E
     write_json(plots / "ndcg.json", by_length({name: result.lists}))
     write_json(plots / "popularity.json", by_popularity({name: result.lists.first(params.k)}))
     write_values(out, VALUES, result.values)
+    ids.save(out / USERS, exam.data.user_ids[exam.users])
 
 
 def write_model(out: Path, path: Path, model: Model, exam: Exam, params: Evaluation, seed: int) -> None:

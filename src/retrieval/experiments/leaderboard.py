@@ -1,34 +1,31 @@
 """The leaderboard: every experiment and model that has metrics, best first, with the parameters that differ.
 
+Choices are made on folds 1 and up of `split.fold`, the validation; fold 0 is the test. Experiments that differ in fold
+and seed only are one row: validation is the mean over their folds, ± the deviation over seeds, and sorts the table; the
+test stands beside it. An exclamation mark means that the choice of these parameters saw the test, as there is no result
+on another fold.
+
 A row shows only the parameters that differ from the current commit. Results that several experiments share, such as
-those of the baselines when only the loss changes, appear once, under the first experiment. Failed runs have no row. A
-star marks the best value of a column.
+those of the baselines when only the loss changes, appear once, under the experiment with the fewest of these. Failed
+runs have no row. A star marks the best value of a column.
 """
 
 import argparse
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from retrieval.errors import Problem, choices
-from retrieval.experiments.repository import METRICS, PARAMS, command, experiments, flat
+from retrieval.experiments.repository import command, experiments, first_map
+from retrieval.experiments.rows import Row, rows
 
 from tabulate import tabulate
 
 METRIC_ORDER = ("map", "ndcg", "novelty")  # the columns
 HIGHER_IS_BETTER = ("map", "ndcg", "recall")  # not novelty: random lists have the most
-PARAMS_WIDTH = 40  # characters, so that the table fits into 100
-
-
-@dataclass(frozen=True)
-class Row:
-    """A model of an experiment: its metrics, and the parameters that differ from the current commit."""
-
-    experiment: str
-    model: str
-    metrics: dict[str, float]
-    params: dict[str, Any]
+WIDTH = 100  # characters
+NARROWEST = 20  # of the column of parameters
 
 
 def main() -> None:
@@ -44,24 +41,12 @@ def main() -> None:
     table = rows(experiments(*(["--all-commits"] if options.all_commits else [])))
     if not table:
         raise Problem("no experiment has metrics; run `dvc repro` or `dvc exp run` first")
-    table = sort_rows(select_models(table, options.model) if options.model else table, options.sort)
+    table, metric = sort_rows(select_models(table, options.model) if options.model else table, options.sort)
     if options.json:
-        print(json.dumps([vars(row) for row in table], indent=2, ensure_ascii=False))
+        lines = [asdict(row) | {"saw_test": row.saw_test} for row in table]
+        print(json.dumps(lines, indent=2, ensure_ascii=False))
     else:
-        print(render(table, "github" if options.md else "simple"))
-
-
-def rows(revisions: list[dict[str, Any]]) -> list[Row]:
-    """The rows of the output of `dvc exp show --json`; equal results of a model appear once."""
-    entries = list(_entries(revisions))
-    base = next((flat(_params(data)) for name, data in entries if name != "workspace"), {})
-    results: dict[tuple[Any, ...], Row] = {}
-    for name, data in sorted(entries, key=lambda entry: entry[0] == "workspace"):  # last: it rarely has a new result
-        params = flat(_params(data))
-        differences = {key: value for key, value in params.items() if key not in base or base[key] != value}
-        for model, metrics in _metrics(data).items():
-            results.setdefault((model, *sorted(metrics.items())), Row(name, model, metrics, differences))
-    return list(results.values())
+        print(render(table, metric, "github" if options.md else "simple"))
 
 
 def select_models(table: list[Row], models: list[str]) -> list[Row]:
@@ -73,32 +58,66 @@ def select_models(table: list[Row], models: list[str]) -> list[Row]:
     return [row for row in table if row.model in models]
 
 
-def sort_rows(table: list[Row], metric: str | None) -> list[Row]:
-    """Best first. Raises `Problem` for an unknown metric."""
-    available = sorted({name for row in table for name in row.metrics})
-    metric = metric or next((name for name in available if name.startswith("map@")), available[0])
+def sort_rows(table: list[Row], metric: str | None) -> tuple[list[Row], str]:
+    """Best first, and the metric: MAP for None. Raises `Problem` for an unknown metric."""
+    available = sorted({name for row in table for name in row.test | row.validation})
+    metric = metric or first_map(available)
     if metric not in available:
         raise Problem(f"--sort: unknown metric {metric!r}; {choices(metric, available)}")
-    return sorted(table, key=lambda row: -row.metrics.get(metric, float("-inf")))
+    return sorted(table, key=lambda row: row.order(metric)), metric
 
 
-def render(table: list[Row], form: str) -> str:
+def render(table: list[Row], metric: str, form: str) -> str:
     """The table as text or Markdown (`form`: "simple" or "github"), a star at the best value of a column."""
-    available = dict.fromkeys(name for row in table for name in row.metrics)
-    names = [name for start in METRIC_ORDER for name in available if name.startswith(f"{start}@")]
-    best = {
-        name: max(row.metrics[name] for row in table if name in row.metrics)
-        for name in names
-        if name.startswith(tuple(f"{start}@" for start in HIGHER_IS_BETTER))
-    }
+    validated = any(row.validation for row in table)
+    length = metric.partition("@")[2]
+    ordered = [f"{start}@{length}" for start in METRIC_ORDER]
+    names = [metric] if validated else dict.fromkeys([metric, *ordered])
+    shown = [name for name in names if any(name in row.test for row in table)]
+    best = {name: _best(name, (row.test for row in table)) for name in shown}
+    highest = _best(metric, (row.validation for row in table))
     lines = []
     for row in table:
-        cells = [_cell(row.metrics.get(name), best.get(name)) for name in names]
-        lines.append([row.experiment, row.model, *cells, _assignments(row.params)])
-    align = ["left", "left", *["right"] * len(names), "left"]
-    widths = [20, 16, *[None] * len(names), PARAMS_WIDTH] if form == "simple" else None
-    headers = ["experiment", "model", *names, "parameters that differ"]
-    return tabulate(lines, headers, form, colalign=align, maxcolwidths=widths, disable_numparse=True)
+        cells = [f"{_cell(row.test.get(name), best[name])}{'!' if row.saw_test else ' '}" for name in shown[:1]]
+        cells += [_cell(row.test.get(name), best[name]) for name in shown[1:]]
+        lines.append([row.experiment, row.model, *(_validation(row, metric, highest) if validated else []), *cells])
+    tests = ["test" if name == metric and validated else name for name in shown]
+    headers = ["experiment", "model", *(["validation", "folds"] if validated else []), *tests]
+    text = _tabulate(lines, headers, [_assignments(row.params) for row in table], form)
+    notes = [f"validation: {metric}, mean over the folds, ± over seeds; test: fold 0"] if validated else []
+    if any(row.saw_test for row in table):
+        notes.append("!: the choice saw the test; run it with split.fold=1, 2 and 3, or use `make compare`")
+    return "\n".join([text, "", *notes] if notes else [text])
+
+
+def _tabulate(lines: list[list[str]], headers: list[str], params: list[str], form: str) -> str:
+    """The table with the parameters as its last column, which takes what the others leave of the width."""
+    align = ["left", "left", *["right"] * (len(headers) - 2), "left"]
+    widths: list[int | None] | None = None
+    if form == "simple":
+        widths = [20, 16, *[None] * (len(headers) - 2)]
+        columns = [max(map(len, column)) for column in zip(headers, *lines, strict=True)]
+        used = sum(min(width, limit or width) + 2 for width, limit in zip(columns, widths, strict=True))
+        widths.append(max(NARROWEST, WIDTH - used))
+    rows = [[*line, each] for line, each in zip(lines, params, strict=True)]
+    return tabulate(
+        rows, [*headers, "parameters that differ"], form, colalign=align, maxcolwidths=widths, disable_numparse=True
+    )
+
+
+def _validation(row: Row, metric: str, best: float | None) -> list[str]:
+    """The cells of the validation and its folds."""
+    if metric not in row.validation:
+        return ["", ""]
+    spread = f" ± {row.deviation[metric]:.4f}" if metric in row.deviation else ""
+    star = "*" if row.validation[metric] == best else " "
+    return [f"{row.validation[metric]:.4f}{spread}{star}", ",".join(map(str, row.folds))]
+
+
+def _best(name: str, values: Iterable[Mapping[str, float]]) -> float | None:
+    """The highest value of a metric of which more is better."""
+    known = [each[name] for each in values if name in each]
+    return max(known) if known and name.startswith(tuple(f"{start}@" for start in HIGHER_IS_BETTER)) else None
 
 
 def _cell(value: float | None, best: float | None) -> str:
@@ -109,25 +128,6 @@ def _assignments(params: dict[str, Any]) -> str:
     return " ".join(
         f"{name}={json.dumps(value) if not isinstance(value, str) else value}" for name, value in params.items()
     )
-
-
-def _entries(revisions: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Name and data of every revision and experiment with metrics."""
-    for revision in revisions:
-        states = [revision, *(state for each in revision["experiments"] or [] for state in each["revs"] or [])]
-        for state in states:
-            data = state.get("data")
-            if data and not state.get("error") and _metrics(data):
-                yield state.get("name") or (rev if (rev := state["rev"]) == "workspace" else rev[:7]), data
-
-
-def _metrics(data: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """Model -> metric -> value; empty if the file is missing or invalid."""
-    return data.get("metrics", {}).get(METRICS, {}).get("data") or {}
-
-
-def _params(data: dict[str, Any]) -> dict[str, Any]:
-    return data.get("params", {}).get(PARAMS, {}).get("data") or {}
 
 
 if __name__ == "__main__":

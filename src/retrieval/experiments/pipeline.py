@@ -8,8 +8,9 @@ import logging
 from pathlib import Path
 
 from retrieval.errors import Problem
-from retrieval.experiments.leaderboard import Row, sort_rows
+from retrieval.experiments.leaderboard import sort_rows
 from retrieval.experiments.repository import METRICS, command
+from retrieval.experiments.rows import Row
 
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
@@ -46,9 +47,9 @@ def reproduce() -> None:
 def table(path: Path) -> str:
     """The models and metrics of metrics.json, best first."""
     metrics = json.loads(path.read_text(encoding="utf-8"))
-    rows = sort_rows([Row("workspace", model, values, {}) for model, values in metrics.items()], None)
-    names = [name for start in COLUMNS for name in rows[0].metrics if name.startswith(f"{start}@")]
-    lines = [[row.model, *(f"{row.metrics[name]:.4f}" for name in names)] for row in rows]
+    rows, _ = sort_rows([Row("workspace", model, test=values) for model, values in metrics.items()], None)
+    names = [name for start in COLUMNS for name in rows[0].test if name.startswith(f"{start}@")]
+    lines = [[row.model, *(f"{row.test[name]:.4f}" for name in names)] for row in rows]
     return tabulate(lines, ["model", *names], colalign=["left", *["right"] * len(names)], disable_numparse=True)
 
 

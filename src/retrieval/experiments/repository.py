@@ -5,8 +5,9 @@ import os
 import shlex
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,13 @@ FOOTER = "Having any troubles?"  # the last line of DVC's errors
 METRICS, PARAMS, WORKSPACE = "metrics/metrics.json", "params.yaml", "workspace"
 
 
-def call(*command: str, root: Path | None = None, quiet: bool = True) -> str:
-    """Run a command in the folder `root` (default: here) and return its stdout.
+def call(*command: str, root: Path | None = None, quiet: bool = True, env: Mapping[str, str] | None = None) -> str:
+    """Run a command in the folder `root` (default: here) and return its stdout. `env` adds environment variables.
 
     Without `quiet` it prints to the terminal and the result is empty. Raises `Problem` with the last line of stderr if
     the command fails.
     """
-    done = subprocess.run(command, cwd=root, text=True, capture_output=quiet, check=False)
+    done = subprocess.run(command, cwd=root, env=os.environ | (env or {}), text=True, capture_output=quiet, check=False)
     if done.returncode:
         lines = [line for line in (done.stderr or "").splitlines() if line.strip() and FOOTER not in line]
         raise Problem(f"{shlex.join(command)}: {lines[-1] if lines else f'exit code {done.returncode}'}")
@@ -66,6 +67,37 @@ def flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     for name, value in values.items():
         items |= flat(value, f"{above}{name}.") if isinstance(value, dict) else {f"{above}{name}": value}
     return items
+
+
+def first_map(names: Iterable[str]) -> str:
+    """The metric that choices are made by: MAP, of the shortest lists."""
+    names = sorted(names, key=lambda name: (not name.startswith("map@"), len(name), name))
+    return names[0]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What experiments start from: a commit, under which DVC lists them, and the tree of the files."""
+
+    commit: str
+    tree: str
+
+    def digest(self, path: str) -> str:
+        """The hash of a file or folder of the tree."""
+        return call("git", "rev-parse", "--verify", f"{self.tree}:{path}").strip()
+
+    def read(self, path: str) -> str:
+        """The text of a file of the tree."""
+        return call("git", "show", f"{self.tree}:{path}")
+
+
+def work_tree() -> Snapshot:
+    """The last commit with the work tree as it is: tracked files, and those that git does not ignore."""
+    with tempfile.TemporaryDirectory() as folder:
+        index = {"GIT_INDEX_FILE": os.fspath(Path(folder) / "index")}
+        call("git", "read-tree", "HEAD", env=index)
+        call("git", "add", "--all", env=index)
+        return Snapshot(call("git", "rev-parse", "HEAD").strip(), call("git", "write-tree", env=index).strip())
 
 
 @contextmanager

@@ -83,6 +83,17 @@ class Checkpoint:
         return rest["history"]
 
 
+def progress(root: Path) -> list[dict[str, float]]:
+    """The history so far of the training that runs in the folder `root`; empty before its first checkpoint."""
+    for path in (root / FOLDER).glob("*.safetensors"):
+        try:
+            with safe_open(path, "pt") as file:
+                return json.loads(file.metadata()["rest"])["history"]
+        except (FileNotFoundError, SafetensorError):
+            continue  # it has just ended
+    return []
+
+
 def checkpoint_path(name: str, **inputs: Any) -> Path:
     """Where the checkpoint of a training is whose result depends on `inputs` (JSON) and the code."""
     threads = torch.get_num_threads()
