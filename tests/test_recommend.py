@@ -10,6 +10,7 @@ from retrieval.errors import Problem
 from retrieval.ranking import rank
 from retrieval.recommend import load
 from retrieval.search import recommendations
+from retrieval.serving.schemas import Profile
 from retrieval.serving.service import Service
 from retrieval.serving.settings import Settings
 from retrieval.stage import write_json
@@ -20,7 +21,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 import scipy.sparse as sp
-from worlds import ITEMS, USERS, add_lightfm, reindex, write_world
+from worlds import ITEMS, USERS, add_columns, add_lightfm, write_world
 
 MODELS = ["dssm", "ease", "ials", "itemknn", "lightfm", "popular", "popular_7d", "userknn"]
 
@@ -32,8 +33,7 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     if request.param == "integers":
         disliked = sp.random(USERS, ITEMS, 0.05, "csr", np.float32, np.random.default_rng(0))
         sp.save_npz(root / "features" / "disliked.npz", disliked)
-        reindex(root)
-    return root
+    return add_columns(root)
 
 
 def run(world: Path, out: Path, *arguments: object) -> None:
@@ -124,6 +124,20 @@ def test_candidates_are_the_best_of_those_that_are_allowed(world, tmp_path, name
     pd.testing.assert_frame_equal(found, python.drop(columns="title"))
 
 
+@pytest.mark.parametrize("name", ["dssm", "ease", "popular"])
+def test_filters_in_file_and_python_are_those_of_the_service(world, tmp_path, name):
+    where = {"colour": ["red", "blue"], "rare, or not": ["rare, very"]}
+    texts = "colour=red,blue", "rare, or not=rare, very"
+    found = table(world, tmp_path, "--model", name, "--where", *texts)
+    python = load(world / "models" / name).recommend(where=where)
+    pd.testing.assert_frame_equal(found, python.drop(columns="title"))
+    service = Service(Settings(models=world / "models", serve=[name], default=name, fallback=name))
+    for user_id, rows in found.groupby("user_id", sort=False):
+        answer = service.recommend_to(service.store, name, Profile(user_id=user_id, where=where))
+        assert rows["item_id"].tolist() == answer["items"]
+        assert rows["score"].tolist() == answer["scores"]
+
+
 def test_unknown_users_get_the_list_of_the_fallback_model(world, tmp_path):
     known = ids.load(world / "features" / "user_ids.parquet")[4]
     found = table(world, tmp_path, "--users", "-99", known, "--fallback", "popular", "--k", 3)
@@ -142,7 +156,10 @@ def test_unknown_users_get_the_list_of_the_fallback_model(world, tmp_path):
         (["--users", "zz", "-98", "5"], r"--users: [23] of 3 ids are not in the data: 'zz', '-98'.*; --fallback pop"),
         (["--users", "none.csv"], "--users: none.csv: no such file"),
         (["--users", "-98", "--fallback", "dssm"], "--fallback: dssm has no list for unknown users; expected a"),
-        (["--only", "zz"], "only, without: no item is left to recommend"),
+        (["--only", "zz"], "only, without, where: no item is left to recommend"),
+        (["--where", "color=red"], r"where: unknown column 'color'; expected one of .*; did you mean 'colour'\?"),
+        (["--where", "colour=red,bleu"], r"where.colour: unknown value 'bleu'; .*; did you mean 'blue'\?"),
+        (["--where", "red"], "--where: 'red' is not valid: expected COLUMN=VALUE"),
         (["--out", "lists.xlsx"], r"--out: lists.xlsx: unknown ending; expected one of parquet, csv, jsonl; "),
         (["--out", "nowhere/lists.csv"], "--out: nowhere/lists.csv: nowhere is not a folder"),
     ],

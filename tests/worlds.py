@@ -1,5 +1,6 @@
 """Small planted worlds that tests share: in memory, and as folders that the stages wrote."""
 
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -219,5 +220,21 @@ def add_lightfm(root: Path, seed: int = 0) -> Path:
     values["lightfm"] |= {"components": 8, "epochs": 2}
     params = validate(train_lightfm.TrainLightFMParams, values)
     train_lightfm.main(params, root / "features", root / "models" / "lightfm")
+    reindex(root, seed)
+    return root
+
+
+COLUMNS = {"colour": ["blue", "green", "red"], "price": ["0-10", "10-20"], "rare, or not": ["rare, very", "0"]}
+
+
+def add_columns(root: Path, seed: int = 0) -> Path:
+    """Give the items of a world the values of COLUMNS, some several per column, some none; the models stay."""
+    data = histories.load(root / "features")
+    values = sp.random(len(data.item_ids), 7, 0.3, "csr", np.float32, np.random.default_rng(seed))
+    values.data[:] = 1
+    spec = data.spec | {"item_columns": COLUMNS | {"title": ["word"]}, "item_texts": {"title": [1.0]}}
+    words = sp.csr_matrix(np.ones((len(data.item_ids), 1), np.float32))
+    items = sp.csr_matrix(sp.hstack([values, words]))
+    histories.save(root / "features", replace(data, items=items, spec=spec))
     reindex(root, seed)
     return root

@@ -12,13 +12,13 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
-from worlds import write_world
+from worlds import add_columns, write_world
 
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Only to be read."""
-    return write_world(tmp_path_factory.mktemp("serving") / "world")
+    """Only to be read. Its items have columns."""
+    return add_columns(write_world(tmp_path_factory.mktemp("serving") / "world"))
 
 
 @pytest.fixture

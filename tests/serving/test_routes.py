@@ -7,6 +7,8 @@ from urllib.parse import quote
 
 from retrieval import histories, matrices
 from retrieval.ranking import rank
+from retrieval.search import filters
+from retrieval.search.catalogue import load
 from retrieval.serving.app import create
 from retrieval.serving.settings import Settings
 
@@ -16,7 +18,7 @@ import scipy.sparse as sp
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
-from worlds import ITEMS, ODD, USERS, odd_ids, reindex
+from worlds import COLUMNS, ITEMS, ODD, USERS, odd_ids, reindex
 
 MODELS = ["dssm", "ease", "ials", "itemknn", "popular", "popular_7d", "userknn"]
 
@@ -314,3 +316,82 @@ def test_disliked_items_are_left_out_with_those_seen(copy):
         assert client.get("/reco/dssm/15", params={"k": 3}).json()["items"] == first[2:]
         every = client.get("/reco/dssm/15", params={"k": 100, "exclude_seen": False}).json()
         assert set(first[:2]) <= {item for item, seen in zip(every["items"], every["seen"], strict=True) if not seen}
+
+
+def matching(world, where):
+    """Ids of the items of `add_columns` that match."""
+    every = load(world / "models" / "catalogue")
+    return set(every.items[filters.allowed(every, None, np.zeros(0, np.int64), where)].tolist())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_known_user_and_a_profile_get_the_best_of_what_the_filters_leave(client, world, name):
+    every = load(world / "models" / "catalogue").items.tolist()
+    where = {"colour": ["red", "blue"], "price": "0-10"}
+    allowed = matching(world, where) & set(every[::2]) - set(every[:20])
+    assert 8 < len(allowed) < 60
+    for asked in ({"user_id": 15}, {"history": [{"item_id": 10}, {"item_id": 31}]}):
+        if name == "userknn" and "history" in asked:
+            continue
+        body = asked | {"exclude_seen": False, "k": 100}
+        all_items = client.post(f"/reco/{name}", json=body | {"k": 100}).json()
+        plain = [item for item in all_items["items"] if item in allowed]
+        found = client.post(
+            f"/reco/{name}", json=body | {"where": where, "only": every[::2], "without": every[:20], "k": 8}
+        ).json()
+        assert len(found["items"]) == 8, "never fewer than k while there are k"
+        assert set(found["items"]) <= allowed
+        assert found["items"][: len(plain)] == plain[:8]
+        assert found["personal"] == (not name.startswith("popular"))
+
+
+def test_a_user_id_in_the_body_is_the_user_of_the_path(client):
+    for user in (5, 15, "25"):
+        answer = client.post("/reco/dssm", json={"user_id": user, "k": 7})
+        assert answer.json() == client.get(f"/reco/dssm/{user}?k=7").json()
+
+
+def test_what_an_item_must_not_be_is_left_out_of_lists_by_an_index(world):
+    """Items left out are like those seen: the index is asked for more."""
+    exact, near = (TestClient(create(Settings(models=world / "models", backend=each))) for each in ("exact", "hnsw"))
+    first = exact.get("/reco/dssm/15?k=30").json()["items"]
+    for client in (exact, near):
+        found = client.post("/reco/dssm", json={"user_id": 15, "without": first[:20], "k": 10}).json()
+        assert found["items"] == first[20:]
+
+
+def test_filters_that_leave_nothing_give_an_empty_list(client):
+    for body in ({"only": []}, {"where": {"colour": []}}, {"only": [10], "without": [10]}):
+        answer = client.post("/reco/dssm", json=body)
+        assert (answer.status_code, answer.json()["items"]) == (200, [])
+
+
+def test_columns_are_listed_with_their_most_frequent_values(client):
+    found = {each["column"]: each for each in client.get("/items/columns").json()}
+    assert {name: sorted(each["values"]) for name, each in found.items()} == {
+        name: sorted(values) for name, values in COLUMNS.items()
+    }
+    assert found["colour"]["count"] == 3
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "reason"),
+    [
+        (
+            {"where": {"color": "red"}},
+            422,
+            "where: unknown column 'color'; expected one of colour, price, rare, or not",
+        ),
+        ({"where": {"colour": ["bleu"]}}, 422, "where.colour: unknown value 'bleu'; expected one of blue, green, red"),
+        ({"where": {"colour": None}}, 422, "where.colour"),
+        ({"where": {"colour": ["red"] * 1001}}, 422, "at most 1000"),
+        ({"only": [4]}, 422, "only: not in the catalogue: 4"),
+        ({"without": [10, "x"]}, 422, "without: not in the catalogue: x"),
+        ({"only": [10] * 10_001}, 413, "larger than"),
+        ({"user_id": 16}, 404, "user 16 is not in the data; leave user_id out"),
+        ({"user_id": 15, "history": [{"item_id": 10}]}, 422, "a user_id comes without history and demographics"),
+    ],
+)
+def test_bad_filters_get_a_reason(client, body, status, reason):
+    answer = client.post("/reco/dssm", json=body)
+    assert (answer.status_code, reason in answer.json()["detail"]) == (status, True), answer.text

@@ -6,8 +6,9 @@ A catalogue folder holds
     indptr.npy, item.npy, time.npy             the train histories as CSR arrays, memory-mapped when read
     disliked_indptr.npy, disliked_item.npy     what is not to be recommended to a user besides, as CSR arrays
     user_indptr.npy, user_values.npy           demographics as CSR arrays: positions in the list of all column values
-    catalogue.json            user_columns, gap (median seconds between two items of a history), timed (whether the
-                              times are those of the data, not only their order), data, sha256 per file
+    item_indptr.npy, item_values.npy           the same for the columns of items, without those of text
+    catalogue.json            user_columns, item_columns, gap (median seconds between two items of a history), timed
+                              (whether the times are those of the data, not only their order), data, sha256 per file
 """
 
 import json
@@ -28,7 +29,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import scipy.sparse as sp
 
-ARRAYS = ("indptr", "item", "time", "disliked_indptr", "disliked_item", "user_indptr", "user_values")
+ARRAYS = (
+    "indptr", "item", "time", "disliked_indptr", "disliked_item", "user_indptr", "user_values", "item_indptr",
+    "item_values",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,8 @@ class Catalogue:
     """Items and users by row; the arrays are those of the folder.
 
     `titles`, `years` and `genres` have one entry per item; a title or year is None where the source has none.
-    `view_counts` [items] is the number of users who watched each item in train.
+    `view_counts` [items] is the number of users who watched each item in train. `user_columns`, `item_columns`: the
+    values of each column.
     """
 
     items: np.ndarray
@@ -48,11 +53,14 @@ class Catalogue:
     disliked_item: np.ndarray
     user_indptr: np.ndarray
     user_values: np.ndarray
+    item_indptr: np.ndarray
+    item_values: np.ndarray
     titles: list[str | None]
     years: list[str | None]
     genres: list[list[str]]
     view_counts: np.ndarray
     user_columns: dict[str, list[str]]
+    item_columns: dict[str, list[str]]
     gap: int
     timed: bool
 
@@ -89,6 +97,19 @@ class Catalogue:
         pairs = [(column, value) for column, values in self.user_columns.items() for value in values]
         return [pairs[i] for i in self.user_values[self.user_indptr[user] : self.user_indptr[user + 1]]]
 
+    @cached_property
+    def first_value(self) -> dict[str, int]:
+        """The position of each column's first value in the list of all values of items."""
+        sizes = [len(values) for values in self.item_columns.values()]
+        return dict(zip(self.item_columns, np.cumsum([0, *sizes]).tolist(), strict=False))
+
+    @cached_property
+    def items_of_values(self) -> sp.csc_matrix:
+        """[items, values] of ones: which items have each value."""
+        shape = len(self.items), sum(map(len, self.item_columns.values()))
+        ones = np.ones(len(self.item_values), np.int8)
+        return sp.csr_matrix((ones, self.item_values, self.item_indptr), shape=shape).tocsc()
+
     def find_items(self, text: str, k: int) -> list[int]:
         """Rows of up to `k` items whose title contains `text`, ignoring case, the most watched first."""
         matches = pc.match_substring(pa.array(self.titles, pa.string()), text, ignore_case=True)
@@ -109,7 +130,10 @@ def write(out: Path, features: Features, items: pa.Table) -> None:
     ids.save(out / "item_ids.parquet", features.item_ids)
     ids.save(out / "user_ids.parquet", features.user_ids)
     disliked = sp.csr_matrix(features.seen.shape) if features.disliked is None else features.disliked
-    arrays = h.indptr, h.item, h.time, disliked.indptr, disliked.indices, features.users.indptr, features.users.indices
+    columns = _value_columns(features.spec)
+    values = features.items[:, : sum(map(len, columns.values()))]
+    matrices = disliked, features.users, values
+    arrays = h.indptr, h.item, h.time, *(part for each in matrices for part in (each.indptr, each.indices))
     for name, array in zip(ARRAYS, arrays, strict=True):
         np.save(out / f"{name}.npy", array)
     about = describe(items, features.item_ids).append_column("watched", pa.array(features.counts))
@@ -117,12 +141,20 @@ def write(out: Path, features: Features, items: pa.Table) -> None:
     gaps = np.diff(h.time)[h.user[1:] == h.user[:-1]]
     card = {
         "user_columns": features.spec["user_columns"],
+        "item_columns": columns,
         "gap": int(np.median(gaps)) if len(gaps) else 0,
         "timed": features.spec["timed"],
         "data": features.spec["data"],
     }
     files = {path.name: sha256(path) for path in sorted(out.iterdir()) if path.is_file()}
     write_json(out / "catalogue.json", {**card, "files": files})
+
+
+def _value_columns(spec: dict[str, Any]) -> dict[str, list[str]]:
+    """The columns of items that hold values, not the words or vectors of a text; they are the first of the matrix."""
+    texts = spec.get("item_texts", {})
+    vectors = {f"{column} (vectors)" for column in texts}
+    return {column: values for column, values in spec["item_columns"].items() if column not in {*texts, *vectors}}
 
 
 def describe(table: pa.Table, item_ids: np.ndarray) -> pa.Table:
@@ -154,8 +186,8 @@ def load(path: Path) -> Catalogue:
         titles, years, genres = (table[name].to_pylist() for name in ("title", "year", "genres"))
         genres = [[value.strip() for value in row or () if value and value.strip()] for row in genres]
         return Catalogue(items, users, **arrays, titles=titles, years=years, genres=genres,
-                         view_counts=np.asarray(table["watched"]), user_columns=card["user_columns"], gap=card["gap"],
-                         timed=card["timed"])  # fmt: skip
+                         view_counts=np.asarray(table["watched"]), user_columns=card["user_columns"],
+                         item_columns=card["item_columns"], gap=card["gap"], timed=card["timed"])  # fmt: skip
     except FileNotFoundError as error:
         raise Problem(f"{path}: not a catalogue: {Path(error.filename).name} is missing; run dvc repro index") from None
     except (ValueError, KeyError, OSError) as error:

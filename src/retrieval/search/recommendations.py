@@ -17,6 +17,7 @@ from retrieval.matrices import Model
 from retrieval.ranking import Ranking, rank
 from retrieval.search.catalogue import Catalogue
 from retrieval.search.catalogue import load as load_catalogue
+from retrieval.search.filters import Where, allowed
 from retrieval.search.recommender import Recommender, load_model
 
 import numpy as np
@@ -40,16 +41,18 @@ class CatalogueModel:
         exclude_seen: bool = True,
         only: Iterable[Any] | None = None,
         without: Iterable[Any] = (),
+        where: Where | None = None,
     ) -> pd.DataFrame:
         """The k best items of each user: user_id, item_id, rank (from 1), score, title; best first, users as given.
 
         users: their ids, None for all. exclude_seen: leave out what a user has watched or dislikes. only, without: ids
-        of the items that may, and may not, be recommended. Raises `Problem` for unknown ids.
+        of the items that may, and may not, be recommended. where: {column: value or values} that they must have; one
+        of the values of each column. Raises `Problem` for unknown ids, columns and values.
         """
         c = self.catalogue
         rows = np.arange(len(c.users)) if users is None else rows_of(users, c.users, "users")
-        allowed = None if only is None else rows_of(only, c.items, "only")
-        items = candidates(c, allowed, rows_of(without, c.items, "without"))
+        chosen = None if only is None else rows_of(only, c.items, "only")
+        items = candidates(c, chosen, rows_of(without, c.items, "without"), where or {})
         user, item, place, score = (
             np.concatenate(part)
             for part in zip(*(flatten(each, of) for of, each in self.rank(rows, k, exclude_seen, items)), strict=True)
@@ -112,16 +115,11 @@ def load(path: str | Path) -> CatalogueModel:
     return CatalogueModel(path, load_model(path, catalogue), catalogue)
 
 
-def candidates(catalogue: Catalogue, only: np.ndarray | None, without: np.ndarray) -> np.ndarray | None:
-    """Rows of the items that may be recommended, ascending: `only` (None: all) but `without`; None for all.
-
-    Raises `Problem` if there are none.
-    """
-    if only is None and not len(without):
-        return None
-    rows = np.setdiff1d(np.arange(len(catalogue.items)) if only is None else only, without)
-    if not len(rows):
-        raise Problem("only, without: no item is left to recommend")
+def candidates(catalogue: Catalogue, only: np.ndarray | None, without: np.ndarray, where: Where) -> np.ndarray | None:
+    """As `filters.allowed`. Raises `Problem` also if no item is left."""
+    rows = allowed(catalogue, only, without, where)
+    if rows is not None and not len(rows):
+        raise Problem("only, without, where: no item is left to recommend")
     return rows
 
 

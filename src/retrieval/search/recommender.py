@@ -51,18 +51,20 @@ class Recommender:
         """Whether `similar` works: the model has item-item weights or item vectors."""
         return self._is_history or self._similarity is not None
 
-    def best(self, left: Matrix, seen: np.ndarray, k: int) -> TopItems:
+    def best(self, left: Matrix, seen: np.ndarray, k: int, allowed: np.ndarray | None = None) -> TopItems:
         """The k best items for one row of left [1, d], without the rows of items in `seen`; fewer if there are fewer.
 
+        allowed: the rows that may be recommended, ascending, None for all; among them the search is always exact.
         Equal scores are in the order of the items.
         """
+        if allowed is not None:
+            return self._exact(left, np.setdiff1d(allowed, seen, assume_unique=True), k)
         if self.nearest is not None and len(seen) + k <= MAX_CANDIDATES:
             space, index = self.nearest
             rows = index.search(space.query(left), len(seen) + k)[0]
             rows = np.setdiff1d(rows[rows >= 0], seen)
             if len(rows) >= k:
-                positions, scores = _top(self._scores(left, rows), k)
-                return rows[positions], scores
+                return self._exact(left, rows, k)
         scores = self._scores(left)
         scores[seen] = -np.inf
         return _top(scores, k)
@@ -85,7 +87,15 @@ class Recommender:
         scores[item] = -np.inf
         return _top(scores, k)
 
+    def _exact(self, left: Matrix, rows: np.ndarray, k: int) -> TopItems:
+        """The k best of some rows of items, ascending."""
+        positions, scores = _top(self._scores(left, rows), k)
+        return rows[positions], scores
+
     def _scores(self, left: Matrix, rows: np.ndarray | None = None) -> np.ndarray:
+        """The scores of all items, or of some rows."""
+        if rows is not None and (sp.issparse(left) or sp.issparse(self._items)):  # rows of right may be very long
+            return self._scores(left)[rows]
         items = self._items if rows is None else np.asarray(self.model.right)[rows].T
         out = np.empty((1, items.shape[1]), np.float32)
         score(left, items, out)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from retrieval.errors import Problem
 from retrieval.ids import convert
+from retrieval.search.filters import frequent_values
 from retrieval.serving import schemas
 from retrieval.serving.processes import reload_all
 from retrieval.serving.schemas import MAX_K, MAX_TEXT, Id
@@ -104,7 +105,10 @@ async def recommend(
 
 @router.post("/reco/{model}", tags=["recommendations"], response_model=schemas.Recommendations)
 async def recommend_to(request: Request, model: str, profile: schemas.Profile) -> Response:
-    """The best items for a profile, whose user need not be in the data. A DSSM runs its user tower for this."""
+    """The best of the items that the body allows, for a user in the data or any other, for whom a DSSM runs its tower.
+
+    Filters never shorten the list while there are items: what is left is searched exactly.
+    """
     service = _service(request)
     return _json(await service.call(service.recommend_to, service.store, model, profile))
 
@@ -147,6 +151,16 @@ async def items(request: Request, query: Search = "", k: K = 20) -> list[schemas
     catalogue = _service(request).store.catalogue
     rows, counts = catalogue.find_items(query, k), catalogue.view_counts
     return [schemas.Item(**describe(catalogue, row), watched=int(counts[row])) for row in rows]
+
+
+@router.get("/items/columns", tags=["catalogue"])
+async def columns(request: Request) -> list[schemas.ItemColumn]:
+    """The columns of items that `where` can filter by, and of each its 100 most frequent values."""
+    catalogue = _service(request).store.catalogue
+    return [
+        schemas.ItemColumn(column=column, values=frequent_values(catalogue, column), count=len(values))
+        for column, values in catalogue.item_columns.items()
+    ]
 
 
 @router.post("/reload", tags=["operation"], responses={401: {"model": schemas.Reason}, 409: {"model": schemas.Reason}})

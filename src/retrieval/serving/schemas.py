@@ -3,11 +3,12 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 MAX_K = 100  # items in an answer
 MAX_HISTORY = 1000  # watched items in a profile
-
+MAX_CANDIDATES = 10_000  # items of `only` and of `without`
+MAX_VALUES = 1000  # of a column of `where`
 MAX_TEXT = 200  # characters
 
 Integer = Annotated[int, Field(strict=True, ge=-(2**63), le=2**63 - 1)]
@@ -17,6 +18,9 @@ Id = Annotated[
 ]
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
 Texts = Annotated[list[Text], Field(max_length=32)]
+Value = Text | Integer  # of a column
+Values = Annotated[list[Value], Field(max_length=MAX_VALUES)]
+Ids = Annotated[list[Id], Field(max_length=MAX_CANDIDATES)]
 
 
 class Items(BaseModel):
@@ -54,17 +58,33 @@ class WatchedItem(BaseModel):
 
 
 class Profile(BaseModel):
-    """A user who need not be in the data. Give all items of the history a date, or none: then their order counts.
+    """A user, and which items may be recommended.
 
-    demographics: column -> value, or a list of values.
+    The user is one of the data, by `user_id`, or any other, by history and demographics. Give all items of the history
+    a date, or none: then their order counts. demographics: column -> value, or a list of values.
+
+    only, without: ids of the items that may, and may not, be in the answer. where: column -> value, or a list of
+    values, see GET /items/columns; an item needs one of the values of every column.
     """
 
     model_config = ConfigDict(extra="forbid")
 
+    user_id: Id | None = None
     history: Annotated[list[WatchedItem], Field(max_length=MAX_HISTORY)] = []
     demographics: Annotated[dict[Text, Text | Texts], Field(max_length=32)] = {}
     k: Annotated[int, Field(ge=1, le=MAX_K)] = 10
     exclude_seen: bool = True
+    only: Ids | None = None
+    without: Ids = []
+    where: Annotated[
+        dict[Text, Value | Annotated[list[Value], Field(max_length=MAX_VALUES)]], Field(max_length=32)
+    ] = {}
+
+    @model_validator(mode="after")
+    def _one_user(self) -> "Profile":
+        if self.user_id is not None and (self.history or self.demographics):
+            raise ValueError("a user_id comes without history and demographics: those of the data are used")
+        return self
 
 
 class Visit(BaseModel):
@@ -97,6 +117,14 @@ class Item(BaseModel):
     year: str | None
     genres: list[str]
     watched: int
+
+
+class ItemColumn(BaseModel):
+    """A column of items that `where` can filter by. `values`: at most 100, the most frequent; `count`: of all."""
+
+    column: str
+    values: list[str]
+    count: int
 
 
 class ModelInfo(BaseModel):

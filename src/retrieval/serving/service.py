@@ -3,13 +3,16 @@
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NoReturn, TypeVar
 
 from retrieval.dssm.newcomer import Watched
-from retrieval.errors import choices
+from retrieval.errors import Problem, choices
 from retrieval.ids import convert
+from retrieval.matrices import Matrix
 from retrieval.search.catalogue import Catalogue
+from retrieval.search.filters import allowed
 from retrieval.search.recommender import Recommender, TopItems
 from retrieval.serving import schemas, store
 from retrieval.serving.settings import Settings
@@ -22,6 +25,22 @@ NOTHING = np.zeros(0, np.int64)
 MAX_IDS = 10  # of unknown items in a reason
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Rows of items: those that may be recommended, ascending, None for all; and of these, those that may not."""
+
+    allowed: np.ndarray | None
+    without: np.ndarray
+
+    def best(self, recommender: Recommender, left: Matrix, seen: np.ndarray, k: int) -> TopItems:
+        """The k best items for a row of left [1, d], but those in `seen`."""
+        excluded = np.union1d(seen, self.without) if len(self.without) else seen
+        return recommender.best(left, excluded, k, self.allowed)
+
+
+NO_FILTERS = Filters(None, NOTHING)
 
 
 class Service:
@@ -54,28 +73,31 @@ class Service:
         """The k best items of a user in the data; for an unknown user, those of the fallback model if allowed."""
         recommender, catalogue = _model(current, name), current.catalogue
         user = catalogue.user_row(user_id)
-        user_id = convert(user_id, catalogue.users)
         if user is not None:
-            excluded = catalogue.excluded(user) if exclude else NOTHING
-            items = recommender.best(recommender.model.left[[user]], excluded, k)
-            lists = _recommendations(catalogue, name, items, catalogue.history(user)[0])
-            return {"user_id": user_id, "personal": recommender.is_personal, **lists}
+            return _for_user(recommender, catalogue, user, k, exclude, NO_FILTERS)
         if not fallback:
             refuse(404, f"user {user_id} is not in the data; use fallback=true to get popular items")
-        name = self.settings.fallback
-        items = current.models[name].best(current.models[name].model.left[[0]], NOTHING, k)
-        return {"user_id": user_id, "personal": False, **_recommendations(catalogue, name, items, NOTHING)}
+        recommender = current.models[self.settings.fallback]
+        items = recommender.best(recommender.model.left[[0]], NOTHING, k)
+        lists = _recommendations(catalogue, self.settings.fallback, items, NOTHING)
+        return {"user_id": convert(user_id, catalogue.users), "personal": False, **lists}
 
     def recommend_to(self, current: store.Store, name: str, profile: schemas.Profile) -> dict[str, Any]:
-        """The k best items for a profile, whose user need not be in the data."""
+        """The k best of the items that a profile allows, for a user of the data or any other."""
         recommender, catalogue = _model(current, name), current.catalogue
+        filters = _filters(catalogue, profile)
+        if profile.user_id is not None:
+            user = catalogue.user_row(profile.user_id)
+            if user is None:
+                refuse(404, f"user {profile.user_id} is not in the data; leave user_id out and describe the user")
+            return _for_user(recommender, catalogue, user, profile.k, profile.exclude_seen, filters)
         fold_in = recommender.fold_in
         if fold_in is None:
             names = ", ".join(able for able, each in current.models.items() if each.fold_in is not None)
             refuse(422, f"{name} cannot score new users; models that accept profiles: {names}")
         watched = _watched(catalogue, profile)
         left = fold_in(watched, _demographics(catalogue, profile))
-        items = recommender.best(left, watched[0] if profile.exclude_seen else NOTHING, profile.k)
+        items = filters.best(recommender, left, watched[0] if profile.exclude_seen else NOTHING, profile.k)
         personal = bool(
             (fold_in.reads_history and profile.history) or (fold_in.reads_demographics and profile.demographics)
         )
@@ -124,6 +146,33 @@ def _model(current: store.Store, name: str) -> Recommender:
     return current.models[name]
 
 
+def _for_user(
+    recommender: Recommender, catalogue: Catalogue, user: int, k: int, exclude: bool, filters: Filters
+) -> dict[str, Any]:
+    """The k best items of the user in row `user`."""
+    name, excluded = recommender.model.name, catalogue.excluded(user) if exclude else NOTHING
+    items = filters.best(recommender, recommender.model.left[[user]], excluded, k)
+    lists = _recommendations(catalogue, name, items, catalogue.history(user)[0])
+    return {"user_id": catalogue.users.item(user), "personal": recommender.is_personal, **lists}
+
+
+def _filters(catalogue: Catalogue, profile: schemas.Profile) -> Filters:
+    only = None if profile.only is None else _rows(catalogue, profile.only, "only")
+    try:
+        return Filters(allowed(catalogue, only, NOTHING, profile.where), _rows(catalogue, profile.without, "without"))
+    except Problem as problem:
+        refuse(422, str(problem))
+
+
+def _rows(catalogue: Catalogue, item_ids: list[int | str], what: str) -> np.ndarray:
+    """The row of each id."""
+    rows = [catalogue.item_row(each) for each in item_ids]
+    unknown = [each for each, row in zip(item_ids, rows, strict=True) if row is None]
+    if unknown:
+        refuse(422, f"{what}: not in the catalogue: {', '.join(map(str, unknown[:MAX_IDS]))}")
+    return np.array(rows, np.int64)
+
+
 def _items(catalogue: Catalogue, name: str, items: TopItems) -> dict[str, Any]:
     rows = items[0].tolist()
     return {
@@ -145,10 +194,7 @@ def _watched(catalogue: Catalogue, profile: schemas.Profile) -> Watched:
 
     Without dates, or where the data have none, the items are `gap` seconds apart.
     """
-    rows = [catalogue.item_row(visit.item_id) for visit in profile.history]
-    unknown = [visit.item_id for visit, row in zip(profile.history, rows, strict=True) if row is None]
-    if unknown:
-        refuse(422, f"history: not in the catalogue: {', '.join(map(str, unknown[:MAX_IDS]))}")
+    rows = _rows(catalogue, [visit.item_id for visit in profile.history], "history").tolist()
     dates = [visit.date for visit in profile.history if visit.date is not None]
     if dates and len(dates) < len(rows):
         refuse(422, "history: expected a date for every item or for none")
@@ -156,7 +202,7 @@ def _watched(catalogue: Catalogue, profile: schemas.Profile) -> Watched:
     time = [int((date - EPOCH).total_seconds()) for date in aware] or list(range(len(rows)))
     if not (dates and catalogue.timed):
         time = (np.argsort(np.argsort(time, kind="stable")) * catalogue.gap).tolist()
-    last: dict[int | None, int] = {}
+    last: dict[int, int] = {}
     for i in np.argsort(time, kind="stable"):
         last.pop(rows[i], None)  # a dict keeps the first position of a key: move it to the end
         last[rows[i]] = time[i]
