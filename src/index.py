@@ -10,7 +10,7 @@ from retrieval.search.catalogue import load as load_catalogue
 from retrieval.search.catalogue import write as write_catalogue
 from retrieval.search.indexes import INDEXES, Faiss, Indexes, has_index, make_deterministic
 from retrieval.search.recommender import Recommender
-from retrieval.stage import folder, read_table, run, sha256, write_json
+from retrieval.stage import folder, read_table, run, write_card, write_json
 
 import numpy as np
 
@@ -57,8 +57,7 @@ def _build(
         near = Recommender(source, model, (fitted, Faiss(file)))
         hits = [len(np.intersect1d(_items(exact, user, catalogue), _items(near, user, catalogue))) for user in users]
         results[kind] = {f"recall@{K}": float(np.mean(hits) / K), "megabytes": file.stat().st_size / 1e6}
-    files = {file.name: sha256(file) for file in sorted(path.iterdir())}
-    write_json(path / "index.json", {"params": options.model_dump(), "model": model.card["files"], "files": files})
+    write_card(path / "index.json", {"params": options.model_dump(), "model": model.card["files"]})
     return results
 
 

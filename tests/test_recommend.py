@@ -237,5 +237,5 @@ def test_a_model_of_other_data_is_refused(world, tmp_path):
     shutil.copytree(world, tmp_path / "world")
     card = tmp_path / "world" / "models" / "dssm" / "card.json"
     write_json(card, json.loads(card.read_text()) | {"files": {"left.npy": "0"}})
-    with pytest.raises(Problem, match=r"left\.npy: not the file that card.json was written for"):
+    with pytest.raises(Problem, match=r"card\.json: does not match its own hash"):
         load(tmp_path / "world" / "models" / "dssm")

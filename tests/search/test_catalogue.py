@@ -116,7 +116,10 @@ def test_random_users_are_users(items_and_users):
     [
         (lambda path: (path / "catalogue.json").unlink(), "catalogue.json is missing"),
         (lambda path: (path / "user_ids.parquet").unlink(), "user_ids.parquet is missing"),
-        (lambda path: (path / "catalogue.json").write_text("{"), "not a catalogue: Expecting property name"),
+        (
+            lambda path: (path / "catalogue.json").write_text("{"),
+            "catalogue.json: does not read: Expecting property name",
+        ),
         (lambda path: (path / "time.npy").write_bytes(b""), "time.npy: does not match its hash in catalogue.json"),
     ],
 )

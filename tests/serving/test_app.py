@@ -46,6 +46,20 @@ def test_a_reload_of_broken_folders_is_refused_and_the_old_models_stay(copy, cap
     assert "right.npy" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("file", ["index.json", "space.npz", "hnsw.faiss"])
+@pytest.mark.parametrize("rest", [0, 40])
+def test_a_reload_of_an_index_that_is_cut_off_is_refused_and_the_old_one_stays(copy, capsys, file, rest):
+    with TestClient(create(Settings(models=copy / "models", token="secret", backend="hnsw"))) as client:
+        before = client.get("/reco/dssm/15").json()
+        path = copy / "models" / "catalogue" / "indexes" / "dssm" / file
+        start = path.read_bytes()[:rest]
+        path.unlink()
+        path.write_bytes(start)
+        assert client.post("/reload", headers={"authorization": "Bearer secret"}).status_code == 409
+        assert client.get("/reco/dssm/15").json() == before
+    assert f"dssm/{file}: does not" in capsys.readouterr().err
+
+
 def test_a_reload_may_take_longer_than_other_requests(world, monkeypatch):
     with TestClient(create(Settings(models=world / "models", token="secret", timeout=0.1))) as client:
         load = store.load

@@ -1,6 +1,5 @@
 """The routes: answers are those of the models; bad questions get a reason."""
 
-import json
 from dataclasses import replace
 from datetime import datetime
 from urllib.parse import quote
@@ -292,8 +291,9 @@ def test_users_are_found_by_how_their_id_begins(client, text_client):
 
 
 def test_without_times_histories_have_no_dates(copy):
-    card = copy / "models" / "catalogue" / "catalogue.json"
-    card.write_text(json.dumps(json.loads(card.read_text()) | {"timed": False}))
+    data = histories.load(copy / "features")
+    histories.save(copy / "features", replace(data, spec=data.spec | {"timed": False}))
+    reindex(copy)
     with TestClient(create(Settings(models=copy / "models"))) as client:
         history = client.get("/users/15/history", params={"k": 100}).json()["history"]
         assert {visit["date"] for visit in history} == {None}

@@ -11,7 +11,6 @@ A catalogue folder holds
                               (whether the times are those of the data, not only their order), data, sha256 per file
 """
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +20,7 @@ from retrieval import ids
 from retrieval.encode import joined, separator, split
 from retrieval.errors import Problem
 from retrieval.histories import Features
-from retrieval.stage import read_table, sha256, write_json
+from retrieval.stage import read_card, read_table, write_card
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +28,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import scipy.sparse as sp
 
+REMEDY = "run dvc repro index"
 ARRAYS = (
     "indptr", "item", "time", "disliked_indptr", "disliked_item", "user_indptr", "user_values", "item_indptr",
     "item_values",
@@ -146,8 +146,7 @@ def write(out: Path, features: Features, items: pa.Table) -> None:
         "timed": features.spec["timed"],
         "data": features.spec["data"],
     }
-    files = {path.name: sha256(path) for path in sorted(out.iterdir()) if path.is_file()}
-    write_json(out / "catalogue.json", {**card, "files": files})
+    write_card(out / "catalogue.json", card)
 
 
 def _value_columns(spec: dict[str, Any]) -> dict[str, list[str]]:
@@ -177,9 +176,8 @@ def _values(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def load(path: Path) -> Catalogue:
     """Read a catalogue folder. Raises `Problem` if a file is missing or does not match its hash."""
+    card = read_card(path / "catalogue.json", REMEDY)
     try:
-        card: dict[str, Any] = json.loads((path / "catalogue.json").read_text(encoding="utf-8"))
-        verify_files(path, "catalogue.json", card["files"])
         arrays = {name: np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ARRAYS}
         users, items = (ids.load(path / f"{side}_ids.parquet") for side in ("user", "item"))
         table = read_table(path / "items.parquet")
@@ -189,13 +187,6 @@ def load(path: Path) -> Catalogue:
                          view_counts=np.asarray(table["watched"]), user_columns=card["user_columns"],
                          item_columns=card["item_columns"], gap=card["gap"], timed=card["timed"])  # fmt: skip
     except FileNotFoundError as error:
-        raise Problem(f"{path}: not a catalogue: {Path(error.filename).name} is missing; run dvc repro index") from None
+        raise Problem(f"{path}: not a catalogue: {Path(error.filename).name} is missing; {REMEDY}") from None
     except (ValueError, KeyError, OSError) as error:
-        raise Problem(f"{path}: not a catalogue: {error}; run dvc repro index") from None
-
-
-def verify_files(path: Path, card: str, files: dict[str, str]) -> None:
-    """Compare the files of a folder with their hashes in its card. Raises `Problem` for the first that differs."""
-    for name, expected in files.items():
-        if sha256(path / name) != expected:
-            raise Problem(f"{path / name}: does not match its hash in {card}; run dvc repro index")
+        raise Problem(f"{path}: not a catalogue: {error}; {REMEDY}") from None

@@ -20,8 +20,8 @@ TopItems = tuple[np.ndarray, np.ndarray]  # rows of items [n] int64, best first,
 
 
 def load_model(path: Path, catalogue: Catalogue) -> Model:
-    """Read a model folder, all of it verified. Raises `Problem` if its rows are not those of the catalogue."""
-    model = matrices.load(path, verify=True)
+    """Read a model folder. Raises `Problem` if its rows are not those of the catalogue."""
+    model = matrices.load(path)
     for side, ids in (("users", catalogue.users), ("items", catalogue.items)):
         if not np.array_equal(getattr(model, side), ids):
             raise Problem(f"{path}: its {side} are not those of the catalogue; run dvc repro")
