@@ -31,15 +31,16 @@ def main(params: FeaturesParams, prepared: Path, out: Path) -> None:
         user_ids, users, "user_id", columns.user, named["user"], columns.multiple
     )
     texts = [column for column in items.column_names if column in columns.text]
-    item_matrix, item_columns, _ = features_of(
+    item_matrix, item_columns, item_readings = features_of(
         item_ids, items.drop_columns(texts), "item_id", columns.item, named["item"], columns.multiple
     )
     spec = {name: stats[name] for name in ("split", "moment", "repeats", "timed")}
-    spec |= {"user_columns": user_columns, "item_columns": item_columns, "user_readings": user_readings}
+    spec |= {"user_columns": user_columns, "user_readings": user_readings}
+    spec |= {"item_columns": item_columns, "item_readings": item_readings}
     if columns.text:
         text_matrix, words, spec["item_texts"] = texts_of(item_ids, items, "item_id", columns.text, columns.text_model)
         item_matrix = sp.csr_matrix(sp.hstack([item_matrix, text_matrix]))
-        spec["item_columns"] = item_columns | words
+        spec |= {"item_columns": item_columns | words, "text_model": columns.text_model}
     disliked = _disliked(prepared / "disliked.parquet", user_ids, item_ids)
     with folder(out) as aside:
         save(aside, Features(histories, user_matrix, item_matrix, user_ids, item_ids, spec, disliked))

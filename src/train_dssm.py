@@ -24,10 +24,12 @@ def main(params: TrainDSSMParams, features: Path, out: Path) -> None:
     left, right = model.matrices(data.histories)
     card = {"data": data.spec["data"], "params": params.model_dump(), "user_columns": data.spec["user_columns"]}
     card["newcomer"] = "towers"
+    if params.item != "id":
+        card["new_items"] = "towers"
     if params.train.precision != "float64":
         card["machine"] = {"precision": params.train.precision, **machine()}
     with folder(out) as aside:
-        model.save(aside)
+        model.save(aside, data.items, right)
         write_json(
             aside / "history.json",
             [line | {key: rounded(line[key]) for key in line if key != "epoch"} for line in history],

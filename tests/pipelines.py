@@ -45,8 +45,9 @@ class Run:
 
     @property
     def kept(self) -> dict[str, int]:
-        """The rows of train, test and cold."""
-        return self.stats["interactions"]["kept"]
+        """The rows of train, test and cold, and of cold_items if there are any."""
+        rows = self.stats["interactions"]["kept"]
+        return {name: count for name, count in rows.items() if count or name != "cold_items"}
 
     @property
     def dropped(self) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 from retrieval import columns as module
 from retrieval.columns import Columns, bins, decade, features_of, texts_of
-from retrieval.encode import encode
+from retrieval.vocabulary import encode_items
 
 import numpy as np
 import pyarrow as pa
@@ -268,10 +268,7 @@ def test_any_table_becomes_features_of_its_own_rows(rows, named, multiple):
     assert all(len(values) == len(set(values)) and "" not in values for values in vocabulary.values())
     assert (np.bincount(matrix.indices, minlength=matrix.shape[1]) > 0).all()
     assert set(matrix.data.tolist()) <= {1.0}
-    again, values = encode(
-        np.arange(len(rows)), table, "item_id", {column: readings.get(column, {}) for column in vocabulary}
-    )
-    assert values == vocabulary
+    again = encode_items(np.arange(len(rows)), table, {"item_columns": vocabulary, "item_readings": readings})
     assert (again != matrix).nnz == 0
 
 

@@ -1,7 +1,7 @@
 """Cells to features: one-hot and multi-hot columns, lists in cells and what separates them, numbers."""
 
 from retrieval import encode as module
-from retrieval.encode import Reading, encode, numbers, separator, split
+from retrieval.encode import Cells, Reading, matrix, numbers, of_ids, read, separator, split, stack
 
 import numpy as np
 import pyarrow as pa
@@ -13,17 +13,27 @@ IDS = np.array([3, 5, 9, 12])
 PLAIN, LIST = Reading(), Reading(separator=",")
 
 
+def encode(ids, table, key, readings):
+    """The features of `ids` by columns with these readings, and the values of each column."""
+    table, row = of_ids(ids, table, key)
+    features = {}
+    for name, reading in readings.items():
+        cells = Cells(table[name])
+        features[name] = matrix(cells, read(cells.text, reading), row, len(ids))
+    return stack(features, len(ids))
+
+
 def column(cells: list) -> pa.ChunkedArray:
     return pa.chunked_array([pa.array(cells, pa.string())])
 
 
 def test_each_value_is_a_column_and_each_id_a_row():
     table = pa.table({"item_id": [12, 3, 9], "kind": ["film", "series", None], "genres": ["a, b,a", "", "b"]})
-    matrix, blocks = encode(IDS, table, "item_id", {"kind": PLAIN, "genres": LIST})
+    rows, blocks = encode(IDS, table, "item_id", {"kind": PLAIN, "genres": LIST})
     assert blocks == {"kind": ["film", "series"], "genres": ["a", "b"]}
     # columns: film, series, a, b; id 5 has no row in the table, id 9 no kind, id 3 no genre
-    assert matrix.toarray().tolist() == [[0, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 1], [1, 0, 1, 1]]
-    assert matrix.dtype == np.float32
+    assert rows.toarray().tolist() == [[0, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 1], [1, 0, 1, 1]]
+    assert rows.dtype == np.float32
 
 
 def test_a_comma_divides_only_the_columns_that_hold_several_values():
@@ -34,62 +44,62 @@ def test_a_comma_divides_only_the_columns_that_hold_several_values():
 
 def test_numbers_and_rows_of_unknown_ids():
     table = pa.table({"user_id": [5, 4], "kids_flg": [1, 0]})
-    matrix, blocks = encode(IDS, table, "user_id", {"kids_flg": PLAIN})
+    rows, blocks = encode(IDS, table, "user_id", {"kids_flg": PLAIN})
     assert blocks == {"kids_flg": ["1"]}
-    assert matrix.toarray().tolist() == [[0], [1], [0], [0]]
+    assert rows.toarray().tolist() == [[0], [1], [0], [0]]
 
 
 def test_ids_of_text():
     table = pa.table({"item_id": ["b", "a", "x"], "kind": ["film", "series", "film"]})
-    matrix, blocks = encode(np.array(["a", "b"], object), table, "item_id", {"kind": PLAIN})
+    rows, blocks = encode(np.array(["a", "b"], object), table, "item_id", {"kind": PLAIN})
     assert blocks == {"kind": ["film", "series"]}
-    assert matrix.toarray().tolist() == [[0, 1], [1, 0]]
+    assert rows.toarray().tolist() == [[0, 1], [1, 0]]
 
 
 def test_an_empty_table_gives_no_columns():
     table = pa.table({"user_id": pa.array([], pa.int64()), "age": pa.array([], pa.string())})
     for readings in ({}, {"age": PLAIN}, {"age": LIST}, {"age": Reading(bins={"1-2": 2.0})}):
-        matrix, blocks = encode(IDS, table, "user_id", readings)
-        assert matrix.shape == (4, 0)
+        rows, blocks = encode(IDS, table, "user_id", readings)
+        assert rows.shape == (4, 0)
         assert blocks == {}
 
 
 def test_a_column_without_a_value_is_left_out():
     table = pa.table({"item_id": [int(IDS[0]), int(IDS[1])], "genres": [None, " "], "for_kids": ["0", None]})
-    matrix, blocks = encode(IDS, table, "item_id", {"genres": LIST, "for_kids": PLAIN})
+    rows, blocks = encode(IDS, table, "item_id", {"genres": LIST, "for_kids": PLAIN})
     assert blocks == {"for_kids": ["0"]}
-    assert matrix.shape == (4, 1)
+    assert rows.shape == (4, 1)
 
 
 def test_lists_by_type():
     tags = pa.array([["a", " b", "a"], None, ["", None], ["b, c"]], pa.list_(pa.string()))
     table = pa.table({"item_id": IDS, "tags": pa.chunked_array([tags[:1], tags[1:]])})
-    matrix, blocks = encode(IDS, table, "item_id", {"tags": PLAIN})
+    rows, blocks = encode(IDS, table, "item_id", {"tags": PLAIN})
     assert blocks == {"tags": ["a", "b", "b, c"]}
-    assert matrix.toarray().tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 0], [0, 0, 1]]
+    assert rows.toarray().tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 0], [0, 0, 1]]
 
 
 def test_a_bin_is_a_feature_and_a_number_without_a_bin_is_in_the_last_one():
     table = pa.table({"item_id": IDS, "price": ["1", "2.5", "inf", "NaN"]})
     bins = {"1-2": 2.0, "3-4": 4.0, "5-9": 9.0, "10-20": 20.0}
-    matrix, blocks = encode(IDS, table, "item_id", {"price": {"bins": bins}})
+    rows, blocks = encode(IDS, table, "item_id", {"price": Reading(bins=bins)})
     assert blocks == {"price": ["1-2", "3-4", "10-20"]}  # low to high, only bins that are used
-    assert matrix.toarray().tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0]]
+    assert rows.toarray().tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0]]
 
 
 def test_spellings_that_differ_in_case():
     table = pa.table({"item_id": IDS, "sold": ["True", "false", "TRUE", "true"]})
-    matrix, blocks = encode(IDS, table, "item_id", {"sold": Reading(lower=True)})
+    rows, blocks = encode(IDS, table, "item_id", {"sold": Reading(lower=True)})
     assert blocks == {"sold": ["false", "true"]}
-    assert matrix.toarray().tolist() == [[0, 1], [1, 0], [0, 1], [0, 1]]
+    assert rows.toarray().tolist() == [[0, 1], [1, 0], [0, 1], [0, 1]]
 
 
 def test_only_the_most_frequent_values_are_features(monkeypatch):
     monkeypatch.setattr(module, "MAX_FEATURES", 2)
     table = pa.table({"item_id": IDS, "tags": ["c, a", "d, b,b", "c", "b, a"]})
-    matrix, blocks = encode(IDS, table, "item_id", {"tags": LIST})
+    rows, blocks = encode(IDS, table, "item_id", {"tags": LIST})
     assert blocks == {"tags": ["a", "b"]}  # as frequent as c, which comes after them
-    assert matrix.toarray().tolist() == [[1, 0], [0, 1], [0, 0], [1, 1]]
+    assert rows.toarray().tolist() == [[1, 0], [0, 1], [0, 0], [1, 1]]
 
 
 @pytest.mark.parametrize(
@@ -173,7 +183,7 @@ def test_cells_as_numbers(cells, expected, only_numbers):
 def test_chunks_are_one_column():
     chunks = [["b", " a", None], [], ["c", "a "], ["a", "", "d"]]
     kind = pa.chunked_array([pa.array(chunk, pa.string()) for chunk in chunks])
-    matrix, blocks = encode(np.arange(8), pa.table({"item_id": np.arange(8), "kind": kind}), "item_id", {"kind": PLAIN})
+    rows, blocks = encode(np.arange(8), pa.table({"item_id": np.arange(8), "kind": kind}), "item_id", {"kind": PLAIN})
     assert blocks == {"kind": ["a", "b", "c", "d"]}
-    assert matrix.indices.tolist() == [1, 0, 2, 0, 0, 3]
-    assert np.diff(matrix.indptr).tolist() == [1, 1, 0, 1, 1, 1, 0, 1]
+    assert rows.indices.tolist() == [1, 0, 2, 0, 0, 3]
+    assert np.diff(rows.indptr).tolist() == [1, 1, 0, 1, 1, 1, 0, 1]

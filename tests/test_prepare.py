@@ -66,7 +66,7 @@ def test_a_folder_becomes_tables_and_an_account(root: Path) -> None:
         "moment": 1615075200,  # 2021-03-07
         "interactions": {
             "in": 6,
-            "kept": {"train": 3, "test": 1, "cold": 1},
+            "kept": {"train": 3, "test": 1, "cold": 1, "cold_items": 0},
             "dropped": {
                 "no_value": 1, "after_the_test": 0, "repeated": 0, "seen_in_train": 0, "item_not_in_train": 0,
             },
@@ -74,8 +74,9 @@ def test_a_folder_becomes_tables_and_an_account(root: Path) -> None:
         "train": {"users": 2, "items": 2},
         "test": {"users": 1, "items": 1},
         "cold": {"users": 1, "items": 1},
-        "users": {"in": 0, "kept": 0, "dropped": {"repeated": 0, "not_in_interactions": 0}},
-        "items": {"in": 3, "kept": 2, "dropped": {"repeated": 0, "not_in_interactions": 1}},
+        "cold_items": {"users": 0, "items": 0},
+        "users": {"in": 0, "kept": 0, "repeated": 0, "without_interaction": 0},
+        "items": {"in": 3, "kept": 2, "repeated": 0, "without_interaction": 1},
         "warnings": ["the test has only 1 of 6 rows, of 1 users: the metrics will be uncertain"],
     }  # fmt: skip
     train = pq.read_table(root / "prepared" / "train.parquet")
@@ -84,6 +85,7 @@ def test_a_folder_becomes_tables_and_an_account(root: Path) -> None:
     ]  # fmt: skip
     assert train["weight"].to_pylist() == [20, 10, 0]
     assert pq.read_table(root / "prepared" / "items.parquet").to_pydict() == {"item_id": [10, 20], "title": ["A", "B"]}
+    assert pq.read_table(root / "prepared" / "new_items.parquet").to_pydict() == {"item_id": [30], "title": ["C"]}
     assert pq.read_table(root / "prepared" / "users.parquet").to_pydict() == {"user_id": []}
 
 
@@ -99,7 +101,8 @@ def test_split_kind_overrides_the_split_of_the_source(root: Path) -> None:
     set_params(root, {"split.kind": "leave-last"})
     account = stats()
     assert account["split"] == "leave-last"
-    assert account["interactions"]["kept"] == {"train": 3, "test": 2, "cold": 0}  # user 4 has one row: it is train
+    kept = {"train": 3, "test": 2, "cold": 0, "cold_items": 0}  # user 4 has one row: it is train
+    assert account["interactions"]["kept"] == kept
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ BINS = 10
 NAMES = 20  # in one line
 FIRST_YEAR, LAST_YEAR = 1800, 2100
 UNIQUE = "nearly every row has a value of its own"
+VECTORS = " (vectors)"  # follows the name of a column of text
 BOOLEANS = ({"true", "false"}, {"yes", "no"}, {"t", "f"}, {"y", "n"}, {"on", "off"})
 
 
@@ -173,7 +174,7 @@ def texts_of(
         _say(f"{kind}: text, by the words that {MIN_ITEMS} or more share: {column!r:.60} ({len(fitted.words):,} words)")
         if model is not None:
             vectors = encode_sentences(texts, Path(model))
-            features[f"{column} (vectors)"] = sp.csr_matrix(vectors), [str(i) for i in range(vectors.shape[1])]
+            features[f"{column}{VECTORS}"] = sp.csr_matrix(vectors), [str(i) for i in range(vectors.shape[1])]
     whole, vocabulary = stack(features, len(ids))
     return whole, vocabulary, {column: idf[column] for column in vocabulary if column in idf}
 

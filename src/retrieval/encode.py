@@ -7,7 +7,6 @@ import contextlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -39,25 +38,6 @@ class Reading:
     separator: str | None = None
     lower: bool = False
     bins: Mapping[str, float] = field(default_factory=dict)
-
-
-def encode(
-    ids: np.ndarray, table: pa.Table, key: str, readings: Mapping[str, Reading | Mapping[str, Any]]
-) -> tuple[sp.csr_matrix, Vocabulary]:
-    """A matrix with a row per id and a feature per value of the columns `readings`: 1 where the id has the value.
-
-    ids [n], ascending; `key` is the id column of `table`. A reading may be given as its fields. Returns [n, features]
-    CSR float32, and the values of each column in the order of the features: sorted, bins from low to high, without
-    columns that have no value. A column has at most MAX_FEATURES, the most frequent ones. An id without a row in
-    `table`, or with a missing value, has zeros there.
-    """
-    table, row = of_ids(ids, table, key)
-    features = {}
-    for column, reading in readings.items():
-        reading = reading if isinstance(reading, Reading) else Reading(**reading)
-        cells = Cells(table[column])
-        features[column] = matrix(cells, read(cells.text, reading), row, len(ids))
-    return stack(features, len(ids))
 
 
 def stack(features: Mapping[str, tuple[sp.csr_matrix, list[str]]], rows: int) -> tuple[sp.csr_matrix, Vocabulary]:
@@ -161,6 +141,14 @@ def read(text: pa.Array, reading: Reading) -> Values:
     rank = np.empty(len(order), np.int32)
     rank[order] = np.arange(len(order))
     return start, rank[np.asarray(codes.indices)], codes.dictionary.take(pa.array(order))
+
+
+def only(found: Values, values: list[str]) -> Values:
+    """What `read` found, restricted to `values`, in their order: the others are left out of the cells."""
+    start, place, there = found
+    known = pc.index_in(there, value_set=pa.array(values, there.type)).fill_null(-1).to_numpy(zero_copy_only=False)
+    place = known[place]
+    return np.append(0, np.cumsum(place >= 0))[start], place[place >= 0], pa.array(values, there.type)
 
 
 def split(text: pa.Array, separator: str) -> pa.ListArray:

@@ -86,7 +86,8 @@ class Features:
     are none.
 
     spec: "user_columns" and "item_columns", the values or words by column of the table, in the order of the matrix;
-    "item_texts", the idf of the words by column of text, if there are any (see `text`); "split", days or leave-last;
+    "user_readings" and "item_readings", how their cells are read (see `encode`); "item_texts", the idf of the words by
+    column of text, and "text_model", if there are any (see `text`); "split", days or leave-last;
     "moment", when the test period begins, in seconds since 1970; "repeats", drop or keep: whether the test has items
     that the user has watched in train; "timed", whether the data have times, not only an order; and, once saved,
     "data", a hash of all files.

@@ -21,8 +21,8 @@ def sizes(**changes: Any) -> list[str]:
         "train": {"users": 1000, "items": 300},
         "test": {"users": 500},
         "cold": {"users": 100},
-        "users": {"in": 1200, "kept": 1000, "dropped": {"not_in_interactions": 200}},
-        "items": {"in": 400, "kept": 300, "dropped": {"not_in_interactions": 100}},
+        "users": {"in": 1200, "kept": 1000, "without_interaction": 200},
+        "items": {"in": 400, "kept": 300, "without_interaction": 100},
     }
     for key, value in changes.items():
         *path, name = key.split("__")
@@ -62,7 +62,7 @@ def test_sound_data_are_not_spoken_of() -> None:
             "test because train has the pair; split.repeats=keep keeps these",
         ),
         (
-            {"items__in": 4000, "items__dropped__not_in_interactions": 3700},
+            {"items__in": 4000, "items__without_interaction": 3700},
             "3,700 of 4,000 rows of items have no interaction",
         ),
     ],

@@ -8,7 +8,7 @@ from typing import Any
 from retrieval.errors import Problem
 from retrieval.preparation.engine import Engine
 from retrieval.preparation.filters import Filter
-from retrieval.preparation.interactions import Interactions, Rules, prepare
+from retrieval.preparation.interactions import Described, Interactions, Rules, prepare
 from retrieval.preparation.positives import Positives
 from retrieval.preparation.split import Split
 
@@ -42,11 +42,18 @@ def rules(**changes: Any) -> Rules:
     return Rules(changes.get("kind", "days"), Split(**split), Positives(**positives), changes.get("filter", OFF))
 
 
-def prepare_rows(engine: Engine, table: ir.Table, described: list[int] | None = None, **changes: Any) -> Interactions:
-    users = None
-    if described is not None:
-        users = table.filter(table.user_id.isin(described)).select("user_id").distinct()
-    return prepare(engine, table, users, rules(**changes))
+def prepare_rows(
+    engine: Engine,
+    table: ir.Table,
+    described: list[int] | None = None,
+    items: list[int] | None = None,
+    **changes: Any,
+) -> Interactions:
+    users_and_items = (
+        None if ids is None else table.filter(table[name].isin(ids)).select(name).distinct()
+        for name, ids in (("user_id", described), ("item_id", items))
+    )
+    return prepare(engine, table, Described(*users_and_items), rules(**changes))
 
 
 def pairs(part: ir.Table) -> list[tuple[int, int]]:
@@ -86,6 +93,15 @@ def test_every_row_goes_where_its_reason_says(raw: Any, duckdb: Engine) -> None:
         "seen_in_train": 1,
         "item_not_in_train": 2,
     }
+
+
+def test_rows_of_new_items_are_kept_if_the_item_has_features_and_the_user_is_in_train(raw: Any, duckdb: Engine) -> None:
+    rows = [*EVERY_WAY, (2, 8, 8, 10.0), (2, 8, 9, 20.0)]  # an item without a row in the table of items
+    result = prepare_rows(duckdb, raw(rows), items=[1, 2, 9])
+    assert pairs(result.cold_items) == [(1, 9)]  # not (3, 9): user 3 is not in train
+    assert pairs(result.test) == [(2, 1)]
+    assert result.dropped["item_not_in_train"] == 2  # (3, 9) and (2, 8)
+    assert pairs(prepare_rows(duckdb, raw(rows)).cold_items) == []
 
 
 def test_a_test_may_keep_what_train_has(raw: Any, duckdb: Engine) -> None:
@@ -195,7 +211,7 @@ def test_an_empty_test_or_train_is_refused(
     assert "\n" not in str(error.value)
 
 
-def twin(rows: list[Row], kind: str, fold: int, limits: Filter, described: list[int]) -> dict[str, list[Any]]:
+def twin(rows: list[Row], kind: str, fold: int, limits: Filter, described: list[list[int]]) -> dict[str, list[Any]]:
     """`prepare` as its docstring says it, row by row; a row is its place in `rows`, which is its tie, too."""
     alive = [k for k in range(len(rows)) if rows[k][3] is not None]
     alive.sort(key=lambda k: (rows[k][2], k))
@@ -225,11 +241,16 @@ def twin(rows: list[Row], kind: str, fold: int, limits: Filter, described: list[
             if rows[k][0] in test_users
             or (users[rows[k][0]] > limits.user_interactions and items[rows[k][1]] > limits.item_interactions)
         ]  # fmt: skip
-        train = [k for k in train if rows[k][0] in described]
-    known = [k for k in test if rows[k][1] in {rows[j][1] for j in train}]
-    users = {rows[k][0] for k in train}
-    parts = {"train": train, "test": [k for k in known if rows[k][0] in users],
-             "cold": [k for k in known if rows[k][0] not in users]}  # fmt: skip
+        train = [k for k in train if rows[k][0] in described[0]]
+    users, items = ({rows[k][side] for k in train} for side in (0, 1))
+    known = [k for k in test if rows[k][1] in items]
+    new = [k for k in test if rows[k][1] not in items and rows[k][1] in described[1]]
+    parts = {
+        "train": train,
+        "test": [k for k in known if rows[k][0] in users],
+        "cold": [k for k in known if rows[k][0] not in users],
+        "cold_items": [k for k in new if rows[k][0] in users],
+    }
     order = lambda k: (rows[k][0], rows[k][2], k)  # noqa: E731
     return {name: [rows[k][:2] for k in sorted(part, key=order)] for name, part in parts.items()}
 
@@ -240,12 +261,12 @@ def test_it_is_its_slow_twin_and_every_row_is_accounted_for(
     raw: Any, duckdb: Engine, rows: list[Row], kind: str, fold: int, enabled: bool
 ) -> None:
     limits = Filter(enabled=enabled, user_interactions=1, item_interactions=1)
-    described = [1, 2, 3]
+    described = [[1, 2, 3], [1, 3, 5]]
     try:
-        result = prepare_rows(duckdb, raw(rows), kind=kind, fold=fold, filter=limits, described=described)
+        result = prepare_rows(duckdb, raw(rows), *described, kind=kind, fold=fold, filter=limits)
     except Problem:
         return
-    parts = {"train": result.train, "test": result.test, "cold": result.cold}
+    parts = {name: getattr(result, name) for name in ("train", "test", "cold", "cold_items")}
     assert {name: pairs(part) for name, part in parts.items()} == twin(rows, kind, fold, limits, described)
     kept = sum(len(pairs(part)) for part in parts.values())
     assert len(rows) == kept + sum(result.dropped.values())
@@ -271,11 +292,13 @@ def test_spark_writes_the_same_bytes(duckdb: Engine, spark: Engine, tmp_path: Pa
     files = {}
     for name, engine in (("duckdb", duckdb), ("spark", spark)):
         table = engine.read(path)
-        described = table.filter(table.user_id > "ü 2").select("user_id").distinct()
+        described = Described(
+            table.filter(table.user_id > "ü 2").select("user_id").distinct(), table.select("item_id").distinct()
+        )
         result = prepare(engine, table, described, rules(**changes, until="2021-03-28"))
-        for part in ("train", "test", "cold", "disliked"):
+        for part in ("train", "test", "cold", "cold_items", "disliked"):
             out = tmp_path / f"{name}.{part}.parquet"
-            assert engine.write(getattr(result, part), out) > 0 or part == "cold"
+            assert engine.write(getattr(result, part), out) > 0 or part.startswith("cold")
             files[name, part] = out.read_bytes()
         files[name, "account"] = (result.moment, result.dropped)
     assert all(files["duckdb", part] == files["spark", part] for _, part in files)

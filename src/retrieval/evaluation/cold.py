@@ -6,7 +6,6 @@ Models that read nothing but the history (ItemKNN, EASE) have no scores for them
 from collections.abc import Mapping
 from pathlib import Path
 
-from retrieval.encode import Reading, encode
 from retrieval.evaluation.assessment import Evaluation, Exam, binary, rows_of
 from retrieval.evaluation.external import External
 from retrieval.evaluation.metrics import METRICS, judge, means, values
@@ -14,6 +13,7 @@ from retrieval.matrices import Model
 from retrieval.newcomers import NOTHING, newcomer
 from retrieval.ranking import rank
 from retrieval.stage import read_table
+from retrieval.vocabulary import encode_users
 
 import numpy as np
 
@@ -57,10 +57,8 @@ def assess_cold(
 
 def _user_features(path: Path, ids: np.ndarray, exam: Exam) -> list[tuple[tuple[str, str], ...]]:
     """The features of each user as (column, value) pairs, without values that are not in train."""
-    vocabulary, special = exam.data.spec["user_columns"], exam.data.spec.get("user_readings", {})
-    readings = {column: special.get(column, Reading()) for column in vocabulary}
-    table = read_table(path, columns=["user_id", *vocabulary])
-    matrix, values_of = encode(ids, table, "user_id", readings)
-    pairs = [(column, value) for column, values in values_of.items() for value in values]
-    rows = np.split(matrix.indices, matrix.indptr[1:-1])
-    return [tuple(pairs[i] for i in row if pairs[i][1] in vocabulary[pairs[i][0]]) for row in rows]
+    spec = exam.data.spec
+    table = read_table(path, columns=["user_id", *spec["user_columns"]])
+    matrix = encode_users(ids, table, spec)
+    pairs = [(column, value) for column, values in spec["user_columns"].items() for value in values]
+    return [tuple(pairs[i] for i in row) for row in np.split(matrix.indices, matrix.indptr[1:-1])]

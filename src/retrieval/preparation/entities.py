@@ -1,4 +1,4 @@
-"""Tables of users and items: one row per id that the interactions have."""
+"""Tables of users and items: one row per id that the interactions have, and the items that nobody has had yet."""
 
 from pathlib import Path
 
@@ -14,13 +14,13 @@ def read_entities(path: Path, key: str, ids: pa.Array) -> pa.Table:
     return read_table(path) if path.exists() else pa.table({key: pa.array([], ids.type)})
 
 
-def select(table: pa.Table, key: str, ids: pa.Array) -> tuple[pa.Table, dict[str, int]]:
-    """The rows whose id is in `ids`, by ascending id, and the number of dropped rows by reason.
+def divide(table: pa.Table, key: str, ids: pa.Array) -> tuple[pa.Table, pa.Table, int]:
+    """The rows whose id is in `ids`, the rows of other ids, both by ascending id, and how many rows are left out.
 
-    If an id appears more than once, its last row is kept.
+    If an id appears more than once, its last row counts.
     """
     frame = pd.DataFrame({key: table[key].to_numpy(), "row": np.arange(len(table))})
-    last = frame[~frame.duplicated(key, keep="last")]
-    rows = last[last[key].isin(ids.to_numpy(zero_copy_only=False))].sort_values(key)
-    dropped = {"repeated": len(frame) - len(last), "not_in_interactions": len(last) - len(rows)}
-    return table.take(pa.array(rows["row"].to_numpy())), dropped
+    last = frame[~frame.duplicated(key, keep="last")].sort_values(key)
+    chosen = last[key].isin(ids.to_numpy(zero_copy_only=False))
+    rows, others = (table.take(pa.array(last["row"][part].to_numpy())) for part in (chosen, ~chosen))
+    return rows, others, len(frame) - len(last)

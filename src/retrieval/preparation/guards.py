@@ -40,7 +40,7 @@ def of_sizes(stats: Mapping[str, Any]) -> Iterator[str]:
             "train or test"
             + (f", {seen:,} of the test because train has the pair; split.repeats=keep keeps these" if seen else "")
         )
-    unwatched = stats["items"]["dropped"]["not_in_interactions"]
+    unwatched = stats["items"]["without_interaction"]
     if unwatched > MAX_UNWATCHED * max(stats["items"]["in"], 1):
         yield f"{unwatched:,} of {stats['items']['in']:,} rows of items have no interaction"
 

@@ -29,26 +29,36 @@ class Rules:
 
 
 @dataclass(frozen=True)
+class Described:
+    """The ids that have features: tables of a column user_id and item_id, None without the file of users or items."""
+
+    users: ir.Table | None
+    items: ir.Table | None
+
+
+@dataclass(frozen=True)
 class Interactions:
     """Tables user_id, item_id, datetime, weight float32, ordered by user, time and tie.
 
     test: rows of the test period whose user and item are in train; cold: rows whose item is in train and whose user is
-    not; disliked: user_id, item_id of what users gave less than `positives.min_value` in the train period. positives:
-    all rows that count as interactions, before repeated pairs are dropped. moment: when train ends, in seconds since
-    1970. dropped: number of rows by reason, in the order of the steps of `prepare`.
+    not; cold_items: rows whose user is in train, and whose item is not but has features; disliked: user_id, item_id of
+    what users gave less than `positives.min_value` in the train period. positives: all rows that count as interactions,
+    before repeated pairs are dropped. moment: when train ends, in seconds since 1970. dropped: number of rows by
+    reason, in the order of the steps of `prepare`.
     """
 
     train: ir.Table
     test: ir.Table
     cold: ir.Table
+    cold_items: ir.Table
     disliked: ir.Table
     positives: ir.Table
     moment: int
     dropped: dict[str, int]
 
 
-def prepare(engine: Engine, raw: ir.Table, described: ir.Table | None, rules: Rules) -> Interactions:
-    """Clean, split and filter the raw interactions; described: the user_id that have features, None without any.
+def prepare(engine: Engine, raw: ir.Table, described: Described, rules: Rules) -> Interactions:
+    """Clean, split and filter the raw interactions.
 
     In this order:
     1. Drop rows that are no positives (see `positives`), or later than `split.until`.
@@ -58,7 +68,8 @@ def prepare(engine: Engine, raw: ir.Table, described: ir.Table | None, rules: Ru
        test asks for items new to the user, unless `split.repeats` is keep.
     4. Filter train, if enabled. All users of the test period are exempt, even those whose test rows step 3 has dropped,
        as in the notebook. The filter also drops users without features.
-    5. Drop test rows whose item is not in train. Of the others, those whose user is not in train are cold.
+    5. Drop test rows whose item is not in train, unless the item has features and the user is in train. Of the others,
+       those whose user is not in train are cold.
     6. Turn values into weights, with edges from train.
 
     Raises `Problem` if train or test would be empty.
@@ -70,18 +81,18 @@ def prepare(engine: Engine, raw: ir.Table, described: ir.Table | None, rules: Ru
         raise Problem(f"interactions: no row is left that counts as a positive; dropped: {dropped}{events or ''}")
     parts = SPLITS[rules.kind](labelled.filter(labelled.reason == POSITIVE).drop("reason"), rules.split)
     rows = engine.cache(_mark_repeats(parts.rows, rules.positives))
-    train, warm, cold = _parts(engine, rows, described, rules, dropped)
+    train, warm, cold, cold_items = _parts(engine, rows, described, rules, dropped)
     weight = _weight(train, rules.positives)
-    train_rows, test_rows, cold_rows = (_ordered(part, weight) for part in (train, warm, cold))
+    train_rows, *tests = (_ordered(part, weight) for part in (train, warm, cold, cold_items))
     moment = (parts.end - EPOCH) // timedelta(seconds=1)
     disliked = _disliked(labelled, train, parts, rules)
-    return Interactions(train_rows, test_rows, cold_rows, disliked, rows, moment, dropped)
+    return Interactions(train_rows, tests[0], tests[1], tests[2], disliked, rows, moment, dropped)
 
 
 def _parts(
-    engine: Engine, rows: ir.Table, described: ir.Table | None, rules: Rules, dropped: dict[str, int]
-) -> tuple[ir.Table, ir.Table, ir.Table]:
-    """train, test and cold: steps 3 to 5 of `prepare`. Counts in `dropped` what is in none of them."""
+    engine: Engine, rows: ir.Table, described: Described, rules: Rules, dropped: dict[str, int]
+) -> tuple[ir.Table, ir.Table, ir.Table, ir.Table]:
+    """train, test, cold and cold_items: steps 3 to 5 of `prepare`. Counts in `dropped` what is in none of them."""
     train, test = (rows.filter(rows.part == part, ~rows.repeated) for part in (TRAIN, TEST))
     by_part = counts(rows, "part")
     unique = {TRAIN: size(train), TEST: size(test)}
@@ -93,13 +104,16 @@ def _parts(
         test = engine.cache(test.anti_join(seen, PAIR))
         dropped["seen_in_train"] = unique[TEST] - size(test)
     if rules.filter.enabled:
-        train = engine.cache(_filter(train, test_users, described, rules.filter, dropped))
-    known = engine.cache(test.semi_join(train.select("item_id").distinct(), "item_id"))
-    dropped["item_not_in_train"] = size(test) - size(known)
+        train = engine.cache(_filter(train, test_users, described.users, rules.filter, dropped))
+    items = train.select("item_id").distinct()
+    known = engine.cache(test.semi_join(items, "item_id"))
+    new = test.anti_join(items, "item_id").semi_join(train, "user_id")
+    new = engine.cache(new.limit(0) if described.items is None else new.semi_join(described.items, "item_id"))
+    dropped["item_not_in_train"] = size(test) - size(known) - size(new)
     warm = engine.cache(known.semi_join(train, "user_id"))
     cold = known.anti_join(warm, "user_id")
     _require_a_test(by_part.get(TEST, 0), size(warm), cold, dropped, rules)
-    return train, warm, cold
+    return train, warm, cold, new
 
 
 def _mark_repeats(rows: ir.Table, options: Positives) -> ir.Table:
