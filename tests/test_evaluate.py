@@ -20,7 +20,7 @@ import rectools.metrics as rt
 import scipy.sparse as sp
 
 USERS, ITEMS, GENRES = 120, 50, 4
-OPTIONS = Evaluation(k=10, longest=12, head=0.2, resamples=50, negatives=10, points=40, map="tsne")
+OPTIONS = Evaluation(k=10, longest=12, head=0.2, resamples=50, negatives=10, points=40, map="tsne", candidates="train")
 PARAMS = evaluate.EvaluateParams(seed=3, evaluate=OPTIONS)
 
 

@@ -1,16 +1,21 @@
 """Items that are not in train: a row of right from their features alone, one class per kind of model.
 
-A model names its class in its card, `new_items`; a model that names none cannot score them.
+A model names its class in its card, `new_items`; a model that names none cannot score them. `extend` and `score_new`
+put the new items after those of train: the rows of train stay what they are.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from retrieval.dssm.newcomer import FeatureTower
 from retrieval.errors import Problem
+from retrieval.histories import Features
 from retrieval.matrices import Model, grid_step
+from retrieval.vocabulary import encode_items
 
 import numpy as np
+import pyarrow as pa
 import scipy.sparse as sp
 
 FILE = "new_items.npy"
@@ -52,3 +57,24 @@ def new_items(path: Path, model: Model) -> NewItems | None:
         return (np.rint(rows_of(features) / step) * step).astype(np.float32)
 
     return on_grid
+
+
+def extend(data: Features, table: pa.Table) -> Features:
+    """The features of a catalogue: the items of train, then those of `table` (item_id and columns), by ascending id."""
+    new = np.sort(table["item_id"].to_numpy())
+    items = sp.csr_matrix(sp.vstack([data.items, encode_items(new, table, data.spec)]))
+    disliked = data.disliked
+    if disliked is not None:
+        disliked = sp.csr_matrix(
+            (disliked.data, disliked.indices, disliked.indptr), (disliked.shape[0], items.shape[0])
+        )
+    return replace(data, items=items, item_ids=np.concatenate([data.item_ids, new]), disliked=disliked)
+
+
+def score_new(path: Path, model: Model, data: Features) -> Model:
+    """The model with a row for each new item of the catalogue `data`; unchanged if it cannot score them."""
+    trained = len(model.items)
+    if trained == len(data.item_ids) or (rows_of := new_items(path, model)) is None:
+        return model
+    right = np.vstack([model.right, rows_of(data.items[trained:])])
+    return replace(model, right=right, items=data.item_ids)

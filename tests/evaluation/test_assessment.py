@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-OPTIONS = Evaluation(k=2, longest=3, head=0.25, resamples=10, negatives=2, points=2, map="tsne")
+OPTIONS = Evaluation(k=2, longest=3, head=0.25, resamples=10, negatives=2, points=2, map="tsne", candidates="train")
 USERS, ITEMS = np.array([10, 20, 30]), np.array([5, 6, 7, 8])
 TRAIN = [[0], [0, 1], [2]]  # the items (rows) of each user
 TEST = [(10, 6), (30, 8)]  # ids: user 0 watched item 1, user 2 watched item 3

@@ -18,7 +18,7 @@ import pytest
 import scipy.sparse as sp
 from worlds import odd_ids, write_world
 
-OPTIONS = Evaluation(k=3, longest=3, head=0.2, resamples=10, negatives=2, points=2, map="tsne")
+OPTIONS = Evaluation(k=3, longest=3, head=0.2, resamples=10, negatives=2, points=2, map="tsne", candidates="train")
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ import pytest
 import scipy.sparse as sp
 
 VOCABULARY = {"type": ["film", "series"], "genres": ["drama", "war"]}
-OPTIONS = Evaluation(k=2, longest=3, head=0.25, resamples=10, negatives=2, points=3, map="tsne")
+OPTIONS = Evaluation(k=2, longest=3, head=0.25, resamples=10, negatives=2, points=3, map="tsne", candidates="train")
 SEEN = np.array([[1, 0, 1, 0], [1, 0, 1, 1], [0, 0, 1, 0], [0, 0, 1, 0]], dtype=np.float32)  # counts 2, 0, 4, 1
 
 

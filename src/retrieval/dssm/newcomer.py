@@ -8,7 +8,7 @@ from retrieval.dssm.model import TERMS, WEIGHTS, Options, unit
 from retrieval.dssm.scoring import SCORES, Scorer
 from retrieval.dssm.towers import ItemTower, UserTower
 from retrieval.histories import Histories
-from retrieval.matrices import Model
+from retrieval.matrices import Model, grid_step
 
 import numpy as np
 import scipy.sparse as sp
@@ -64,6 +64,7 @@ class FeatureTower:
     def __init__(self, path: Path, model: Model) -> None:
         options = _options(model)
         self._terms = np.load(path / TERMS, allow_pickle=False).astype(np.float64)
+        self._step = grid_step(float(np.abs(np.load(path / "tokens.npy", allow_pickle=False)).max()))
         nothing = sp.csr_matrix((1, len(self._terms) - 1), dtype=np.float32)
         self._tower = ItemTower(nothing, "features", options.architecture, options.towers)
         weights = load_file(path / WEIGHTS)
@@ -73,7 +74,8 @@ class FeatureTower:
     @torch.inference_mode()
     def __call__(self, features: sp.csr_matrix) -> np.ndarray:
         self._tower.first.read(features)
-        right = self._score.right(unit(self._tower.described(None), self._normalize)).numpy()
+        vectors = unit(self._tower.described(None), self._normalize)
+        right = self._score.right(torch.round(vectors / self._step) * self._step).numpy()
         return np.hstack([right, self._terms[0] + features @ self._terms[1:]])
 
 

@@ -3,7 +3,7 @@ items, where train itself is the truth. In a split that keeps repeats, items nee
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from retrieval import ids
 from retrieval.errors import Problem
@@ -30,7 +30,8 @@ class Evaluation(Section):
     k: items per list. longest: items per list where metrics are plotted by length. head: share of the items, the most
     watched ones, that are not long tail. resamples: bootstrap samples of the test users. negatives: random unwatched
     items per user, for the distributions of the score. points: maximum number of users in these distributions, and of
-    users and of items on a map. map: kind of the maps.
+    users and of items on a map. map: kind of the maps. candidates: the items that are ranked, those of train, or all,
+    with those that have features and no interaction.
     """
 
     k: Length
@@ -40,6 +41,7 @@ class Evaluation(Section):
     negatives: Annotated[int, Field(ge=1, le=10_000)]
     points: Annotated[int, Field(ge=1, le=20_000)]  # a map takes points^2 numbers
     map: Annotated[str, one_of(PROJECTIONS)]
+    candidates: Literal["train", "all"]
 
     @field_validator("map")
     @classmethod
@@ -82,16 +84,13 @@ class Assessment:
 def prepare_exam(prepared: Path, data: Features, params: Evaluation, seed: int) -> Exam:
     """Read the test interactions.
 
-    Raises `Problem` if there are none, if their users or items are not those of `data`, or if a pair is also in train
-    although the split drops repeats.
+    data: with the new items (see `newitems`) if the candidates are all. Raises `Problem` if there are none, if their
+    users or items are not those of `data`, or if a pair is also in train although the split drops repeats.
     """
     path = prepared / "test.parquet"
-    if not path.exists():
-        raise Problem(f"{path}: no such file; run the stage prepare first")
-    test = read_table(path, columns=["user_id", "item_id"])
-    users = rows_of(test["user_id"], data.user_ids, path, "users")
-    items = rows_of(test["item_id"], data.item_ids, path, "items")
-    truth = binary(users, items, data.seen.shape)
+    truth = read_truth(path, data)
+    if params.candidates == "all":
+        truth = sp.csr_matrix(truth + read_truth(prepared / "cold_items.parquet", data))
     if truth.nnz == 0:
         raise Problem(f"{path}: no rows; expected at least one interaction")
     both = truth.multiply(data.seen).nnz
@@ -104,7 +103,8 @@ def prepare_exam(prepared: Path, data: Features, params: Evaluation, seed: int) 
 def assess(model: Model, exam: Exam, params: Evaluation) -> Assessment:
     """Rank the items for all users and judge the lists; raises `Problem` if the model is of other users or items."""
     data, k = exam.data, params.k
-    if not (np.array_equal(model.users, data.user_ids) and np.array_equal(model.items, data.item_ids)):
+    own = len(data.item_ids) if params.candidates == "train" else len(model.items)  # some models leave new items out
+    if not (np.array_equal(model.users, data.user_ids) and np.array_equal(model.items, data.item_ids[:own])):
         raise Problem(f"model {model.name}: its users and items are not those of the features; train it again")
     left, right, truth = model.left, model.right, exam.truth[exam.users]
     new = rank(left, right, exam.users, max(k, params.longest), data.excluded, title=f"{model.name}, new items").items
@@ -137,6 +137,15 @@ def _debiased(truth: sp.csr_matrix, seed: int) -> sp.csr_matrix:
     table = pd.DataFrame({"user_id": pairs.row, "item_id": pairs.col})
     table = debias_interactions(table, DebiasConfig(random_state=seed))
     return binary(table["user_id"].to_numpy(), table["item_id"].to_numpy(), truth.shape)
+
+
+def read_truth(path: Path, data: Features) -> sp.csr_matrix:
+    """The pairs of user_id and item_id in a file of `prepare`: [users, items] CSR float32 of ones."""
+    if not path.exists():
+        raise Problem(f"{path}: no such file; run the stage prepare first")
+    test = read_table(path, columns=["user_id", "item_id"])
+    users = rows_of(test["user_id"], data.user_ids, path, "users")
+    return binary(users, rows_of(test["item_id"], data.item_ids, path, "items"), data.seen.shape)
 
 
 def rows_of(column: pa.ChunkedArray, all_ids: np.ndarray, path: Path, what: str) -> np.ndarray:

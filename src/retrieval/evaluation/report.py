@@ -92,7 +92,7 @@ def _distributions(models: Mapping[str, Model], exam: Exam, params: Evaluation, 
     return {
         name: densities({kind: scores(model, each) for kind, each in pairs.items()})
         for name, model in models.items()
-        if model.kind == "vectors"
+        if model.kind == "vectors" and len(model.items) == len(exam.data.item_ids)
     }
 
 
