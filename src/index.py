@@ -32,7 +32,8 @@ def main(params: IndexParams, prepared: Path, features: Path, models: Path, out:
     users = np.sort(rng.permutation(len(data.user_ids))[: params.index.users])
     results = {}
     with folder(out) as aside:
-        write_catalogue(aside, data, read_table(prepared / "items.parquet"))
+        tables = (read_table(prepared / f"{name}.parquet") for name in ("items", "new_items"))
+        write_catalogue(aside, data, *tables)
         catalogue = load_catalogue(aside)
         for card in sorted(models.glob("[!.]*/card.json")):
             model = matrices.load(card.parent)

@@ -21,7 +21,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 import scipy.sparse as sp
-from worlds import ITEMS, USERS, add_columns, add_lightfm, write_world
+from worlds import ITEMS, USERS, add_lightfm, reindex, write_world
 
 MODELS = ["dssm", "ease", "ials", "itemknn", "lightfm", "popular", "popular_7d", "userknn"]
 
@@ -29,11 +29,13 @@ MODELS = ["dssm", "ease", "ials", "itemknn", "lightfm", "popular", "popular_7d",
 @pytest.fixture(scope="module", params=["integers", "text"])
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Users with integers as ids dislike some items, too."""
-    root = add_lightfm(write_world(tmp_path_factory.mktemp("recommend") / "world", text=request.param == "text"))
+    path, text = tmp_path_factory.mktemp("recommend") / "world", request.param == "text"
+    root = add_lightfm(write_world(path, text=text, columns=True))
     if request.param == "integers":
         disliked = sp.random(USERS, ITEMS, 0.05, "csr", np.float32, np.random.default_rng(0))
         sp.save_npz(root / "features" / "disliked.npz", disliked)
-    return add_columns(root)
+        reindex(root)
+    return root
 
 
 def run(world: Path, out: Path, *arguments: object) -> None:

@@ -1,6 +1,5 @@
 """Small planted worlds that tests share: in memory, and as folders that the stages wrote."""
 
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,8 @@ import torch
 
 ROOT = Path(__file__).parents[1]
 USERS, ITEMS, GROUPS = 60, 150, 3  # of the world that `write_world` writes
+
+COLUMNS = {"colour": ["blue", "green", "red"], "price": ["0-10", "10-20"], "rare, or not": ["rare, very", "0"]}
 
 # Ids that are easily mistaken for something else, in a URL or as a number
 ODD = ["007", "7", "7.0", "1e3", "-0", " 7", "7 ", "+7", "NaN", "null", "Ünïcode/slash", "/", "a/b/history", "a?b&c=7",
@@ -142,10 +143,11 @@ def odd_ids(count: int) -> np.ndarray:
     return np.array(sorted([*ODD, *islice(numbered, count - len(ODD))]), dtype=object)
 
 
-def write_world(root: Path, seed: int = 0, text: bool = False, **facts: Any) -> Path:
+def write_world(root: Path, seed: int = 0, text: bool = False, columns: bool = False, **facts: Any) -> Path:
     """Write a world in which users watch items of their own group. User u has id 10 u + 5, item i has id 7 i + 3.
 
-    With `text` the ids are `odd_ids`. `facts` are set in the spec of the features.
+    With `text` the ids are `odd_ids`. With `columns` items have values of COLUMNS, too, several per column or none, and
+    the word "film". `facts` are set in the spec of the features.
     """
     rng = np.random.default_rng(seed)
     sizes = rng.integers(3, 20, USERS)
@@ -163,10 +165,15 @@ def write_world(root: Path, seed: int = 0, text: bool = False, **facts: Any) -> 
         "repeats": "drop",
         "timed": True,
         "user_columns": {"age": ["old", "young"], "sex": ["F", "M"]},
-        "item_columns": {},
+        "item_columns": {"group": ["a", "b", "c"]},
     } | facts
     users = sp.hstack([sp.csr_matrix(np.eye(2, dtype=np.float32)[rng.integers(0, 2, USERS)]) for _ in range(2)])
     items = sp.csr_matrix(np.eye(GROUPS, dtype=np.float32)[np.arange(ITEMS) % GROUPS])
+    if columns:
+        values = sp.random(ITEMS, 7, 0.3, "csr", np.float32, np.random.default_rng(seed))
+        values.data[:] = 1
+        items = sp.hstack([items, values, np.ones((ITEMS, 1), np.float32)], format="csr")
+        spec |= {"item_columns": spec["item_columns"] | COLUMNS | {"title": ["film"]}, "item_texts": {"title": [1.0]}}
     ids = np.arange(USERS) * 10 + 5, np.arange(ITEMS) * 7 + 3
     if text:
         ids = odd_ids(USERS), odd_ids(ITEMS)
@@ -179,15 +186,17 @@ def write_world(root: Path, seed: int = 0, text: bool = False, **facts: Any) -> 
         "release_year": ["1994"] * ITEMS,
         "genres": ["Drama, War" if i % 2 else "Comedy" for i in range(ITEMS)],
     }
-    pq.write_table(pa.table(about), root / "prepared" / "items.parquet")
+    table = pa.table(about)
+    pq.write_table(table, root / "prepared" / "items.parquet")
+    pq.write_table(table[:0], root / "prepared" / "new_items.parquet")
     train_models(root, seed)
     return root
 
 
-def train_models(root: Path, seed: int = 0, **trend: object) -> None:
+def train_models(root: Path, seed: int = 0, epochs: int = 1, **trend: object) -> None:
     """Train the models of a world, smaller than by default, and write its catalogue. `trend` overrides that section."""
     values = load(ROOT / "params.yaml") | {"seed": seed}
-    values["train"] |= {"epochs": 1}
+    values["train"] |= {"epochs": epochs}
     values["towers"] |= {"width": 8}
     values["trend"] |= trend
     values["baselines"]["ials"] |= {"factors": 8, "iterations": 2}
@@ -214,27 +223,11 @@ def resave(path: Path, model: matrices.Model, **parts: np.ndarray) -> None:
     matrices.save(path, **{name: array.copy() for name, array in arrays.items()}, kind=model.kind)
 
 
-def add_lightfm(root: Path, seed: int = 0) -> Path:
+def add_lightfm(root: Path, seed: int = 0, epochs: int = 2) -> Path:
     """Train LightFM in a world, too, and write its catalogue again."""
     values = load(ROOT / "params.yaml") | {"seed": seed}
-    values["lightfm"] |= {"components": 8, "epochs": 2}
+    values["lightfm"] |= {"components": 8, "epochs": epochs}
     params = validate(train_lightfm.TrainLightFMParams, values)
     train_lightfm.main(params, root / "features", root / "models" / "lightfm")
-    reindex(root, seed)
-    return root
-
-
-COLUMNS = {"colour": ["blue", "green", "red"], "price": ["0-10", "10-20"], "rare, or not": ["rare, very", "0"]}
-
-
-def add_columns(root: Path, seed: int = 0) -> Path:
-    """Give the items of a world the values of COLUMNS, some several per column, some none; the models stay."""
-    data = histories.load(root / "features")
-    values = sp.random(len(data.item_ids), 7, 0.3, "csr", np.float32, np.random.default_rng(seed))
-    values.data[:] = 1
-    spec = data.spec | {"item_columns": COLUMNS | {"title": ["word"]}, "item_texts": {"title": [1.0]}}
-    words = sp.csr_matrix(np.ones((len(data.item_ids), 1), np.float32))
-    items = sp.csr_matrix(sp.hstack([values, words]))
-    histories.save(root / "features", replace(data, items=items, spec=spec))
     reindex(root, seed)
     return root

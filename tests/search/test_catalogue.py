@@ -66,7 +66,7 @@ def test_a_folder_with_text_ids_and_disliked_items_reads_back(world, tmp_path):
     row = data.seen[1].indices[0], 149  # one that user 1 has seen, one that they have not
     disliked = sp.csr_matrix((np.ones(2, np.float32), ([1, 1], row)), shape=data.seen.shape)
     about = pa.table({"item_id": items[::-1], "title": items[::-1]})
-    catalogue.write(tmp_path, replace(data, user_ids=users, item_ids=items, disliked=disliked), about)
+    catalogue.write(tmp_path, replace(data, user_ids=users, item_ids=items, disliked=disliked), about, about[:0])
     made = catalogue.load(tmp_path)
     assert made.titles == made.items.tolist() == items.tolist()
     assert [made.user_row(user) for user in ODD] == [users.tolist().index(user) for user in ODD]

@@ -1,6 +1,5 @@
 """Filters: the lists are those of a full sort of the items that are allowed, whatever the backend."""
 
-import shutil
 from pathlib import Path
 
 from retrieval import histories
@@ -13,16 +12,16 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from worlds import COLUMNS, ITEMS, USERS, add_columns
+from worlds import COLUMNS, ITEMS, USERS, write_world
 
 NOTHING = np.zeros(0, np.int64)
-PAIRS = [(column, value) for column, values in COLUMNS.items() for value in values]
+PAIRS = [(column, value) for column, values in ({"group": ["a", "b", "c"]} | COLUMNS).items() for value in values]
 
 
 @pytest.fixture(scope="session")
-def columned(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def columned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The world with columns of items; only to be read."""
-    return add_columns(Path(shutil.copytree(world, tmp_path_factory.mktemp("filters") / "world")))
+    return write_world(tmp_path_factory.mktemp("filters") / "world", columns=True)
 
 
 @pytest.fixture(scope="session")
@@ -60,8 +59,8 @@ def test_items_that_match_one_value_of_every_column_are_allowed(stored, values, 
 
 
 def test_words_of_texts_are_no_values(stored):
-    assert stored.item_columns == COLUMNS
-    with pytest.raises(Problem, match="where: unknown column 'title'; expected one of colour, price, rare, or not"):
+    assert stored.item_columns == {"group": ["a", "b", "c"]} | COLUMNS
+    with pytest.raises(Problem, match="where: unknown column 'title'; expected one of group, colour"):
         filters.allowed(stored, None, NOTHING, {"title": "word"})
 
 

@@ -12,13 +12,13 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
-from worlds import add_columns, write_world
+from worlds import write_world
 
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Only to be read. Its items have columns."""
-    return add_columns(write_world(tmp_path_factory.mktemp("serving") / "world"))
+    return write_world(tmp_path_factory.mktemp("serving") / "world", columns=True)
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ class Direct(httpx.BaseTransport):
 @pytest.fixture(scope="session")
 def text_app(tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
     """The application over a world whose ids are text, and odd."""
-    world = write_world(tmp_path_factory.mktemp("serving") / "text", text=True)
+    world = write_world(tmp_path_factory.mktemp("serving") / "text", text=True, columns=True)
     return create(Settings(models=world / "models", body=20_000))
 
 

@@ -1,18 +1,23 @@
 """Titles of items, histories and demographics of users: written by the stage `index`, read by the service.
 
 A catalogue folder holds
-    item_ids.parquet, user_ids.parquet         the ids in the row order of every model, see `ids`
+    item_ids.parquet, user_ids.parquet         the ids in the row order of every model, see `ids`; the items of train
+                              come first, then the new ones, which have features and no interaction
+    new_items.npz             the features of the new items, CSR
     items.parquet             one row per item: title, year, genres, watched (number of users who watched it in train)
     indptr.npy, item.npy, time.npy             the train histories as CSR arrays, memory-mapped when read
     disliked_indptr.npy, disliked_item.npy     what is not to be recommended to a user besides, as CSR arrays
     user_indptr.npy, user_values.npy           demographics as CSR arrays: positions in the list of all column values
     item_indptr.npy, item_values.npy           the same for the columns of items, without those of text
-    catalogue.json            user_columns, item_columns, gap (median seconds between two items of a history), timed
+    catalogue.json            trained (the number of items of train), spec (what encodes new items, as in `Features`),
+                              user_columns, item_columns, gap (median seconds between two items of a history), timed
                               (whether the times are those of the data, not only their order), data, sha256 per file
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +25,9 @@ from retrieval import ids
 from retrieval.encode import joined, separator, split
 from retrieval.errors import Problem
 from retrieval.histories import Features
+from retrieval.newitems import extend
 from retrieval.stage import read_card, read_table, write_card
+from retrieval.vocabulary import encode_items
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +35,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import scipy.sparse as sp
 
+SPEC = ("item_columns", "item_readings", "item_texts", "text_model")  # of the features: what encodes new items
 REMEDY = "run dvc repro index"
 ARRAYS = (
     "indptr", "item", "time", "disliked_indptr", "disliked_item", "user_indptr", "user_values", "item_indptr",
@@ -41,7 +49,8 @@ class Catalogue:
 
     `titles`, `years` and `genres` have one entry per item; a title or year is None where the source has none.
     `view_counts` [items] is the number of users who watched each item in train. `user_columns`, `item_columns`: the
-    values of each column.
+    values of each column. `starts`: the rows where ascending runs of ids begin: 0, the first new item, and the first
+    that was added later. `new` [new items, columns] CSR: their features, as `spec` encodes them.
     """
 
     items: np.ndarray
@@ -63,6 +72,14 @@ class Catalogue:
     item_columns: dict[str, list[str]]
     gap: int
     timed: bool
+    starts: tuple[int, ...]
+    new: sp.csr_matrix
+    spec: dict[str, Any]
+
+    @property
+    def trained(self) -> int:
+        """The number of items in train; the new ones come after them."""
+        return len(self.items) - self.new.shape[0]
 
     def user_row(self, user_id: int | str) -> int | None:
         """The row of a user, None if the id is unknown."""
@@ -70,7 +87,23 @@ class Catalogue:
 
     def item_row(self, item_id: int | str) -> int | None:
         """The row of an item, None if the id is unknown."""
-        return ids.row_of(item_id, self.items)
+        row = int(self.item_rows([item_id])[0])
+        return None if row < 0 else row
+
+    def item_rows(self, item_ids: Sequence[int | str]) -> np.ndarray:
+        """The row of each of `item_ids` [n], -1 for unknown ones."""
+        values = [ids.convert(each, self.items) for each in item_ids]
+        valid = np.array([isinstance(each, str) == (self.items.dtype == object) for each in values], bool)
+        any_id = self.items[0]
+        found = np.array([each if ok else any_id for each, ok in zip(values, valid, strict=True)], self.items.dtype)
+        result = np.full(len(values), -1, np.int64)
+        for start, end in pairwise((*self.starts, len(self.items))):
+            run = self.items[start:end]
+            if len(run):
+                place = np.minimum(np.searchsorted(run, found), len(run) - 1)
+                there = valid & (run[place] == found)
+                result[there] = start + place[there]
+        return result
 
     def history(self, user: int) -> tuple[np.ndarray, np.ndarray]:
         """Rows of the items that the user in row `user` watched in train, in time order, and seconds since 1970."""
@@ -124,11 +157,17 @@ class Catalogue:
         return self.users[sample].tolist()
 
 
-def write(out: Path, features: Features, items: pa.Table) -> None:
-    """Write the catalogue of `features` into the existing folder `out`; `items` is the table in data/prepared."""
+def write(out: Path, features: Features, items: pa.Table, new: pa.Table) -> None:
+    """Write the catalogue of `features` into the existing folder `out`.
+
+    `items` and `new` are the tables in data/prepared: the items of train, and those without an interaction.
+    """
+    trained = len(features.item_ids)
+    features = extend(features, new)
     h = features.histories
     ids.save(out / "item_ids.parquet", features.item_ids)
     ids.save(out / "user_ids.parquet", features.user_ids)
+    sp.save_npz(out / "new_items.npz", features.items[trained:], compressed=False)
     disliked = sp.csr_matrix(features.seen.shape) if features.disliked is None else features.disliked
     columns = _value_columns(features.spec)
     values = features.items[:, : sum(map(len, columns.values()))]
@@ -136,10 +175,13 @@ def write(out: Path, features: Features, items: pa.Table) -> None:
     arrays = h.indptr, h.item, h.time, *(part for each in matrices for part in (each.indptr, each.indices))
     for name, array in zip(ARRAYS, arrays, strict=True):
         np.save(out / f"{name}.npy", array)
-    about = describe(items, features.item_ids).append_column("watched", pa.array(features.counts))
+    table = pa.concat_tables([items, new], promote_options="permissive")
+    about = describe(table, features.item_ids).append_column("watched", pa.array(features.counts))
     pq.write_table(about, out / "items.parquet")
     gaps = np.diff(h.time)[h.user[1:] == h.user[:-1]]
     card = {
+        "trained": trained,
+        "spec": {name: features.spec[name] for name in SPEC if name in features.spec},
         "user_columns": features.spec["user_columns"],
         "item_columns": columns,
         "gap": int(np.median(gaps)) if len(gaps) else 0,
@@ -147,6 +189,29 @@ def write(out: Path, features: Features, items: pa.Table) -> None:
         "data": features.spec["data"],
     }
     write_card(out / "catalogue.json", card)
+
+
+def extended(catalogue: Catalogue, table: pa.Table) -> Catalogue:
+    """The catalogue with more new items: the rows of `table`, item_id and columns as in the file of items.
+
+    None of them may be in the catalogue already.
+    """
+    item_ids = np.sort(table["item_id"].to_numpy())
+    features = encode_items(item_ids, table, catalogue.spec)
+    values = features[:, : sum(map(len, catalogue.item_columns.values()))]
+    titles, years, genres = _shown(describe(table, item_ids))
+    return replace(
+        catalogue,
+        items=np.concatenate([catalogue.items, item_ids]),
+        item_indptr=np.append(catalogue.item_indptr, catalogue.item_indptr[-1] + values.indptr[1:]),
+        item_values=np.append(catalogue.item_values, values.indices),
+        titles=catalogue.titles + titles,
+        years=catalogue.years + years,
+        genres=catalogue.genres + genres,
+        view_counts=np.append(catalogue.view_counts, np.zeros(len(item_ids), np.int64)),
+        starts=(*catalogue.starts, len(catalogue.items)),
+        new=sp.csr_matrix(sp.vstack([catalogue.new, features])),
+    )
 
 
 def _value_columns(spec: dict[str, Any]) -> dict[str, list[str]]:
@@ -181,12 +246,19 @@ def load(path: Path) -> Catalogue:
         arrays = {name: np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ARRAYS}
         users, items = (ids.load(path / f"{side}_ids.parquet") for side in ("user", "item"))
         table = read_table(path / "items.parquet")
-        titles, years, genres = (table[name].to_pylist() for name in ("title", "year", "genres"))
-        genres = [[value.strip() for value in row or () if value and value.strip()] for row in genres]
+        titles, years, genres = _shown(table)
+        new, trained = sp.csr_matrix(sp.load_npz(path / "new_items.npz")), card["trained"]
         return Catalogue(items, users, **arrays, titles=titles, years=years, genres=genres,
                          view_counts=np.asarray(table["watched"]), user_columns=card["user_columns"],
-                         item_columns=card["item_columns"], gap=card["gap"], timed=card["timed"])  # fmt: skip
+                         item_columns=card["item_columns"], gap=card["gap"], timed=card["timed"],
+                         starts=(0, trained), new=new, spec=card["spec"])  # fmt: skip
     except FileNotFoundError as error:
         raise Problem(f"{path}: not a catalogue: {Path(error.filename).name} is missing; {REMEDY}") from None
     except (ValueError, KeyError, OSError) as error:
         raise Problem(f"{path}: not a catalogue: {error}; {REMEDY}") from None
+
+
+def _shown(table: pa.Table) -> tuple[list[str | None], list[str | None], list[list[str]]]:
+    """Titles, years and genres of a table that `describe` made."""
+    titles, years, genres = (table[name].to_pylist() for name in ("title", "year", "genres"))
+    return titles, years, [[value.strip() for value in row or () if value and value.strip()] for row in genres]

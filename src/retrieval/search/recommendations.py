@@ -8,6 +8,7 @@ Lists are those of the service with exact search, and those that `evaluate` judg
 """
 
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,11 @@ class CatalogueModel:
 
     def __init__(self, path: Path, model: Model, catalogue: Catalogue) -> None:
         self.path, self.model, self.catalogue = path, model, catalogue
+
+    @cached_property
+    def recommender(self) -> Recommender:
+        """The model with the new items of the catalogue, searched exactly."""
+        return Recommender(self.path, self.model, None).with_items(self.catalogue.new)
 
     def recommend(
         self,
@@ -67,10 +73,12 @@ class CatalogueModel:
 
         Raises `Problem` for unknown ids, and for models that do not compare items, such as popularity.
         """
-        c, recommender = self.catalogue, Recommender(self.path, self.model, None)
+        c, recommender = self.catalogue, self.recommender
         if not recommender.compares_items:
             raise Problem(f"{self.model.name} has no item vectors to compare")
         rows = rows_of(items, c.items, "items")
+        if (rows >= recommender.right.shape[0]).any():
+            raise Problem(f"{self.model.name} knows only items of train")
         lists = [recommender.similar(row, _positive(k)) for row in rows.tolist()]
         counts = np.array([len(each) for each, _ in lists], dtype=np.int64)
         similar, score = (np.concatenate(part) for part in zip(NOTHING, *lists, strict=True))
@@ -91,9 +99,15 @@ class CatalogueModel:
 
         items: the rows that may be recommended, ascending; None for all.
         """
-        model, exclusions = self.model, self.catalogue.exclusions if exclude_seen else None
-        right, k = model.right, min(_positive(k), right_count := model.right.shape[0])
-        if items is not None and len(items) < right_count:
+        model, right = self.model, self.recommender.right
+        exclusions, count = self.catalogue.exclusions if exclude_seen else None, right.shape[0]
+        k = min(_positive(k), count)
+        if items is None and count < len(self.catalogue.items):
+            items = np.arange(count)
+        if items is not None:
+            items = items[items < count]
+            if not len(items):
+                raise Problem(f"{model.name} knows only items of train, and none of them is left to recommend")
             right, exclusions = right[items], None if exclusions is None else exclusions[:, items]
         constant, size = model.kind == "constant", max(1, CHUNK_ROWS // k)
         for start in range(0, max(len(users), 1), size):

@@ -4,10 +4,13 @@ import functools
 import os
 import sys
 import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from retrieval.serving.settings import Settings
+
+    import uvicorn
 
 
 def main() -> None:
@@ -36,12 +39,30 @@ def read_settings() -> "Settings":
 def serve(settings: "Settings") -> None:
     """Serve from this process, or from `settings.workers` processes below it. Invalid models end the process."""
     from retrieval.serving.middleware import log_to_stderr
-    from retrieval.serving.processes import Supervisor, application
+    from retrieval.serving.processes import Supervisor
 
     import uvicorn
 
-    config = uvicorn.Config(
-        functools.partial(application, settings),
+    if settings.workers == 1:
+        uvicorn.Server(_config(settings, None)).run()
+        return
+    log_to_stderr()
+    with tempfile.TemporaryDirectory() as shared:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared
+        config = _config(settings, Path(shared))
+        supervisor = Supervisor(config, [config.bind_socket()])
+        supervisor.run()
+    if supervisor.failed:
+        sys.exit(1)
+
+
+def _config(settings: "Settings", shared: Path | None) -> "uvicorn.Config":
+    from retrieval.serving.processes import application
+
+    import uvicorn
+
+    return uvicorn.Config(
+        functools.partial(application, settings, shared),
         factory=True,
         host=settings.host,
         port=settings.port,
@@ -52,16 +73,6 @@ def serve(settings: "Settings") -> None:
         log_config=None,
         server_header=False,
     )
-    if settings.workers == 1:
-        uvicorn.Server(config).run()
-        return
-    log_to_stderr()
-    with tempfile.TemporaryDirectory() as shared:
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared
-        supervisor = Supervisor(config, [config.bind_socket()])
-        supervisor.run()
-    if supervisor.failed:
-        sys.exit(1)
 
 
 if __name__ == "__main__":

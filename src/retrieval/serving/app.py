@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from retrieval.errors import Problem
 from retrieval.serving.middleware import Guard, log_to_stderr
@@ -24,11 +25,11 @@ MAX_REASONS = 10  # in an answer
 log = logging.getLogger("retrieval.service")
 
 
-def create(settings: Settings) -> FastAPI:
-    """The application. Invalid model folders end the process with one log line."""
+def create(settings: Settings, shared: Path | None = None) -> FastAPI:
+    """The application. Invalid model folders end the process with one log line. `shared`: a folder of all workers."""
     log_to_stderr()
     try:
-        service = Service(settings)
+        service = Service(settings, shared)
     except Problem as problem:
         log.critical("not started: %s", problem)
         sys.exit(1)

@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 MAX_K = 100  # items in an answer
 MAX_HISTORY = 1000  # watched items in a profile
 MAX_CANDIDATES = 10_000  # items of `only` and of `without`
+MAX_NEW = 1000  # items of POST /items
+MAX_CELL, MAX_LIST = 10_000, 100  # characters, and values, of one of their columns
 MAX_VALUES = 1000  # of a column of `where`
 MAX_TEXT = 200  # characters
 
@@ -24,7 +26,7 @@ Ids = Annotated[list[Id], Field(max_length=MAX_CANDIDATES)]
 
 
 class Items(BaseModel):
-    """Items as parallel lists, best first."""
+    """Items as parallel lists, best first. `new`: whether the item is not in train, but known by its features only."""
 
     model: str
     items: list[int | str]
@@ -32,6 +34,7 @@ class Items(BaseModel):
     titles: list[str | None]
     years: list[str | None]
     genres: list[list[str]]
+    new: list[bool]
 
 
 class Recommendations(Items):
@@ -94,6 +97,7 @@ class Visit(BaseModel):
     title: str | None
     year: str | None
     genres: list[str]
+    new: bool
     date: datetime | None
 
 
@@ -110,13 +114,49 @@ class User(BaseModel):
 
 
 class Item(BaseModel):
-    """An item of the catalogue; `watched` is the number of users who watched it in train."""
+    """An item of the catalogue; `watched` is the number of users who watched it in train, `new` is true if it is not
+    in train."""
 
     item_id: int | str
     title: str | None
     year: str | None
     genres: list[str]
+    new: bool
     watched: int
+
+
+Number = Integer | Annotated[float, Field(allow_inf_nan=False)]
+CellText = Annotated[str, Field(max_length=MAX_CELL)]
+CellList = Annotated[list[CellText | Number], Field(max_length=MAX_LIST)]
+
+
+class NewItem(BaseModel):
+    """An item by its row in the file of items: column -> text, number, list or null. Unknown values count as none."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    item_id: Id
+    columns: Annotated[dict[Text, bool | CellText | Number | CellList | None], Field(max_length=100)] = {}
+
+
+class NewItems(BaseModel):
+    """Items to add."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    items: Annotated[list[NewItem], Field(min_length=1, max_length=MAX_NEW)]
+
+
+class Added(BaseModel):
+    """`added`: ids of the items that were added; `features`: of each, how many of its values the models know.
+
+    `in_data`: ids that the data have, whose items stay as they are.
+    """
+
+    added: list[int | str]
+    features: list[int]
+    in_data: list[int | str]
+    version: str
 
 
 class ItemColumn(BaseModel):
@@ -134,6 +174,7 @@ class ModelInfo(BaseModel):
     backend: Literal["exact", "hnsw", "ivf", "milvus"]
     profiles: bool = Field(description="whether POST /reco/{model} works: new users")
     similar: bool = Field(description="whether GET /similar/{model}/{item_id} works")
+    new_items: bool = Field(description="whether lists may have items that are not in train")
     users: int
     items: int
     dimensions: int

@@ -2,19 +2,22 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+from retrieval.columns import VECTORS
 from retrieval.dssm.newcomer import Watched
 from retrieval.errors import Problem, choices
 from retrieval.ids import convert
 from retrieval.matrices import Matrix
-from retrieval.search.catalogue import Catalogue
+from retrieval.search.catalogue import Catalogue, extended
 from retrieval.search.filters import allowed
 from retrieval.search.recommender import Recommender, TopItems
 from retrieval.serving import schemas, store
+from retrieval.serving.additions import Additions, Cells, own_id, table_of
 from retrieval.serving.settings import Settings
 
 import numpy as np
@@ -22,6 +25,7 @@ from fastapi import HTTPException
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NOTHING = np.zeros(0, np.int64)
+SHOWN = ("title", "release_year", "genres")  # columns that answers show
 MAX_IDS = 10  # of unknown items in a reason
 
 T = TypeVar("T")
@@ -49,10 +53,49 @@ class Service:
     A reload replaces `store` as a whole. A request takes the store once, at its start.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, shared: Path | None = None) -> None:
         self.settings = settings
-        self.store = store.load(settings)
-        self._reloading = asyncio.Lock()
+        self.store = self._loaded = store.load(settings)
+        self._additions = Additions(shared)
+        self._stamp: Hashable = None
+        self._changing = asyncio.Lock()
+
+    async def current(self) -> store.Store:
+        """The store, with all items that were added to any worker."""
+        if self._additions.stamp(self._loaded.version) != self._stamp:
+            async with self._changing:
+                await asyncio.to_thread(self._refresh)
+        return self.store
+
+    def _refresh(self) -> None:
+        stamp = self._additions.stamp(self._loaded.version)
+        if stamp != self._stamp:
+            table = table_of(self._additions.read(self._loaded.version), self._loaded.catalogue)
+            self.store, self._stamp = self._loaded.with_items(table), stamp
+
+    async def add(self, items: Sequence[schemas.NewItem]) -> dict[str, Any]:
+        """Add items that the data do not have; those that they have stay as they are."""
+        async with self._changing:
+            return await asyncio.to_thread(self._add, items)
+
+    def _add(self, items: Sequence[schemas.NewItem]) -> dict[str, Any]:
+        loaded = self._loaded
+        try:
+            rows = {own_id(item.item_id, loaded.catalogue): _cells(item.columns, loaded.catalogue) for item in items}
+            if len(rows) < len(items):
+                refuse(422, "items: an id appears twice")
+            of_data = loaded.catalogue.item_rows(list(rows)) >= 0
+            added = {each: cells for (each, cells), old in zip(rows.items(), of_data, strict=True) if not old}
+            if added:
+                extended(loaded.catalogue, table_of(added, loaded.catalogue))  # refuses what does not encode
+                self._additions.add(loaded.version, added)
+        except Problem as problem:
+            refuse(422, str(problem))
+        self._refresh()
+        catalogue = self.store.catalogue
+        features = np.diff(catalogue.new.indptr)[catalogue.item_rows(list(added)) - catalogue.trained]
+        old = [each for each in rows if each not in added]
+        return {"added": list(added), "features": features.tolist(), "in_data": old, "version": loaded.version}
 
     async def call(self, function: Callable[..., T], *arguments: Any) -> T:
         """Run a search, in a thread if it waits for a database. Exact search and FAISS are faster than starting one."""
@@ -61,10 +104,15 @@ class Service:
         return function(*arguments)
 
     async def reload(self) -> bool:
-        """Read the folders again and return whether a model has changed. After a `Problem` the old models stay."""
-        async with self._reloading:
+        """Read the folders again and return whether a model has changed: then items that were added are dropped.
+
+        After a `Problem` the old models stay.
+        """
+        async with self._changing:
             new = await asyncio.to_thread(store.load, self.settings)
-            changed, self.store = new.version != self.store.version, new
+            changed = new.version != self._loaded.version
+            self.store, self._loaded, self._stamp = new, new, None
+            await asyncio.to_thread(self._refresh)
             return changed
 
     def recommend(
@@ -96,7 +144,8 @@ class Service:
             names = ", ".join(able for able, each in current.models.items() if each.fold_in is not None)
             refuse(422, f"{name} cannot score new users; models that accept profiles: {names}")
         watched = _watched(catalogue, profile)
-        left = fold_in(watched, _demographics(catalogue, profile))
+        trained = watched[0] < catalogue.trained  # the models have not seen new items: only the lists leave them out
+        left = fold_in((watched[0][trained], watched[1][trained]), _demographics(catalogue, profile))
         items = filters.best(recommender, left, watched[0] if profile.exclude_seen else NOTHING, profile.k)
         personal = bool(
             (fold_in.reads_history and profile.history) or (fold_in.reads_demographics and profile.demographics)
@@ -111,6 +160,9 @@ class Service:
             refuse(404, f"item {item_id} is not in the catalogue")
         if not recommender.compares_items:
             refuse(422, f"{name} has no item vectors to compare")
+        if item >= recommender.right.shape[0]:
+            able = ", ".join(name for name, each in current.models.items() if each.has_new)
+            refuse(422, f"{item_id} is not in train; models that know new items: {able or 'none'}")
         return {"item_id": convert(item_id, catalogue.items), **_items(catalogue, name, recommender.similar(item, k))}
 
     def metrics(self) -> dict[str, Any]:
@@ -135,9 +187,9 @@ def demographics(catalogue: Catalogue, user: int) -> dict[str, str | list[str]]:
 
 
 def describe(catalogue: Catalogue, row: int) -> dict[str, Any]:
-    """Id, title, year and genres of an item."""
+    """Id, title, year and genres of an item, and whether it is not in train."""
     about = {"title": catalogue.titles[row], "year": catalogue.years[row], "genres": catalogue.genres[row]}
-    return {"item_id": catalogue.items.item(row), **about}
+    return {"item_id": catalogue.items.item(row), **about, "new": row >= catalogue.trained}
 
 
 def _model(current: store.Store, name: str) -> Recommender:
@@ -166,11 +218,20 @@ def _filters(catalogue: Catalogue, profile: schemas.Profile) -> Filters:
 
 def _rows(catalogue: Catalogue, item_ids: list[int | str], what: str) -> np.ndarray:
     """The row of each id."""
-    rows = [catalogue.item_row(each) for each in item_ids]
-    unknown = [each for each, row in zip(item_ids, rows, strict=True) if row is None]
-    if unknown:
-        refuse(422, f"{what}: not in the catalogue: {', '.join(map(str, unknown[:MAX_IDS]))}")
-    return np.array(rows, np.int64)
+    rows = catalogue.item_rows(item_ids)
+    if (rows < 0).any():
+        unknown = [str(item_ids[place]) for place in np.flatnonzero(rows < 0)[:MAX_IDS]]
+        refuse(422, f"{what}: not in the catalogue: {', '.join(unknown)}")
+    return rows
+
+
+def _cells(columns: Cells, catalogue: Catalogue) -> Cells:
+    """The cells of a new item. Columns that are neither a feature nor shown are refused."""
+    names = {name.removesuffix(VECTORS) for name in catalogue.spec["item_columns"]} | set(SHOWN)
+    for name in columns:
+        if name not in names:
+            refuse(422, f"columns: unknown column {name!r}; {choices(name, sorted(names))}")
+    return columns
 
 
 def _items(catalogue: Catalogue, name: str, items: TopItems) -> dict[str, Any]:
@@ -182,6 +243,7 @@ def _items(catalogue: Catalogue, name: str, items: TopItems) -> dict[str, Any]:
         "titles": [catalogue.titles[row] for row in rows],
         "years": [catalogue.years[row] for row in rows],
         "genres": [catalogue.genres[row] for row in rows],
+        "new": (items[0] >= catalogue.trained).tolist(),
     }
 
 
