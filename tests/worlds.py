@@ -193,9 +193,9 @@ def write_world(root: Path, seed: int = 0, text: bool = False, columns: bool = F
     return root
 
 
-def train_models(root: Path, seed: int = 0, epochs: int = 1, **trend: object) -> None:
+def train_models(root: Path, seed: int = 0, epochs: int = 1, item: str = "both", **trend: object) -> None:
     """Train the models of a world, smaller than by default, and write its catalogue. `trend` overrides that section."""
-    values = load(ROOT / "params.yaml") | {"seed": seed}
+    values = load(ROOT / "params.yaml") | {"seed": seed, "item": item}
     values["train"] |= {"epochs": epochs}
     values["towers"] |= {"width": 8}
     values["trend"] |= trend
