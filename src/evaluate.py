@@ -15,9 +15,10 @@ from retrieval.evaluation.cold_items import ColdItems, assess_cold_items, baseli
 from retrieval.evaluation.external import read_all
 from retrieval.evaluation.pictures import draw_intervals, draw_scores
 from retrieval.matrices import Model
-from retrieval.newitems import extend, score_new
+from retrieval.newitems import score_new
 from retrieval.params import Section, Seed
 from retrieval.stage import read_table, run, write_json
+from retrieval.vocabulary import extend
 
 import numpy as np
 

@@ -8,6 +8,7 @@ from retrieval.columns import Columns, decade, features_of, texts_of
 from retrieval.histories import Features, read, save
 from retrieval.params import Section
 from retrieval.stage import folder, read_table, run
+from retrieval.vocabulary import encode_ages
 
 import numpy as np
 import scipy.sparse as sp
@@ -41,9 +42,10 @@ def main(params: FeaturesParams, prepared: Path, out: Path) -> None:
         text_matrix, words, spec["item_texts"] = texts_of(item_ids, items, "item_id", columns.text, columns.text_model)
         item_matrix = sp.csr_matrix(sp.hstack([item_matrix, text_matrix]))
         spec |= {"item_columns": item_columns | words, "text_model": columns.text_model}
+    ages = encode_ages(item_ids, items, spec["moment"])
     disliked = _disliked(prepared / "disliked.parquet", user_ids, item_ids)
     with folder(out) as aside:
-        save(aside, Features(histories, user_matrix, item_matrix, user_ids, item_ids, spec, disliked))
+        save(aside, Features(histories, user_matrix, item_matrix, user_ids, item_ids, spec, disliked, ages))
 
 
 def _disliked(path: Path, user_ids: np.ndarray, item_ids: np.ndarray) -> sp.csr_matrix | None:

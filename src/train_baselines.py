@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from retrieval import matrices
+from retrieval import matrices, newitems
 from retrieval.baselines import BASELINES, Baselines
 from retrieval.histories import load
+from retrieval.matrices import Model
 from retrieval.params import Section, Seed
 from retrieval.runs import recorded
-from retrieval.stage import run
+from retrieval.stage import folder, run
 
 
 class TrainBaselinesParams(Section):
@@ -24,7 +25,11 @@ def main(params: TrainBaselinesParams, features: Path, models: Path) -> None:
     for name, baseline in BASELINES.items():
         left, right = baseline.train(data, params.baselines, params.seed)
         own = card if baseline.newcomer is None else card | {"newcomer": baseline.newcomer}
-        matrices.save(models / name, left, right, data.user_ids, data.item_ids, kind=baseline.kind, **own)
+        with folder(models / name) as aside:
+            if baseline.kind == "vectors":
+                newitems.save(aside, data, right)
+            model = Model(name, baseline.kind, left, right, data.user_ids, data.item_ids, own)
+            matrices.write_into(aside, model)
         print(f"{name}: left {left.shape}, right {right.shape}")
 
 

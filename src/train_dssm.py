@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from retrieval import histories, matrices
+from retrieval import histories, matrices, newitems
 from retrieval.matrices import Model
 from retrieval.runs import machine, recorded
 from retrieval.stage import folder, rounded, run, write_json
@@ -24,12 +24,11 @@ def main(params: TrainDSSMParams, features: Path, out: Path) -> None:
     left, right = model.matrices(data.histories)
     card = {"data": data.spec["data"], "params": params.model_dump(), "user_columns": data.spec["user_columns"]}
     card["newcomer"] = "towers"
-    if params.item != "id":
-        card["new_items"] = "towers"
     if params.train.precision != "float64":
         card["machine"] = {"precision": params.train.precision, **machine()}
     with folder(out) as aside:
-        model.save(aside, data.items, right)
+        model.save(aside)
+        newitems.save(aside, data, right)
         write_json(
             aside / "history.json",
             [line | {key: rounded(line[key]) for key in line if key != "epoch"} for line in history],

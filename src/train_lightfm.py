@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from retrieval import matrices
+from retrieval import matrices, newitems
 from retrieval.histories import load
 from retrieval.lightfm import LightFM, train
 from retrieval.matrices import Model
@@ -23,14 +23,12 @@ class TrainLightFMParams(Section):
 def main(params: TrainLightFMParams, features: Path, out: Path) -> None:
     """data/features -> models/lightfm."""
     data = load(features)
-    left, right, newcomer, new_items = train(data, params.lightfm, params.seed)
+    left, right, newcomer = train(data, params.lightfm, params.seed)
     card = {"data": data.spec["data"], "params": params.model_dump(), "user_columns": data.spec["user_columns"]}
     card["newcomer"] = "feature_sum"
     with folder(out) as aside:
         np.save(aside / "newcomer.npy", newcomer)
-        if params.lightfm.features != "none":
-            card["new_items"] = "feature_sum"
-            np.save(aside / "new_items.npy", new_items)
+        newitems.save(aside, data, right)
         matrices.write_into(aside, Model(out.name, "vectors", left, right, data.user_ids, data.item_ids, card))
 
 

@@ -116,7 +116,7 @@ def test_the_two_matrices_recommend_as_rectools(
     monkeypatch.setattr(lightfm, "snap", lambda values: values)  # the grid is a rounding more
     steps = {"loss": loss, "learning_rate": 0.1, "item_alpha": 0.02, "user_alpha": 0.03, "max_sampled": 2}
     settings = params(features=features, epochs=3, **steps)
-    left, right, *_ = train(world, settings, seed=3)
+    left, right, _ = train(world, settings, seed=3)
     config = {
         "cls": "LightFMWrapperModel",
         "epochs": 3,
@@ -169,7 +169,7 @@ def test_weights_count_only_if_asked_for(world: Features):
 
 
 def test_taste_is_found(world: Features):
-    left, right, *_ = train(world, params(epochs=30, features="ones", weighted=False), 1)
+    left, right, _ = train(world, params(epochs=30, features="ones", weighted=False), 1)
     unseen = np.where(world.seen.toarray() > 0, -np.inf, left @ right.T)
     assert (unseen.argmax(axis=1) % 2 == np.arange(60) % 3 // 2).mean() > 0.9
 
@@ -212,7 +212,7 @@ def test_stage_writes_the_model(world: Features, tmp_path):
         train_lightfm.TrainLightFMParams(seed=1, lightfm=params()), tmp_path / "features", tmp_path / "lightfm"
     )
     model = matrices.load(tmp_path / "lightfm")
-    left, right, *_ = train(world, params(), 1)
+    left, right, _ = train(world, params(), 1)
     assert model.left.tobytes() == left.tobytes()
     assert model.right.tobytes() == right.tobytes()
     assert model.items.tolist() == world.item_ids.tolist()

@@ -21,7 +21,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 import scipy.sparse as sp
-from worlds import ITEMS, USERS, add_lightfm, reindex, write_world
+from worlds import GROUPS, ITEMS, USERS, add_lightfm, complete, reindex, write_world
 
 MODELS = ["dssm", "ease", "ials", "itemknn", "lightfm", "popular", "popular_7d", "userknn"]
 
@@ -56,12 +56,15 @@ def test_file_python_service_and_evaluate_agree_for_every_user(world, tmp_path, 
     pd.testing.assert_frame_equal(file, python.drop(columns="title"))
     data = histories.load(world / "features")
     service = Service(Settings(models=world / "models", serve=[name], default=name, fallback=name))
-    model = service.store.models[name].model
-    ranking = rank(model.left, model.right, np.arange(USERS), 10, data.excluded if exclude else None)
+    model = complete(world, name)
+    excluded = sp.csr_matrix((USERS, len(model.items)), dtype=np.float32)
+    if exclude:
+        excluded[:, :ITEMS] = data.excluded
+    ranking = rank(model.left, model.right, np.arange(USERS), 10, excluded)
     for user, (user_id, rows) in enumerate(file.groupby("user_id", sort=False)):
         assert user_id == data.user_ids[user]
         answer = service.recommend(service.store, name, user_id, 10, exclude, False)
-        assert rows["item_id"].tolist() == answer["items"] == data.item_ids[ranking.items[user]].tolist()
+        assert rows["item_id"].tolist() == answer["items"] == model.items[ranking.items[user]].tolist()
         assert rows["score"].tolist() == answer["scores"] == ranking.scores[user].tolist()
         assert rows["rank"].tolist() == list(range(1, 11))
         assert python["title"][rows.index].tolist() == answer["titles"]
@@ -114,7 +117,7 @@ def test_users_from_a_file_come_in_its_order_each_once(world, tmp_path):
 def test_candidates_are_the_best_of_those_that_are_allowed(world, tmp_path, name):
     data, model = histories.load(world / "features"), load(world / "models" / name)
     some, no = data.item_ids[::3].tolist(), data.item_ids[::9].tolist()
-    every = model.recommend(k=ITEMS)
+    every = model.recommend(k=ITEMS + GROUPS)
     allowed = every[every["item_id"].isin(set(some) - set(no))]
     expected = allowed[allowed.groupby("user_id").cumcount() < 10].drop(columns=["rank", "title"])
     pd.DataFrame({"item_id": some}).to_parquet(tmp_path / "some.parquet")

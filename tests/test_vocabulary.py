@@ -1,13 +1,16 @@
 """New rows as features: by the values, bins and words that train has, in the same columns."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from retrieval.columns import features_of, texts_of
 from retrieval.text import Words, encode_text
-from retrieval.vocabulary import encode_items, encode_users
+from retrieval.vocabulary import AGES, encode_ages, encode_items, encode_users, extend
 
 import numpy as np
 import pyarrow as pa
+import scipy.sparse as sp
+from worlds import FEATURES
 
 SPEC = {
     "user_columns": {"age": ["old", "young"], "kids": ["0", "1"]},
@@ -95,3 +98,46 @@ def test_vectors_of_a_model_follow_the_words(monkeypatch, tmp_path):
     matrix = encode_items(np.array([1, 2]), table, spec | {"text_model": str(tmp_path)})
     words = encode_text([None, "a war"], Words(["war"], [1.0])).toarray()
     assert matrix.toarray().tolist() == [[*words[0], 0, 1], [*words[1], 5, 1]]
+
+
+MOMENT = 1_400_000_000  # 2014-05-13 16:53:20 UTC
+
+
+def buckets(matrix) -> list[int | None]:
+    """The bucket of each row, None for an empty one."""
+    return [row.indices[0] if row.nnz else None for row in matrix]
+
+
+def test_ages_of_dates_and_of_years():
+    """Bucket b is an age of up to AGES[b] days: half a day is in 0, 12 days in 4, January 1, 132 days ago, in 7."""
+    ids = np.array([1, 2, 3, 4, 5, 6])
+    dates = ["2014-05-13", "2014-05-01T12:00:00Z", None, "soon", "2014-05-14", "1900-01-01"]
+    assert AGES[:8] == (1, 2, 4, 7, 14, 30, 90, 180)
+    table = pa.table({"item_id": ids, "release_date": dates, "release_year": ["2014"] * 6})
+    assert buckets(encode_ages(ids, table, MOMENT)) == [0, 4, None, None, None, len(AGES) - 1]
+    years = ["2014.0", "2013", "", "19", "2015", "1994"]
+    matrix = encode_ages(ids, pa.table({"item_id": ids, "release_year": years}), MOMENT)
+    assert buckets(matrix) == [7, 9, None, None, None, 14]  # 132, 497 and 7437 days
+    assert matrix.shape == (6, len(AGES))
+
+
+def test_ages_without_a_date_are_unknown():
+    table = pa.table({"item_id": [1], "title": ["a"]})
+    assert encode_ages(np.array([1, 2]), table, MOMENT).nnz == 0
+    assert encode_ages(np.array([1]), pa.table({"item_id": [1], "date": [["2014"]]}), MOMENT).nnz == 0
+
+
+def test_new_items_come_after_those_of_train(tmp_path):
+    data = replace(FEATURES, spec=FEATURES.spec | {"item_columns": {"a": ["x", "y"], "b": ["z"]}, "moment": MOMENT})
+    users, items = data.seen.shape
+    disliked = sp.csr_matrix((np.ones(1, np.float32), ([0], [1])), shape=(users, items))
+    data = replace(data, disliked=disliked, ages=sp.csr_matrix((items, len(AGES)), dtype=np.float32))
+    table = pa.table({"item_id": [92, 91], "a": ["y", "?"], "release_year": ["2014", None]})
+    catalogue = extend(data, table)
+    assert catalogue.item_ids.tolist() == [*data.item_ids.tolist(), 91, 92]
+    assert (catalogue.items[:items] != data.items).nnz == 0
+    assert catalogue.items[items:].toarray().tolist() == [[0, 0, 0], [0, 1, 0]]
+    assert buckets(catalogue.ages[items:]) == [None, 7]
+    assert catalogue.seen.shape == catalogue.excluded.shape == (users, items + 2)
+    assert catalogue.excluded[0, 1] == 1
+    assert catalogue.counts[items:].tolist() == [0, 0]

@@ -12,12 +12,14 @@ from retrieval import histories, matrices
 from retrieval.dssm.batches import Batch, Batches
 from retrieval.dssm.model import DSSM
 from retrieval.histories import DAY, Features, Histories
+from retrieval.newitems import score_new
 from retrieval.params import load, validate
-from retrieval.stage import write_json
+from retrieval.stage import read_table, write_json
 from retrieval.training.loop import History, fit
 from retrieval.training.losses import LOSSES
 from retrieval.training.negatives import CandidateSampler, Negatives
 from retrieval.training.resolve import TrainDSSMParams, resolve
+from retrieval.vocabulary import extend
 
 import numpy as np
 import pyarrow as pa
@@ -146,8 +148,8 @@ def odd_ids(count: int) -> np.ndarray:
 def write_world(root: Path, seed: int = 0, text: bool = False, columns: bool = False, **facts: Any) -> Path:
     """Write a world in which users watch items of their own group. User u has id 10 u + 5, item i has id 7 i + 3.
 
-    With `text` the ids are `odd_ids`. With `columns` items have values of COLUMNS, too, several per column or none, and
-    the word "film". `facts` are set in the spec of the features.
+    There is a new item for each group. With `text` the ids are `odd_ids`. With `columns` items have values of COLUMNS,
+    too, several per column or none, and the word "film". `facts` are set in the spec of the features.
     """
     rng = np.random.default_rng(seed)
     sizes = rng.integers(3, 20, USERS)
@@ -165,7 +167,7 @@ def write_world(root: Path, seed: int = 0, text: bool = False, columns: bool = F
         "repeats": "drop",
         "timed": True,
         "user_columns": {"age": ["old", "young"], "sex": ["F", "M"]},
-        "item_columns": {"group": ["a", "b", "c"]},
+        "item_columns": {"group": list("abc")},
     } | facts
     users = sp.hstack([sp.csr_matrix(np.eye(2, dtype=np.float32)[rng.integers(0, 2, USERS)]) for _ in range(2)])
     items = sp.csr_matrix(np.eye(GROUPS, dtype=np.float32)[np.arange(ITEMS) % GROUPS])
@@ -174,9 +176,9 @@ def write_world(root: Path, seed: int = 0, text: bool = False, columns: bool = F
         values.data[:] = 1
         items = sp.hstack([items, values, np.ones((ITEMS, 1), np.float32)], format="csr")
         spec |= {"item_columns": spec["item_columns"] | COLUMNS | {"title": ["film"]}, "item_texts": {"title": [1.0]}}
-    ids = np.arange(USERS) * 10 + 5, np.arange(ITEMS) * 7 + 3
+    ids, new = (np.arange(USERS) * 10 + 5, np.arange(ITEMS) * 7 + 3), np.arange(ITEMS, ITEMS + GROUPS) * 7 + 3
     if text:
-        ids = odd_ids(USERS), odd_ids(ITEMS)
+        ids, new = (odd_ids(USERS), odd_ids(ITEMS)), np.array([f"new/{group}" for group in "abc"], dtype=object)
     for name in ("features", "prepared"):
         (root / name).mkdir(parents=True)
     histories.save(root / "features", Features(rows, users.tocsr(), items, *ids, spec))
@@ -185,10 +187,11 @@ def write_world(root: Path, seed: int = 0, text: bool = False, columns: bool = F
         "title": [f"Film {i}" if i else None for i in range(ITEMS)],
         "release_year": ["1994"] * ITEMS,
         "genres": ["Drama, War" if i % 2 else "Comedy" for i in range(ITEMS)],
+        "group": ["abc"[i % GROUPS] for i in range(ITEMS)],
     }
-    table = pa.table(about)
-    pq.write_table(table, root / "prepared" / "items.parquet")
-    pq.write_table(table[:0], root / "prepared" / "new_items.parquet")
+    pq.write_table(pa.table(about), root / "prepared" / "items.parquet")
+    about = {"item_id": new, "title": [f"New {group}" for group in "abc"], "group": list("abc")}
+    pq.write_table(pa.table(about), root / "prepared" / "new_items.parquet")
     train_models(root, seed)
     return root
 
@@ -231,3 +234,9 @@ def add_lightfm(root: Path, seed: int = 0, epochs: int = 2) -> Path:
     train_lightfm.main(params, root / "features", root / "models" / "lightfm")
     reindex(root, seed)
     return root
+
+
+def complete(root: Path, name: str) -> matrices.Model:
+    """A model of a world, with the new items if it can score them."""
+    catalogue = extend(histories.load(root / "features"), read_table(root / "prepared" / "new_items.parquet"))
+    return score_new(root / "models" / name, matrices.load(root / "models" / name), catalogue)

@@ -22,6 +22,7 @@ import scipy.sparse as sp
 
 DAY = 24 * 60 * 60  # seconds
 BATCH = 1 << 20  # rows
+OPTIONAL = ("disliked", "ages")  # matrices that a folder of features may lack
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,8 @@ class Features:
     users [users, columns] and items [items, columns] CSR float32 of one-hot and multi-hot columns, then of the words of
     `columns.text`; user_ids and item_ids in the order of the rows, ascending (see `ids`). disliked [users, items] CSR
     float32 of ones: items that are not to be recommended to a user, although they are not in the history; None if there
-    are none.
+    are none. ages [items, buckets] CSR float32: the bucket of each item's age when the test begins (see `vocabulary`),
+    of which only new items make use.
 
     spec: "user_columns" and "item_columns", the values or words by column of the table, in the order of the matrix;
     "user_readings" and "item_readings", how their cells are read (see `encode`); "item_texts", the idf of the words by
@@ -100,6 +102,7 @@ class Features:
     item_ids: np.ndarray
     spec: dict[str, Any]
     disliked: sp.csr_matrix | None = None
+    ages: sp.csr_matrix | None = None
 
     @cached_property
     def seen(self) -> sp.csr_matrix:
@@ -112,6 +115,11 @@ class Features:
         parts = [self.seen] if self.spec["repeats"] == "drop" else []
         parts += [] if self.disliked is None else [self.disliked]
         return sp.csr_matrix(sum(parts, sp.csr_matrix(self.seen.shape, dtype=np.float32)) > 0, dtype=np.float32)
+
+    @cached_property
+    def described(self) -> sp.csr_matrix:
+        """All that is said of the items, [items, columns + buckets] CSR float32."""
+        return self.items if self.ages is None else sp.csr_matrix(sp.hstack([self.items, self.ages]))
 
     @cached_property
     def counts(self) -> np.ndarray:
@@ -134,10 +142,9 @@ def save(out: Path, features: Features) -> None:
     """Write the folder of features (npz and json)."""
     h = features.histories
     np.savez(out / "histories.npz", indptr=h.indptr, item=h.item, time=h.time, weight=h.weight)
-    sp.save_npz(out / "users.npz", features.users, compressed=False)
-    sp.save_npz(out / "items.npz", features.items, compressed=False)
-    if features.disliked is not None:
-        sp.save_npz(out / "disliked.npz", features.disliked, compressed=False)
+    for name in ("users", "items", *OPTIONAL):
+        if (matrix := getattr(features, name)) is not None:
+            sp.save_npz(out / f"{name}.npz", matrix, compressed=False)
     ids.save(out / "user_ids.parquet", features.user_ids)
     ids.save(out / "item_ids.parquet", features.item_ids)
     hashes = "".join(sha256(path) for path in sorted(out.iterdir()))
@@ -150,8 +157,8 @@ def load(path: Path) -> Features:
         with np.load(path / "histories.npz", allow_pickle=False) as file:
             histories = Histories(*(file[name] for name in ("indptr", "item", "time", "weight")))
         user_ids, item_ids = (ids.load(path / f"{side}_ids.parquet") for side in ("user", "item"))
-        users, items = (sp.csr_matrix(sp.load_npz(path / f"{side}.npz")) for side in ("users", "items"))
-        disliked = sp.csr_matrix(sp.load_npz(path / "disliked.npz")) if (path / "disliked.npz").exists() else None
+        users, items = (sp.csr_matrix(sp.load_npz(path / f"{name}.npz")) for name in ("users", "items"))
+        more = {name: sp.csr_matrix(sp.load_npz(file)) for name in OPTIONAL if (file := path / f"{name}.npz").exists()}
         spec = json.loads((path / "spec.json").read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise Problem(
@@ -159,4 +166,4 @@ def load(path: Path) -> Features:
         ) from None
     except (ValueError, OSError, zipfile.BadZipFile) as error:
         raise Problem(f"{path}: not a folder of features: {error}; run the stage features again") from None
-    return Features(histories, users, items, user_ids, item_ids, spec, disliked)
+    return Features(histories, users, items, user_ids, item_ids, spec, **more)

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from retrieval.errors import Problem
 from retrieval.histories import Features
@@ -48,12 +48,12 @@ class LightFM(Section):
     weighted: bool
 
 
-def train(features: Features, params: LightFM, seed: int) -> tuple[np.ndarray, ...]:
+def train(features: Features, params: LightFM, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """LightFM's vectors with the features folded in: left [users, d + 2] and right [items, d + 2] float32.
 
     left is [user bias, 1, user vector], right [1, item bias, item vector], so that left . right is LightFM's score. The
     third, [1 + columns, d + 2] float32, is left of a user without an embedding of their own and without features, and
-    what each column of the users adds to it; the fourth is the same of right and the columns of the items.
+    what each column of the users adds to it.
     One thread: several threads of LightFM overwrite each other, and no two runs are equal.
     Source: Kula 2015, "Metadata embeddings for user and item cold-start recommendations".
     """
@@ -80,27 +80,18 @@ def train(features: Features, params: LightFM, seed: int) -> tuple[np.ndarray, .
     except ValueError as error:
         raise Problem(f"lightfm: {error}; lightfm.learning_rate is {params.learning_rate}") from None
     left, right = model.get_vectors(data)
-    inner, columns_of = model.model, FEATURES[params.features]
-    users = np.c_[inner.user_biases, np.zeros(len(inner.user_biases)), inner.user_embeddings]
-    items = np.c_[np.zeros(len(inner.item_biases)), inner.item_biases, inner.item_embeddings]
-    new_user = _by_column(users, features.users.shape, columns_of)
-    new_item = _by_column(items, features.items.shape, columns_of)
-    new_user[0, 1] = new_item[0, 0] = 1
-    return snap(left), snap(right), snap(new_user), snap(new_item)
+    return snap(left), snap(right), snap(_by_column(model.model, features.users.shape, FEATURES[params.features]))
 
 
-def _by_column(
-    learned: np.ndarray, shape: tuple[int, int], columns_of: Callable[[sp.csr_matrix], sp.csr_matrix]
-) -> np.ndarray:
-    """The row of a user or item without features, and what each column adds to it, [1 + columns, d + 2] float64.
-
-    learned: the embeddings [rows + features, d + 2] of the rows of a matrix of this shape, then of their features.
-    """
-    rows, columns = shape
+def _by_column(model: Any, shape: tuple[int, int], columns_of: Callable[[sp.csr_matrix], sp.csr_matrix]) -> np.ndarray:
+    """The third result of `train`, float64. The model's embeddings are those of the users [shape], then of columns."""
+    users, columns = shape
+    learned = np.c_[model.user_biases, np.zeros(len(model.user_biases)), model.user_embeddings][users:]
     one_each = sp.vstack([sp.csr_matrix((1, columns)), sp.identity(columns)], format="csr")
-    result = columns_of(one_each) @ learned[rows:].astype(np.float64)
-    result[1:] -= result[0]
-    return result
+    rows = columns_of(one_each) @ learned.astype(np.float64)
+    rows[1:] -= rows[0]
+    rows[0, 1] = 1
+    return rows
 
 
 def dataset(features: Features, params: LightFM) -> "Dataset":

@@ -33,7 +33,8 @@ def stored(columned: Path) -> Catalogue:
 def values(columned: Path) -> list[set[tuple[str, str]]]:
     """The (column, value) pairs of each item, from the features."""
     matrix = histories.load(columned / "features").items.toarray()
-    return [{pair for pair, has in zip(PAIRS, row[: len(PAIRS)], strict=True) if has} for row in matrix]
+    trained = [{pair for pair, has in zip(PAIRS, row[: len(PAIRS)], strict=True) if has} for row in matrix]
+    return trained + [{("group", group)} for group in "abc"]
 
 
 wheres = st.dictionaries(st.sampled_from(list(COLUMNS)), st.none(), max_size=3).flatmap(
@@ -48,14 +49,14 @@ wheres = st.dictionaries(st.sampled_from(list(COLUMNS)), st.none(), max_size=3).
 def test_items_that_match_one_value_of_every_column_are_allowed(stored, values, where, only, without):
     expected = [
         row
-        for row in range(ITEMS)
+        for row in range(len(values))
         if (only is None or row in only)
         and row not in without
         and all(any((column, value) in values[row] for value in of) for column, of in where.items())
     ]
     rows = [None if each is None else np.array(sorted(each), np.int64) for each in (only, without)]
     found = filters.allowed(stored, *rows, where)
-    assert (list(range(ITEMS)) if found is None else found.tolist()) == expected
+    assert (list(range(len(values))) if found is None else found.tolist()) == expected
 
 
 def test_words_of_texts_are_no_values(stored):

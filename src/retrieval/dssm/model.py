@@ -12,21 +12,18 @@ from retrieval.dssm.bodies import ARCHITECTURES
 from retrieval.dssm.encoders import HISTORIES
 from retrieval.dssm.scoring import SCORES, WEIGHT_BITS, Scorer, snap
 from retrieval.dssm.sizes import Towers
-from retrieval.dssm.terms import estimate
 from retrieval.dssm.towers import ITEMS, ItemTower, UserTower, embedding
 from retrieval.dssm.trend import Prior, Trend
 from retrieval.histories import Features, Histories
 from retrieval.params import Section, one_of
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-WEIGHTS, TERMS = "towers.safetensors", "item_terms.npy"
-TERM_BITS = 12  # of a number on the grid, see `matrices`
+WEIGHTS = "towers.safetensors"
 
 
 class Options(Section):
@@ -104,20 +101,13 @@ class DSSM(nn.Module):
             if tensor.is_floating_point():
                 tensor.copy_(snap(tensor, WEIGHT_BITS))
 
-    def save(self, out: Path, features: sp.csr_matrix, right: np.ndarray) -> None:
-        """Write into an open folder what `newcomer` reads: weights and item vectors, which float32 holds exactly.
-
-        features [items, columns] and right [items, d]: what new items get beside their vectors is estimated from them.
-        """
+    def save(self, out: Path) -> None:
+        """Write into an open folder what `newcomer` reads: weights and item vectors, which float32 holds exactly."""
         weights = {
             name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in self.state_dict().items()
         }
         save_file(weights, out / WEIGHTS)
-        vectors = self.vectors()
-        np.save(out / "tokens.npy", matrices.snap(vectors.cpu().numpy()))
-        if self.item_tower.reads_features:
-            own = self.scorer.score.right(vectors[:1]).shape[1]  # what follows is bias and prior
-            np.save(out / TERMS, matrices.snap(estimate(features, right[:, own:]), TERM_BITS))
+        np.save(out / "tokens.npy", matrices.snap(self.vectors().cpu().numpy()))
 
 
 def unit(vectors: Tensor, normalize: bool) -> Tensor:

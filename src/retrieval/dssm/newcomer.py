@@ -1,14 +1,14 @@
-"""Users who are not in the data and items that are not in train: the rows of left and right that a DSSM gives them."""
+"""Users who are not in the data: the row of left that a DSSM makes from what they watched and who they are."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
 from retrieval.dssm.batches import Batches
-from retrieval.dssm.model import TERMS, WEIGHTS, Options, unit
-from retrieval.dssm.scoring import SCORES, Scorer
-from retrieval.dssm.towers import ItemTower, UserTower
+from retrieval.dssm.model import WEIGHTS, Options, unit
+from retrieval.dssm.scoring import Scorer
+from retrieval.dssm.towers import UserTower
 from retrieval.histories import Histories
-from retrieval.matrices import Model, grid_step
+from retrieval.matrices import Model
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,7 +16,6 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-ITEM_IDS = "item_tower.id.weight"
 Demographics = Iterable[tuple[str, str]]  # (column, value); a column may have several values
 Watched = tuple[np.ndarray, np.ndarray]  # rows of items [n] and seconds since 1970 [n], in time order
 
@@ -27,7 +26,7 @@ class Tower:
     reads_history = reads_demographics = True
 
     def __init__(self, path: Path, model: Model) -> None:
-        options = _options(model)
+        options = Options.model_validate({name: model.card["params"][name] for name in Options.model_fields})
         weights = load_file(path / WEIGHTS)
         columns = model.card["user_columns"]
         pairs = [(column, value) for column in columns for value in columns[column]]
@@ -56,31 +55,6 @@ class Tower:
         batch = next(Batches(history, self._length).whole())
         vector = unit(self._tower(batch, self._tokens), self._normalize)
         return self._scorer.ranked(self._scorer.left(vector)).float().numpy()
-
-
-class FeatureTower:
-    """The item tower of a DSSM without ids: features [n, columns] -> rows of right [n, e] float64."""
-
-    def __init__(self, path: Path, model: Model) -> None:
-        options = _options(model)
-        self._terms = np.load(path / TERMS, allow_pickle=False).astype(np.float64)
-        self._step = grid_step(float(np.abs(np.load(path / "tokens.npy", allow_pickle=False)).max()))
-        nothing = sp.csr_matrix((1, len(self._terms) - 1), dtype=np.float32)
-        self._tower = ItemTower(nothing, "features", options.architecture, options.towers)
-        weights = load_file(path / WEIGHTS)
-        _load(self._tower.double(), "item_tower", {name: weights[name] for name in weights if name != ITEM_IDS})
-        self._score, self._normalize = SCORES[options.score], options.normalize
-
-    @torch.inference_mode()
-    def __call__(self, features: sp.csr_matrix) -> np.ndarray:
-        self._tower.first.read(features)
-        vectors = unit(self._tower.described(None), self._normalize)
-        right = self._score.right(torch.round(vectors / self._step) * self._step).numpy()
-        return np.hstack([right, self._terms[0] + features @ self._terms[1:]])
-
-
-def _options(model: Model) -> Options:
-    return Options.model_validate({name: model.card["params"][name] for name in Options.model_fields})
 
 
 def _load(module: nn.Module, name: str, weights: dict[str, Tensor]) -> None:

@@ -100,17 +100,13 @@ class ItemTower(nn.Module):
         """Vectors [n, width] of items [n]."""
         every = len(items) == self.count and torch.equal(items, torch.arange(self.count, device=items.device))
         rows = None if every else items
-        vector = self.described(rows) if self.reads_features else torch.zeros(())
+        vector = self.last(self.body(self.first(rows))) if self.reads_features else torch.zeros(())
         if self.id is None:
             return vector
         own = self.id.weight if every else self.id(items)
         if self.training and self.id_dropout:
             own = own * (torch.rand(len(items), 1, device=items.device) >= self.id_dropout)
         return own + vector
-
-    def described(self, rows: Tensor | None) -> Tensor:
-        """What the features of items [n], or of all for None, say of their vectors: [n, width]."""
-        return self.last(self.body(self.first(rows)))
 
 
 class UserTower(nn.Module):

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from retrieval.dssm.terms import estimate
 from retrieval.evaluation.assessment import Evaluation, read_truth
 from retrieval.evaluation.intervals import intervals
 from retrieval.evaluation.metrics import METRICS, TrainItems, judge, values
 from retrieval.histories import Features
 from retrieval.matrices import Model, snap
+from retrieval.newitems import BITS, estimate
 from retrieval.ranking import rank
 
 import numpy as np
@@ -23,7 +23,7 @@ import scipy.sparse as sp
 SETTINGS = ("among_new_items", "among_all_items")
 NAMES = ("map", "ndcg", "recall")  # of METRICS: the others are about popularity in train, of which new items have none
 POPULAR, RANDOM = "popular_by_features", "random"
-TERM_BITS, WIDTH = 12, 32
+WIDTH = 32  # of random vectors
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,9 @@ def baselines(exam: ColdItems, seed: int) -> dict[str, Model]:
     the features of the others; and random vectors, whose lists are random."""
     data, users = exam.data, len(exam.data.user_ids)
     known = np.log1p(data.counts[: exam.trained].astype(np.float64))[:, None]
-    coefficients = estimate(data.items[: exam.trained], known)
-    new = coefficients[0] + data.items[exam.trained :] @ coefficients[1:]
-    popularity = snap(np.vstack([known, new]), TERM_BITS)
+    coefficients = estimate(data.described[: exam.trained], known)
+    new = coefficients[0] + data.described[exam.trained :] @ coefficients[1:]
+    popularity = snap(np.vstack([known, new]), BITS)
     rng = np.random.default_rng(seed)
     left, right = (rng.uniform(-1, 1, (rows, WIDTH)) for rows in (users, len(data.item_ids)))
     right /= np.sqrt((right**2).sum(axis=1, keepdims=True))  # no item is in more lists than others

@@ -3,7 +3,7 @@
 A catalogue folder holds
     item_ids.parquet, user_ids.parquet         the ids in the row order of every model, see `ids`; the items of train
                               come first, then the new ones, which have features and no interaction
-    new_items.npz             the features of the new items, CSR
+    new_items.npz             what is said of the new items, as `Features.described`, CSR
     items.parquet             one row per item: title, year, genres, watched (number of users who watched it in train)
     indptr.npy, item.npy, time.npy             the train histories as CSR arrays, memory-mapped when read
     disliked_indptr.npy, disliked_item.npy     what is not to be recommended to a user besides, as CSR arrays
@@ -25,9 +25,8 @@ from retrieval import ids
 from retrieval.encode import joined, separator, split
 from retrieval.errors import Problem
 from retrieval.histories import Features
-from retrieval.newitems import extend
 from retrieval.stage import read_card, read_table, write_card
-from retrieval.vocabulary import encode_items
+from retrieval.vocabulary import encode_ages, encode_items, extend
 
 import numpy as np
 import pyarrow as pa
@@ -35,7 +34,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import scipy.sparse as sp
 
-SPEC = ("item_columns", "item_readings", "item_texts", "text_model")  # of the features: what encodes new items
+SPEC = (
+    "item_columns",
+    "item_readings",
+    "item_texts",
+    "text_model",
+    "moment",
+)  # of the features: what encodes new items
 REMEDY = "run dvc repro index"
 ARRAYS = (
     "indptr", "item", "time", "disliked_indptr", "disliked_item", "user_indptr", "user_values", "item_indptr",
@@ -50,7 +55,8 @@ class Catalogue:
     `titles`, `years` and `genres` have one entry per item; a title or year is None where the source has none.
     `view_counts` [items] is the number of users who watched each item in train. `user_columns`, `item_columns`: the
     values of each column. `starts`: the rows where ascending runs of ids begin: 0, the first new item, and the first
-    that was added later. `new` [new items, columns] CSR: their features, as `spec` encodes them.
+    that was added later. `new` [new items, columns + buckets] CSR: what is said of them, as `Features.described`;
+    `spec` encodes it.
     """
 
     items: np.ndarray
@@ -167,7 +173,7 @@ def write(out: Path, features: Features, items: pa.Table, new: pa.Table) -> None
     h = features.histories
     ids.save(out / "item_ids.parquet", features.item_ids)
     ids.save(out / "user_ids.parquet", features.user_ids)
-    sp.save_npz(out / "new_items.npz", features.items[trained:], compressed=False)
+    sp.save_npz(out / "new_items.npz", features.described[trained:], compressed=False)
     disliked = sp.csr_matrix(features.seen.shape) if features.disliked is None else features.disliked
     columns = _value_columns(features.spec)
     values = features.items[:, : sum(map(len, columns.values()))]
@@ -198,6 +204,9 @@ def extended(catalogue: Catalogue, table: pa.Table) -> Catalogue:
     """
     item_ids = np.sort(table["item_id"].to_numpy())
     features = encode_items(item_ids, table, catalogue.spec)
+    described = features
+    if catalogue.new.shape[1] > features.shape[1]:
+        described = sp.hstack([features, encode_ages(item_ids, table, catalogue.spec["moment"])])
     values = features[:, : sum(map(len, catalogue.item_columns.values()))]
     titles, years, genres = _shown(describe(table, item_ids))
     return replace(
@@ -210,7 +219,7 @@ def extended(catalogue: Catalogue, table: pa.Table) -> Catalogue:
         genres=catalogue.genres + genres,
         view_counts=np.append(catalogue.view_counts, np.zeros(len(item_ids), np.int64)),
         starts=(*catalogue.starts, len(catalogue.items)),
-        new=sp.csr_matrix(sp.vstack([catalogue.new, features])),
+        new=sp.csr_matrix(sp.vstack([catalogue.new, described])),
     )
 
 

@@ -8,7 +8,7 @@ from retrieval import matrices
 from retrieval.errors import Problem
 from retrieval.matrices import Matrix, Model
 from retrieval.newcomers import newcomer
-from retrieval.newitems import new_items
+from retrieval.newitems import coefficients, rows_of
 from retrieval.ranking import CHUNK, score, top, transposed
 from retrieval.search.catalogue import Catalogue
 from retrieval.search.indexes import Index
@@ -41,20 +41,26 @@ class Recommender:
         self.model, self.nearest = model, nearest
         self._is_history = model.kind == "history"
         self.fold_in = newcomer(path, model)
-        self._rows_of_new = new_items(path, model)
+        self._coefficients = coefficients(path, model)
         self._use(model.right)
 
     @property
     def has_new(self) -> bool:
         """Whether the model can score items that are not in train."""
-        return self._rows_of_new is not None
+        return self._coefficients is not None
 
-    def with_items(self, features: sp.csr_matrix) -> "Recommender":
-        """This one with new items, by their features [n, columns], after those of train; itself if it cannot."""
-        if self._rows_of_new is None or not features.shape[0]:
+    def with_items(self, described: sp.csr_matrix) -> "Recommender":
+        """This one with new items after those of train, by what is said of them, see `new_items`; itself if it cannot.
+
+        Raises `Problem` if the model was trained on other features.
+        """
+        if self._coefficients is None:
+            return self
+        new = rows_of(self.model, self._coefficients, described)
+        if not len(new):
             return self
         other = copy(self)
-        other._use(np.vstack([self.model.right, self._rows_of_new(features)]))
+        other._use(np.vstack([self.model.right, new]))
         return other
 
     def _use(self, right: Matrix) -> None:

@@ -19,13 +19,14 @@ from retrieval.search.recommender import Recommender, TopItems
 from retrieval.serving import schemas, store
 from retrieval.serving.additions import Additions, Cells, own_id, table_of
 from retrieval.serving.settings import Settings
+from retrieval.vocabulary import DATES
 
 import numpy as np
 from fastapi import HTTPException
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NOTHING = np.zeros(0, np.int64)
-SHOWN = ("title", "release_year", "genres")  # columns that answers show
+SHOWN = ("title", "genres")  # columns that answers show, with release_year
 MAX_IDS = 10  # of unknown items in a reason
 
 T = TypeVar("T")
@@ -227,7 +228,7 @@ def _rows(catalogue: Catalogue, item_ids: list[int | str], what: str) -> np.ndar
 
 def _cells(columns: Cells, catalogue: Catalogue) -> Cells:
     """The cells of a new item. Columns that are neither a feature nor shown are refused."""
-    names = {name.removesuffix(VECTORS) for name in catalogue.spec["item_columns"]} | set(SHOWN)
+    names = {name.removesuffix(VECTORS) for name in catalogue.spec["item_columns"]} | {*SHOWN, *DATES}
     for name in columns:
         if name not in names:
             refuse(422, f"columns: unknown column {name!r}; {choices(name, sorted(names))}")
