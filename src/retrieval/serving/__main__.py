@@ -58,12 +58,14 @@ def serve(settings: "Settings") -> None:
 
 def _config(settings: "Settings", shared: Path | None) -> "uvicorn.Config":
     from retrieval.serving.processes import application
+    from retrieval.serving.protocol import Protocol
 
     import uvicorn
 
     return uvicorn.Config(
         functools.partial(application, settings, shared),
         factory=True,
+        http=Protocol,
         host=settings.host,
         port=settings.port,
         workers=settings.workers,

@@ -18,6 +18,7 @@ from retrieval.serving.settings import Settings
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
 
 MAX_REASONS = 10  # in an answer
@@ -40,10 +41,19 @@ def create(settings: Settings, shared: Path | None = None) -> FastAPI:
         version="1",
         description=settings.__doc__ or "",
         lifespan=_lifespan,
-        redirect_slashes=False,
-    )  # a path that ends in a slash may be an id
+        redirect_slashes=False,  # a path that ends in a slash may be an id
+        root_path=settings.root_path,
+    )
     app.state.service = service
     app.add_middleware(Guard, body=settings.body, timeout=settings.timeout)
+    if settings.origin:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.origin,
+            allow_methods=["GET", "POST"],
+            allow_headers=["authorization", "content-type", "x-request-id"],
+            expose_headers=["x-request-id"],
+        )
     app.add_exception_handler(RequestValidationError, _invalid)  # type: ignore[arg-type]
     app.add_exception_handler(400, _unreadable)
     app.include_router(router)

@@ -3,11 +3,12 @@
 import json
 import logging
 import secrets
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from retrieval.errors import Problem
+from retrieval.errors import Problem, choices
 from retrieval.ids import convert
 from retrieval.search.filters import frequent_values
 from retrieval.serving import schemas
@@ -17,11 +18,16 @@ from retrieval.serving.service import Service, demographics, describe, refuse
 
 import prometheus_client
 from fastapi import APIRouter, Header, Query, Request
-from fastapi.responses import HTMLResponse, Response
+from fastapi.responses import FileResponse, Response
+from fastapi.routing import APIRoute
 from prometheus_client import CollectorRegistry, multiprocess
 from starlette.convertors import CONVERTOR_TYPES, Convertor
 
-PAGE = Path(__file__).with_name("page.html")
+PAGE = Path(__file__).parent
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
+)
 
 
 class IdConvertor(Convertor[str]):
@@ -44,7 +50,31 @@ Token = Annotated[str, Header(alias="authorization")]
 K = Annotated[int, Query(ge=1, le=MAX_K, description="maximum number of items in the answer")]
 
 log = logging.getLogger("retrieval.service")
-router = APIRouter(responses={status: {"model": schemas.Reason} for status in (404, 413, 422, 503)})
+
+
+class StrictRoute(APIRoute):
+    """A route that refuses query parameters that it does not have, or that appear twice."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler, after the check."""
+        handle, names = super().get_route_handler(), [parameter.alias for parameter in self.dependant.query_params]
+
+        async def check(request: Request) -> Response:
+            given = [name for name, _ in request.query_params.multi_items()]
+            for name in given:
+                if name not in names:
+                    listed = choices(name[:MAX_TEXT], names) if names else "expected none"
+                    refuse(422, f"unknown query parameter {name[:MAX_TEXT]!r}; {listed}")
+                if given.count(name) > 1:
+                    refuse(422, f"query parameter {name!r} appears twice")
+            return await handle(request)
+
+        return check
+
+
+router = APIRouter(
+    route_class=StrictRoute, responses={status: {"model": schemas.Reason} for status in (404, 413, 422, 503)}
+)
 
 
 def _service(request: Request) -> Service:
@@ -212,6 +242,12 @@ async def metrics(request: Request) -> Response:
 
 
 @router.get("/", include_in_schema=False)
-async def page() -> HTMLResponse:
+async def page() -> FileResponse:
     """The demo page."""
-    return HTMLResponse(PAGE.read_text(encoding="utf-8"))
+    return FileResponse(PAGE / "page.html", headers={"content-security-policy": POLICY})
+
+
+@router.get("/page.{kind}", include_in_schema=False)
+async def part_of_page(kind: Literal["js", "css"]) -> FileResponse:
+    """The script and the style of the page."""
+    return FileResponse(PAGE / f"page.{kind}")
