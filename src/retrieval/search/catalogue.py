@@ -98,8 +98,9 @@ class Catalogue:
 
     def item_rows(self, item_ids: Sequence[int | str]) -> np.ndarray:
         """The row of each of `item_ids` [n], -1 for unknown ones."""
-        values = [ids.convert(each, self.items) for each in item_ids]
-        valid = np.array([isinstance(each, str) == (self.items.dtype == object) for each in values], bool)
+        kind = str if self.items.dtype == object else int
+        values = [each if type(each) is kind else ids.convert(each, self.items) for each in item_ids]
+        valid = np.array([type(each) is kind for each in values], bool)
         any_id = self.items[0]
         found = np.array([each if ok else any_id for each, ok in zip(values, valid, strict=True)], self.items.dtype)
         result = np.full(len(values), -1, np.int64)

@@ -24,7 +24,8 @@ from retrieval.vocabulary import DATES
 import numpy as np
 from fastapi import HTTPException
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+NAIVE_EPOCH = datetime(1970, 1, 1)
+EPOCH = NAIVE_EPOCH.replace(tzinfo=UTC)
 NOTHING = np.zeros(0, np.int64)
 SHOWN = ("title", "genres")  # columns that answers show, with release_year
 MAX_IDS = 10  # of unknown items in a reason
@@ -257,19 +258,19 @@ def _watched(catalogue: Catalogue, profile: schemas.Profile) -> Watched:
 
     Without dates, or where the data have none, the items are `gap` seconds apart.
     """
-    rows = _rows(catalogue, [visit.item_id for visit in profile.history], "history").tolist()
+    rows = _rows(catalogue, [visit.item_id for visit in profile.history], "history")
     dates = [visit.date for visit in profile.history if visit.date is not None]
     if dates and len(dates) < len(rows):
         refuse(422, "history: expected a date for every item or for none")
-    aware = (date if date.tzinfo else date.replace(tzinfo=UTC) for date in dates)
-    time = [int((date - EPOCH).total_seconds()) for date in aware] or list(range(len(rows)))
+    since = [date - (EPOCH if date.tzinfo else NAIVE_EPOCH) for date in dates]
+    time = np.array([int(each.total_seconds()) for each in since] or range(len(rows)), np.int64)
+    order = np.argsort(time, kind="stable")
     if not (dates and catalogue.timed):
-        time = (np.argsort(np.argsort(time, kind="stable")) * catalogue.gap).tolist()
-    last: dict[int, int] = {}
-    for i in np.argsort(time, kind="stable"):
-        last.pop(rows[i], None)  # a dict keeps the first position of a key: move it to the end
-        last[rows[i]] = time[i]
-    return np.array(list(last), np.int64), np.array(list(last.values()), np.int64)
+        time[order] = np.arange(len(rows)) * catalogue.gap
+    rows, time = rows[order], time[order]
+    _, from_end = np.unique(rows[::-1], return_index=True)
+    last = np.sort(len(rows) - 1 - from_end)
+    return rows[last], time[last]
 
 
 def _demographics(catalogue: Catalogue, profile: schemas.Profile) -> list[tuple[str, str]]:
