@@ -394,3 +394,50 @@ def test_columns_are_listed_with_their_most_frequent_values(client):
 def test_bad_filters_get_a_reason(client, body, status, reason):
     answer = client.post("/reco/dssm", json=body)
     assert (answer.status_code, reason in answer.json()["detail"]) == (status, True), answer.text
+
+
+@pytest.mark.parametrize("path", ["/health", "/ready", "/", "/models", "/reco/dssm/15", "/reco/no/15"])
+def test_head_is_get_without_the_body(client, path):
+    get, head = client.get(path), client.head(path)
+    assert (head.status_code, head.content) == (get.status_code, b"")
+    assert head.headers["content-length"] == get.headers["content-length"]
+    assert client.head("/reload").status_code == 405
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("/reco/dssm/15?K=3", "unknown query parameter 'K'; expected one of k, exclude_seen, fallback; did you mean"),
+        ("/reco/dssm/15?k=3&k=4", "query parameter 'k' appears twice"),
+        ("/health?x", "unknown query parameter 'x'; expected none"),
+        ("/health?x=1", "unknown query parameter 'x'; expected none"),
+        ("/items/columns?k=1", "unknown query parameter 'k'; expected none"),
+        ("/users?query=1&exact=true", "unknown query parameter 'exact'; expected one of query, k"),
+    ],
+)  # fmt: skip
+def test_unknown_query_parameters_are_refused(client, path, reason):
+    answer = client.get(path)
+    assert (answer.status_code, answer.json()["detail"].startswith(reason)) == (422, True), answer.text
+
+
+@pytest.mark.parametrize("path", ["/reco/dssm/15/", "/models/", "/health/", "/reload/", "/docs/"])
+def test_no_answer_leads_to_the_host_of_a_header(client, path):
+    for headers in ({"host": "evil.example"}, {"x-forwarded-host": "evil.example"}):
+        answer = client.get(path, headers=headers, follow_redirects=False)
+        assert answer.status_code in (404, 405)
+        assert "evil.example" not in f"{answer.headers} {answer.text}"
+
+
+def test_every_answer_forbids_sniffing_and_frames_and_the_page_inline_scripts(client):
+    for path in ("/", "/page.js", "/models", "/nothing", "/reco/dssm/15?k=0"):
+        headers = client.get(path).headers
+        assert (headers["x-content-type-options"], headers["x-frame-options"]) == ("nosniff", "DENY")
+    page = client.get("/")
+    policy = dict(part.split(" ", 1) for part in page.headers["content-security-policy"].split("; "))
+    assert (policy["default-src"], policy["script-src"], policy["style-src"]) == ("'none'", "'self'", "'self'")
+    assert policy["frame-ancestors"] == "'none'"
+    assert "<script>" not in page.text
+    assert "style=" not in page.text
+    assert client.get("/page.js").headers["content-type"].startswith("text/javascript")
+    assert client.get("/page.css").headers["content-type"].startswith("text/css")
+    assert client.get("/page.py").status_code == 422
