@@ -49,8 +49,8 @@ def main(params: EvaluateParams, prepared: Path, features: Path, models: Path, m
         data, all_models = catalogue, complete
         _say_incomplete(complete, data)
     exam = prepare_exam(prepared, data, options, seed)
-    length, test = max(options.k, options.longest), data.user_ids[exam.users]
-    external = read_all(models / "external", data, cold_users(prepared), test, all_models, length)
+    test = data.user_ids[exam.users]
+    external = read_all(models / "external", data, cold_users(prepared), test, all_models, options.ks[-1])
     results = {name: assess(model, exam, options) for name, model in all_models.items()}
     results |= {name: assess_lists(each.lists(test), exam, options.k, {}) for name, each in external.items()}
     bars = report.write_metrics(metrics, results, DSSM, exam, options, seed)

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from retrieval import histories
 from retrieval.evaluation.assessment import Evaluation, prepare_exam
-from retrieval.evaluation.metrics import METRICS, judge, means, values
+from retrieval.evaluation.lists import judge
+from retrieval.evaluation.metrics import METRICS, means, values
 from retrieval.params import load
 
 import numpy as np

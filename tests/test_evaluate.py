@@ -20,7 +20,7 @@ import rectools.metrics as rt
 import scipy.sparse as sp
 
 USERS, ITEMS, GENRES = 120, 50, 4
-OPTIONS = Evaluation(k=10, longest=12, head=0.2, resamples=50, negatives=10, points=40, map="tsne", candidates="train")
+OPTIONS = Evaluation(ks=[10, 12], head=0.2, resamples=50, negatives=10, points=40, map="tsne", candidates="train")
 PARAMS = evaluate.EvaluateParams(seed=3, evaluate=OPTIONS)
 
 
@@ -142,10 +142,14 @@ def expected(world: World, name: str, watched: np.ndarray, filtered: bool) -> di
 @pytest.mark.parametrize("name", ["dssm", "ials", "itemknn", "popular"])
 def test_metrics_are_those_of_rectools_in_all_three_settings(world: World, out: Path, name: str) -> None:
     assert 10 < len(world.test["user_id"].unique()) < USERS
-    assert read(out / "metrics/metrics.json")[name] == expected(world, name, world.truth, filtered=True)
     settings = read(out / "metrics/settings.json")[name]
-    assert settings["test_all"] == expected(world, name, world.truth, filtered=False)
-    assert settings["train"] == expected(world, name, world.seen, filtered=False)
+    for found, watched, filtered in (
+        (read(out / "metrics/metrics.json")[name], world.truth, True),
+        (settings["test_all"], world.truth, False),
+        (settings["train"], world.seen, False),
+    ):
+        theirs = expected(world, name, watched, filtered)
+        assert {metric: found[metric] for metric in theirs} == theirs
 
 
 def test_new_items_are_candidates_of_the_models_that_can_score_them(world: World, capsys) -> None:
@@ -193,6 +197,28 @@ def test_debiased_metrics_are_those_of_rectools(world: World, out: Path) -> None
     assert value != pytest.approx(rt.MAP(10).calc(reco, rows), rel=1e-3)
 
 
+def test_metrics_at_every_k_are_those_of_the_other_files(out: Path) -> None:
+    every = read(out / "metrics/by_k.json")["ials"]
+    known = read(out / "metrics/metrics.json")["ials"] | read(out / "metrics/beyond.json")["ials"]
+    assert list(every)[:2] == ["recall@10", "recall@12"]
+    for name in (name for name in every if name.endswith("@10")):
+        assert every[name] == known[name], name
+    assert every["recall@12"] > every["recall@10"]
+    assert every["ndcg@12"] == read(out / "plots/ndcg.json")[11]["ials"]
+
+
+def test_the_groups_of_taste_tell_who_gets_more_popular_items(world: World, out: Path) -> None:
+    """Each model's mean over the users whose history is of such items; the niche get the largest lift."""
+    found = read(out / "metrics/groups.json")["taste"]
+    assert list(found) == ["niche", "diverse", "blockbuster"]
+    assert sum(group["users"] for group in found.values()) == len(world.test["user_id"].unique())
+    lifts = [group["popular"]["popularity_lift@10"] for group in found.values()]
+    assert lifts == sorted(lifts, reverse=True)
+    mean = sum(group["users"] * group["popular"]["popularity_lift@10"] for group in found.values())
+    whole = read(out / "metrics/beyond.json")["popular"]["popularity_lift@10"]
+    assert mean / len(world.test["user_id"].unique()) == pytest.approx(whole, rel=1e-4)
+
+
 def test_a_model_of_taste_beats_random_vectors(out: Path) -> None:
     values = read(out / "metrics/metrics.json")
     assert values["dssm"]["map@10"] > 1.5 * values["ials"]["map@10"]  # which is random here
@@ -202,11 +228,11 @@ def test_a_model_of_taste_beats_random_vectors(out: Path) -> None:
 
 def test_files_name_the_models_in_order(out: Path) -> None:
     names = ["dssm", "ials", "itemknn", "popular"]
-    for file in ("metrics", "settings", "beyond"):
+    for file in ("metrics", "by_k", "settings", "beyond"):
         assert list(read(out / f"metrics/{file}.json")) == names
     assert list(read(out / "plots/ndcg.json")[0]) == ["k", *names]
     assert list(read(out / "plots/popularity.json")[0]) == ["part", *names]
-    assert list(read(out / "metrics/groups.json")) == ["sex", "activity"]
+    assert list(read(out / "metrics/groups.json")) == ["sex", "activity", "taste"]
     assert sorted(path.name for path in (out / "plots/scores").iterdir()) == ["dssm.json", "ials.json"]  # of vectors
     assert read(out / "plots/loss.json") == [{"epoch": 1, "loss": 0.5}]
     assert read(out / "plots/ndcg.json")[9]["dssm"] == read(out / "metrics/metrics.json")["dssm"]["ndcg@10"]
@@ -215,7 +241,7 @@ def test_files_name_the_models_in_order(out: Path) -> None:
 def test_equal_seed_equal_bytes(world: World, out: Path) -> None:
     first, second = out, world.evaluate("second")
     files = sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file())
-    assert len(files) == 8 + 3 + 2 + 4
+    assert len(files) == 9 + 3 + 2 + 4
     for file in files:
         assert (first / file).read_bytes() == (second / file).read_bytes(), file
 

@@ -30,7 +30,11 @@ MAX_ERRORS = 6  # in one line
 MAX_WORDED = 200  # errors that are put into words, since two of them can be the same
 LARGEST = 2**31 - 1  # integer, unless a field says otherwise: what NumPy, torch and FAISS store in 32 bits
 _TAG = "tag:yaml.org,2002:"
-RENAMED = {"trend.personal": "trend.user_weight", "trend.common": "trend.mean_weight"}
+RENAMED = {
+    "trend.personal": "trend.user_weight",
+    "trend.common": "trend.mean_weight",
+    "evaluate.k": "evaluate.ks",
+}
 
 
 class Section(BaseModel):

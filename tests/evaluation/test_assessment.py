@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-OPTIONS = Evaluation(k=2, longest=3, head=0.25, resamples=10, negatives=2, points=2, map="tsne", candidates="train")
+OPTIONS = Evaluation(ks=[2, 3], head=0.25, resamples=10, negatives=2, points=2, map="tsne", candidates="train")
 USERS, ITEMS = np.array([10, 20, 30]), np.array([5, 6, 7, 8])
 TRAIN = [[0], [0, 1], [2]]  # the items (rows) of each user
 TEST = [(10, 6), (30, 8)]  # ids: user 0 watched item 1, user 2 watched item 3
@@ -87,6 +87,19 @@ def test_train_users_and_all_items(result: Assessment) -> None:
     assert list(result.settings) == ["test_all", "train"]
     assert result.settings["train"]["map@2"] == pytest.approx((1 + 1 + 0) / 3, rel=1e-5)
     assert result.settings["train"]["recall@2"] == pytest.approx((1 + 1 + 0) / 3, rel=1e-5)
+
+
+def test_words_of_texts_are_no_categories(tmp_path: Path) -> None:
+    """Items 1 and 2 share the genre and no word of the title."""
+    columns = {"genres": ["drama"], "title": ["dark", "night"]}
+    matrix = sp.csr_matrix(np.array([[0, 0, 0], [1, 0.8, 0], [1, 0, 0.6], [0, 0, 0]], np.float32))
+    data = replace(features(item_columns=columns, item_texts={"title": [1.0, 1.0]}), items=matrix)
+    made = exam(tmp_path, TEST, data)
+    assert made.train_items.categories.toarray().tolist() == [[0], [1], [1], [0]]
+    assert assess(popular(), made, OPTIONS).beyond["diversity@2"].tolist() == [0, 1]
+    same = replace(features(item_columns={"genres": ["drama"]}), items=matrix[:, :1])
+    for name, each in assess(popular(), exam(tmp_path, TEST, same), OPTIONS).beyond.items():
+        np.testing.assert_array_equal(each, assess(popular(), made, OPTIONS).beyond[name], err_msg=name)
 
 
 def test_the_exam_is_of_the_test_users(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from retrieval import histories, matrices
 from retrieval.dssm.newcomer import Tower
 from retrieval.evaluation.assessment import Evaluation, Exam
 from retrieval.evaluation.cold import assess_cold
-from retrieval.evaluation.metrics import TrainItems
+from retrieval.evaluation.lists import TrainItems
 from retrieval.newcomers import NOTHING
 
 import numpy as np
@@ -18,7 +18,7 @@ import pytest
 import scipy.sparse as sp
 from worlds import odd_ids, write_world
 
-OPTIONS = Evaluation(k=3, longest=3, head=0.2, resamples=10, negatives=2, points=2, map="tsne", candidates="train")
+OPTIONS = Evaluation(ks=[3], head=0.2, resamples=10, negatives=2, points=2, map="tsne", candidates="train")
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ import pytest
 import scipy.sparse as sp
 
 OPTIONS = Evaluation(
-    k=2, longest=3, head=0.25, resamples=10, negatives=2, points=2, map="tsne", candidates="train"
+    ks=[2, 3], head=0.25, resamples=10, negatives=2, points=2, map="tsne", candidates="train"
 )  # fmt: skip
 USERS, ITEMS = np.array([10, 20, 30, 40]), np.array([5, 6, 7, 1, 2, 3])  # three of train, three new ones
 TRAIN = [[0], [0, 1], [0, 2], [0]]

@@ -41,12 +41,19 @@ def read(folder: Path, *tables: dict, data: Features | None = None, cold: tuple 
 
 
 def test_lists_are_in_the_order_of_the_ranks_and_missing_ones_are_empty_and_said(tmp_path, capsys):
-    found = read(tmp_path, {"user_id": [10, 10], "item_id": [7, 6], "rank": [4, 1]})
-    assert found.lists(np.array([30, 10])).tolist() == [[-1, -1, -1], [1, 2, -1]]
+    found = read(tmp_path, {"user_id": [10, 10], "item_id": [7, 6], "rank": [4, 1]}, length=2)
+    assert found.lists(np.array([30, 10])).tolist() == [[-1, -1], [1, 2]]
     line = f"evaluate: {tmp_path / 'mine'}: 1 of 2 test users have no list: an empty one\n"
     assert capsys.readouterr().err == line
-    read(tmp_path, GOOD)
+    read(tmp_path, GOOD, length=2)
     assert capsys.readouterr().err == ""
+
+
+def test_lists_that_are_all_short_are_said(tmp_path, capsys):
+    found = read(tmp_path, GOOD, length=4)
+    assert found.lists(np.array([30, 10])).tolist() == [[3, -1, -1, -1], [1, 2, -1, -1]]
+    line = f"{tmp_path / 'mine'}: its lists have at most 2 items, and `evaluate.ks` asks for 4: metrics of longer lists"
+    assert line in capsys.readouterr().err
 
 
 def test_scores_order_a_list_and_equal_ones_stay_in_the_order_of_the_rows(tmp_path):
@@ -126,7 +133,7 @@ def test_a_system_that_dvc_has_not_checked_out_is_said(tmp_path, capsys):
     assert read_all(tmp_path, data, data.user_ids[:0], data.user_ids, [], 3) == {}
     line = f"evaluate: {tmp_path / 'mine'}: is missing and not judged; run dvc checkout\n"
     assert capsys.readouterr().err == line
-    read(tmp_path, GOOD)
+    read(tmp_path, GOOD, length=2)
     assert capsys.readouterr().err == ""
 
 

@@ -8,16 +8,15 @@ import scipy.sparse as sp
 
 
 def features() -> Features:
-    """Six users who watched 1, 1, 1, 2, 3 and 5 items; user 5 has no features."""
-    counts = [1, 1, 1, 2, 3, 5]
-    indptr = np.append(0, np.cumsum(counts))
-    rows = np.zeros(indptr[-1], dtype=np.int64)
-    histories = Histories(indptr, rows.astype(np.int32), rows, rows.astype(np.float32))
+    """Six users who watched 1, 1, 1, 2, 3 and 5 items; user 5 has no features. Items have 5, 4, 2, 1 and 1 watchers."""
+    watched = [[0], [0], [1], [0, 1], [0, 1, 2], [0, 1, 2, 3, 4]]
+    indptr, items = np.append(0, np.cumsum([len(each) for each in watched])), np.concatenate(watched)
+    histories = Histories(indptr, items.astype(np.int32), np.zeros_like(items), np.ones(len(items), np.float32))
     users = sp.csr_matrix(np.array(
         [[1, 0, 0, 1], [0, 1, 0, 1], [1, 0, 0, 0], [0, 1, 0, 1], [0, 1, 0, 1], [0, 0, 0, 0]], dtype=np.float32
     ))  # fmt: skip
     spec = {"user_columns": {"sex": ["F", "M"], "income": ["0.5:1", "1.5"]}, "item_columns": {}}
-    return Features(histories, users, sp.csr_matrix((1, 0), dtype=np.float32), np.arange(6), np.arange(1), spec)
+    return Features(histories, users, sp.csr_matrix((5, 0), dtype=np.float32), np.arange(6), np.arange(5), spec)
 
 
 def test_groups_are_the_users_with_the_value() -> None:
@@ -27,6 +26,8 @@ def test_groups_are_the_users_with_the_value() -> None:
         "income": {"1_5": [0, 1, 3, 4]},  # nobody has the other value; no dots in names
         # thirds end at quantiles 1 and 2 + 1/3 of the counts; equal counts stay together
         "activity": {"1-1": [0, 1, 2], "2-2": [3], "3-5": [4, 5]},
+        # users' items have 5, 5, 4, 4 1/2, 3 2/3 and 2 3/5 watchers on average
+        "taste": {"niche": [4, 5], "diverse": [2, 3], "blockbuster": [0, 1]},
     }
 
 
@@ -34,9 +35,9 @@ def test_a_column_with_too_many_values_is_skipped(monkeypatch) -> None:
     monkeypatch.setattr("retrieval.evaluation.groups.MAX_VALUES", 1)
     one = features()
     one.spec["user_columns"] = {"name": ["A", "B", "C"], "here": ["1"]}
-    assert {name: list(values) for name, values in groups(one, np.arange(6)).items() if name != "activity"} == {
-        "here": ["1"]
-    }
+    made = groups(one, np.arange(6))
+    assert list(made) == ["here", "activity", "taste"]
+    assert list(made["here"]) == ["1"]
 
 
 def test_only_the_given_users_count() -> None:
@@ -45,6 +46,7 @@ def test_only_the_given_users_count() -> None:
         "sex": ["M"],
         "income": ["1_5"],
         "activity": ["1-1", "5-5"],
+        "taste": ["niche", "blockbuster"],
     }
 
 

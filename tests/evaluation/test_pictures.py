@@ -22,9 +22,9 @@ SERIES = [
     {"score": 1.0, "test_watched": 0.1, "test_other": 0.9, "train_watched": 0.2, "train_other": 0.8},
     {"score": 2.0, "test_watched": 0.6, "test_other": 0.4, "train_watched": 0.7, "train_other": 0.3},
 ]
-POINTS = np.random.default_rng(0).normal(0, 1, (45, 2))
+POINTS = np.random.default_rng(0).normal(0, 1, (45, 2)) * [2, 1]
 KINDS = np.repeat([f"kind {n}" for n in range(9)], np.arange(1, 10))  # kind 8 is the most frequent, 9 of 45
-AMOUNT = ("popularity", "users who watched it", np.random.default_rng(1).permutation(45) + 1)
+AMOUNT = ("popularity", "users per item", np.random.default_rng(1).permutation(45) + 1)
 TITLES = np.array(["Movie $1^$", "Кин-дза-дза!", "$$$", "Дом_2"])  # TeX's characters are plain text here
 
 
@@ -96,8 +96,8 @@ def test_scores_have_a_row_per_model_and_a_curve_per_kind(tmp_path: Path, figure
     for axes, factor in zip(grid, (1, 1, 2, 2), strict=True):
         period = axes.get_title().split(", ")[1]
         curves = {line.get_label(): line for line in axes.lines}
-        assert list(curves) == ["not watched", "watched"]
-        for label, kind, colour in (("not watched", "other", COLOURS[0]), ("watched", "watched", COLOURS[4])):
+        assert list(curves) == ["other items", "the user's items"]
+        for label, kind, colour in (("other items", "other", COLOURS[0]), ("the user's items", "watched", COLOURS[4])):
             points = [[factor * row["score"], factor * row[f"{period}_{kind}"]] for row in SERIES]
             assert curves[label].get_xydata().tolist() == points
             assert curves[label].get_color() == colour
@@ -105,8 +105,8 @@ def test_scores_have_a_row_per_model_and_a_curve_per_kind(tmp_path: Path, figure
         assert axes.get_ylim()[0] == 0
     assert [axes.get_ylabel() for axes in grid] == ["density", "", "density", ""]
     (legend,) = figures[0].legends
-    assert [text.get_text() for text in legend.get_texts()] == ["not watched", "watched"]
-    assert figures[0].get_suptitle() == "Scores of the items that users watched, and of those that they did not"
+    assert [text.get_text() for text in legend.get_texts()] == ["other items", "the user's items"]
+    assert figures[0].get_suptitle() == "Scores of the users' items in test and train, and of random other items"
     assert is_inside(figures[0])
 
 
@@ -129,20 +129,54 @@ def test_a_map_colours_the_most_frequent_kinds(tmp_path: Path, figures: list[Fig
 
 def test_a_map_shows_the_amount_on_a_log_scale_the_largest_on_top(tmp_path: Path, figures: list[Figure]) -> None:
     draw_map(tmp_path / "a.png", "Items", POINTS, ("genre", KINDS), AMOUNT)
-    _, right, scale = figures[0].axes
+    _, right = figures[0].axes
+    (scale,) = right.child_axes
     (each,) = dots(right)
     assert each.get_array().tolist() == list(range(1, 46))  # ascending, so the largest is drawn last
     np.testing.assert_array_equal(each.get_offsets(), POINTS[np.argsort(AMOUNT[2])])
     assert type(each.norm).__name__ == "LogNorm"
     assert right.get_title() == "by popularity"
-    assert scale.get_ylabel() == "users who watched it"
-    ticks = [text.get_text() for text in scale.get_yticklabels()]
+    assert scale.get_xlabel() == "users per item"
+    ticks = [text.get_text() for text in scale.get_xticklabels()]
     assert {"1", "2", "5", "10", "20"} <= set(ticks)
     assert is_inside(figures[0])
 
 
+@pytest.mark.parametrize(("wide", "high"), [(10, 10), (10, 6), (10, 1), (6, 10), (0, 0)])
+def test_a_map_fills_its_frames(tmp_path: Path, figures: list[Figure], wide: float, high: float) -> None:
+    """Equal scales of both axes; 4 % of room around the points, and a frame at least half as high as wide."""
+    points = np.random.default_rng(0).random((30, 2))
+    points = (points - points.min(axis=0)) / np.ptp(points, axis=0) * [wide, high] + 3
+    draw_map(tmp_path / "a.png", "Items", points, ("genre", ["a"] * 30), (*AMOUNT[:2], np.arange(1, 31)))
+    long, short = max(wide, high), min(wide, high)
+    for axes in figures[0].axes:
+        (x0, x1), (y0, y1) = axes.get_xlim(), axes.get_ylim()
+        assert axes.bbox.height / axes.bbox.width == pytest.approx((y1 - y0) / (x1 - x0))
+        if long:
+            assert x1 - x0 == pytest.approx(1.08 * long)
+            assert y1 - y0 == pytest.approx(1.08 * max(short, long / 2))
+        drawn = np.concatenate([each.get_offsets() for each in dots(axes)])
+        np.testing.assert_allclose(drawn.min(axis=0) + drawn.max(axis=0), [x0 + x1, y0 + y1])
+        assert all(spine.get_visible() for spine in axes.spines.values())
+    left, right = (axes.bbox for axes in figures[0].axes)
+    assert (left.y0, left.y1, left.width) == (right.y0, right.y1, right.width)
+    assert left.width + right.width > 0.95 * figures[0].bbox.width
+    assert is_inside(figures[0])
+
+
+@pytest.mark.parametrize("length", [3, 12, 25, 300])
+def test_a_legend_is_as_wide_as_its_map_at_most(tmp_path: Path, figures: list[Figure], length: int) -> None:
+    names = [f"{number} {'longer ' * 50}"[:length] for number in range(9)]
+    draw_map(tmp_path / "a.png", "Items", POINTS, ("genre", np.array(names)[np.arange(45) % 9]), AMOUNT, TITLES)
+    axes = figures[0].axes[0]
+    box = axes.get_legend().get_window_extent()
+    assert box.width <= axes.bbox.width
+    assert box.y0 >= 0
+    assert is_inside(figures[0])
+
+
 def test_labels_are_on_their_points_in_plain_text(tmp_path: Path, figures: list[Figure]) -> None:
-    points = np.array([[0.0, 0.0], [1.0, 2.0], [2.0, 1.0], [1.0, 0.5], [3.0, 3.0]])
+    points = np.array([[0.0, 0.0], [1.0, 2.0], [2.0, 1.0], [1.0, 0.5], [4.0, 3.0]])
     draw_map(tmp_path / "a.png", "", points, ("", ["a"] * 5), ("", "", np.arange(1, 6)), TITLES)
     for axes in figures[0].axes[:2]:
         assert [text.get_text() for text in axes.texts] == TITLES.tolist()

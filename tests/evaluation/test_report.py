@@ -5,7 +5,7 @@ from typing import Any
 
 from retrieval.evaluation import report
 from retrieval.evaluation.assessment import Evaluation, Exam
-from retrieval.evaluation.metrics import TrainItems
+from retrieval.evaluation.lists import TrainItems
 from retrieval.evaluation.report import _kinds, write_maps
 from retrieval.histories import Features, Histories
 from retrieval.matrices import Model
@@ -15,7 +15,7 @@ import pytest
 import scipy.sparse as sp
 
 VOCABULARY = {"type": ["film", "series"], "genres": ["drama", "war"]}
-OPTIONS = Evaluation(k=2, longest=3, head=0.25, resamples=10, negatives=2, points=3, map="tsne", candidates="train")
+OPTIONS = Evaluation(ks=[2, 3], head=0.25, resamples=10, negatives=2, points=3, map="tsne", candidates="train")
 SEEN = np.array([[1, 0, 1, 0], [1, 0, 1, 1], [0, 0, 1, 0], [0, 0, 1, 0]], dtype=np.float32)  # counts 2, 0, 4, 1
 
 
@@ -36,6 +36,14 @@ def test_of_counts_the_value_with_the_largest_share_of_all_rows() -> None:
 
 def test_without_columns_all_are_unknown() -> None:
     assert _kinds(sp.csr_matrix((2, 0), dtype=np.float32), {})[1].tolist() == ["unknown", "unknown"]
+
+
+def test_words_of_titles_are_no_kinds() -> None:
+    spec = {"item_columns": {"type": ["film"], "title": ["dark"]}, "item_texts": {"title": [1.0]}}
+    empty = sp.csr_matrix((1, 2), dtype=np.float32)
+    histories = Histories(np.array([0, 0]), *(np.zeros(0, each) for each in (np.int32, np.int64, np.float32)))
+    data = Features(histories, empty, empty, np.arange(1), np.arange(1), spec)
+    assert report._categories(data) == {"type": ["film"]}
 
 
 def maps(monkeypatch: pytest.MonkeyPatch, user_columns: dict[str, list[str]]) -> tuple[dict[str, tuple], np.ndarray]:
@@ -70,7 +78,7 @@ def test_the_map_of_items_is_of_the_most_watched(monkeypatch: pytest.MonkeyPatch
     assert title == "Item vectors of dssm (t-SNE): near items go to the same users"
     np.testing.assert_array_equal(points, VECTORS[[2, 0, 3]] + 10)  # without the bias, in the order of popularity
     assert (name, kinds.tolist()) == ("genres", ["drama", "drama", "war"])
-    assert (amount, unit, counts.tolist()) == ("popularity", "users who watched it", [4, 2, 1])
+    assert (amount, unit, counts.tolist()) == ("popularity", "users per item", [4, 2, 1])
     assert titles.tolist() == ["C", "A", "D"]
 
 
@@ -80,7 +88,7 @@ def test_the_map_of_users_is_coloured_by_their_first_feature(monkeypatch: pytest
     assert title == "User vectors of dssm (t-SNE): near users get the same items"
     np.testing.assert_array_equal(points, VECTORS[test_users])
     assert (kinds[0], kinds[1].tolist()) == ("sex", ["M", "F"])
-    assert (amount, unit, counts.tolist()) == ("activity", "items watched", [3, 1])
+    assert (amount, unit, counts.tolist()) == ("activity", "items per user", [3, 1])
 
 
 def test_users_without_features_are_coloured_by_what_they_watched(monkeypatch: pytest.MonkeyPatch) -> None:

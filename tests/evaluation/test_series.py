@@ -1,7 +1,8 @@
 """Data series of the plots, on small worked examples."""
 
-from retrieval.evaluation.metrics import TrainItems, judge, ndcg
-from retrieval.evaluation.series import by_length, by_popularity
+from retrieval.evaluation.lists import TrainItems, judge
+from retrieval.evaluation.metrics import ndcg
+from retrieval.evaluation.series import LONGEST, by_length, by_popularity
 
 import numpy as np
 import scipy.sparse as sp
@@ -22,6 +23,11 @@ def test_ndcg_by_length() -> None:
     np.testing.assert_allclose([row["a"] for row in rows], [0, 0.386853, 0.530721], atol=1e-6)
     assert all(row["a"] == row["b"] for row in rows)
     assert rows[2]["b"] == float(f"{ndcg(lists).mean():.6g}")
+
+
+def test_long_lists_are_plotted_up_to_the_longest_length() -> None:
+    lists = judge(np.arange(30, dtype=np.int32)[None], sp.csr_matrix(np.ones((1, 30))), items_of([1] * 30))
+    assert [row["k"] for row in by_length({"a": lists})] == list(range(1, LONGEST + 1))
 
 
 def test_share_by_popularity() -> None:

@@ -44,4 +44,5 @@ def change() -> Change:
         [Plot("plots/loss.json", "Loss", "epoch", "loss", loss), Plot("plots/x.json", "X", "x", "y", constant)],
         {"plots/map.png": {"main": b"one", "new": b"two"}},
         ["dssm: made <elsewhere>."],
+        {"dssm": {"map@10": 0.02, "recall@10": 0.03}, "ease": {"map@10": 0.02, "recall@10": 0.03}},
     )

@@ -1,7 +1,7 @@
 """The difference between two revisions, as DVC reports it."""
 
 from retrieval.errors import Problem
-from retrieval.experiments.change import Plot, compare, notes
+from retrieval.experiments.change import Plot, compare, noise, notes
 
 import pytest
 from repositories import environment, metrics
@@ -36,6 +36,13 @@ def test_notes_name_models_of_other_machines_or_precisions():
     assert "in float64, the same on every machine (main) and in float32 on B with 2 threads (new)" in note
 
 
+def test_noise_is_the_root_of_the_sum_of_squares_of_both_sides():
+    old = {"means": {"a": {"map@10": {"low": 0.1, "high": 0.16}}, "b": {"map@10": {"low": 0, "high": 1}}}}
+    new = {"means": {"a": {"map@10": {"low": 0.1, "high": 0.18}, "ndcg@10": {"low": 0, "high": 1}}}}
+    assert noise(old, new) == {"a": {"map@10": pytest.approx(0.05)}}  # of 0.03 and 0.04
+    assert noise({}, new) == {}
+
+
 def test_a_branch_and_an_experiment_are_compared(at, experimented):
     at(experimented)
     change = compare("main", "other")
@@ -43,6 +50,8 @@ def test_a_branch_and_an_experiment_are_compared(at, experimented):
     old, new = change.metrics["dssm"]["map@10"]
     assert old == metrics(experimented)["dssm"]["map@10"] != new
     assert change.metrics["popular"]["map@10"] == (metrics(experimented)["popular"]["map@10"],) * 2
+    assert set(change.noise["dssm"]) == {"map@10", "ndcg@10", "recall@10", "novelty@10"}
+    assert 0 < change.noise["dssm"]["map@10"] < 0.2
     loss = next(plot for plot in change.plots if plot.name == "plots/loss.json")
     assert (loss.title, loss.differs) == ("DSSM: training loss", True)
     assert set(loss.lines["loss"]) == {"main", "other"}

@@ -155,7 +155,7 @@ def test_a_click_shows_similar_films_and_escape_closes_them(page):
     title = page.titles(0)[0]
     page.all("#lists .film")[0].click()
     page.until(lambda: len(page.texts("#similar b")) == 10)
-    assert page.texts("#similar-title") == [f"Films like {title}"]
+    assert page.texts("#similar-title") == [f"Items like {title}"]
     assert title not in page.texts("#similar b")
     before = page.texts("#similar b")
     Select(page.all("#similar-model")[0]).select_by_visible_text("ials")

@@ -66,6 +66,22 @@ def test_the_smallest_scale_works(tmp_path: Path) -> None:
     assert raw.rows == {"interactions.parquet": 548, "users.parquet": 84, "items.parquet": 160}
 
 
+def test_new_items_appear_in_the_last_week(tmp_path: Path) -> None:
+    """A quarter of the items are premieres, spread over 183 days, of which 7 are the last week: 1 %, 32 of 3,193 items.
+    They are releases of 2021, some are hits at once, and others of their niche have been watched before."""
+    synthetic.fetch(Synthetic(scale=0.04), 1, tmp_path)
+    rows, items = pd.read_parquet(tmp_path / "interactions.parquet"), pd.read_parquet(tmp_path / "items.parquet")
+    first = rows.groupby("item_id")["time"].min()
+    new = first.index[first > rows["time"].max() - pd.Timedelta(days=7)]
+    assert 16 <= len(new) <= 64
+    views = rows["item_id"].value_counts()[new]
+    premieres = items.set_index("item_id").loc[views.index[views > 3], "release_year"]
+    assert len(premieres) > 8
+    assert (premieres == "2021.0").mean() > 0.6
+    genres = items.set_index("item_id")["genres"].str.split(", ").str[0]
+    assert genres[new].isin(genres[first.index.difference(new)]).all()
+
+
 def recall_at_10(scores: np.ndarray, seen: np.ndarray, relevant: np.ndarray) -> float:
     """Mean Recall@10 over users; scores, seen and relevant [users, items]."""
     scores = np.where(seen, -np.inf, scores)

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from retrieval import ids
 from retrieval.errors import Problem
-from retrieval.evaluation.metrics import BEYOND, DEBIASED, METRICS, Lists, TrainItems, judge, means, values
+from retrieval.evaluation.lists import Lists, TrainItems, judge
+from retrieval.evaluation.metrics import BEYOND, DEBIASED, METRICS, means, values
 from retrieval.evaluation.projection import PROJECTIONS, missing
 from retrieval.histories import Features
 from retrieval.matrices import Model
@@ -22,26 +23,38 @@ import scipy.sparse as sp
 from pydantic import Field, field_validator
 
 Length = Annotated[int, Field(ge=1, le=1000)]  # items per list; the lists of all users are in memory at once
+Lengths = Annotated[list[Length], Field(min_length=1)]
 
 
 class Evaluation(Section):
     """The section `evaluate` of params.yaml.
 
-    k: items per list. longest: items per list where metrics are plotted by length. head: share of the items, the most
-    watched ones, that are not long tail. resamples: bootstrap samples of the test users. negatives: random unwatched
-    items per user, for the distributions of the score. points: maximum number of users in these distributions, and of
-    users and of items on a map. map: kind of the maps. candidates: the items that are ranked, those of train, or all,
-    with those that have features and no interaction.
+    ks: items per list, ascending; the first one is that of the table. head: share of the items, the most watched ones,
+    that are not long tail. resamples: bootstrap samples of the test users. negatives: random unwatched items per user,
+    for the distributions of the score. points: maximum number of users in these distributions, and of users and of
+    items on a map. map: kind of the maps. candidates: the items that are ranked, those of train, or all, with those
+    that have features and no interaction.
     """
 
-    k: Length
-    longest: Length
+    ks: Lengths
     head: Annotated[float, Field(gt=0, lt=1)]
     resamples: Annotated[int, Field(ge=1, le=1_000_000)]
     negatives: Annotated[int, Field(ge=1, le=10_000)]
     points: Annotated[int, Field(ge=1, le=20_000)]  # a map takes points^2 numbers
     map: Annotated[str, one_of(PROJECTIONS)]
     candidates: Literal["train", "all"]
+
+    @property
+    def k(self) -> int:
+        """Items per list of the table."""
+        return self.ks[0]
+
+    @field_validator("ks")
+    @classmethod
+    def _ascend(cls, ks: list[int]) -> list[int]:
+        if ks != sorted(set(ks)):
+            raise ValueError(f"{ks} is not valid: expected ascending numbers, each once")
+        return ks
 
     @field_validator("map")
     @classmethod
@@ -70,7 +83,7 @@ class Exam:
 class Assessment:
     """The results of one model.
 
-    lists: `longest` items for each test user, without `Features.excluded`. values and beyond: METRICS, and BEYOND and
+    lists: ks[-1] items for each test user, without `Features.excluded`. values and beyond: METRICS, and BEYOND and
     DEBIASED, of the first k, one value per test user. settings: the means of METRICS in the other two settings,
     test_all and train; empty for lists from outside, which exist for new items only.
     """
@@ -96,7 +109,7 @@ def prepare_exam(prepared: Path, data: Features, params: Evaluation, seed: int) 
     both = truth.multiply(data.seen).nnz
     if both and data.spec["repeats"] == "drop":
         raise Problem(f"{path}: {both} of its {truth.nnz} pairs of user and item are also in train; run dvc repro")
-    train_items = TrainItems(data.seen, data.items, params.head)
+    train_items = TrainItems(data.seen, _categories(data), params.head)
     return Exam(data, truth, _debiased(truth, seed), np.flatnonzero(np.diff(truth.indptr)), train_items)
 
 
@@ -107,7 +120,7 @@ def assess(model: Model, exam: Exam, params: Evaluation) -> Assessment:
     if not (np.array_equal(model.users, data.user_ids) and np.array_equal(model.items, data.item_ids[:own])):
         raise Problem(f"model {model.name}: its users and items are not those of the features; train it again")
     left, right, truth = model.left, model.right, exam.truth[exam.users]
-    new = rank(left, right, exam.users, max(k, params.longest), data.excluded, title=f"{model.name}, new items").items
+    new = rank(left, right, exam.users, params.ks[-1], data.excluded, title=f"{model.name}, new items").items
     everyone, constant = np.arange(len(model.users)), model.kind == "constant"
     every = rank(left, right, everyone, k, constant=constant, title=f"{model.name}, all items").items
     settings = {
@@ -118,12 +131,18 @@ def assess(model: Model, exam: Exam, params: Evaluation) -> Assessment:
 
 
 def assess_lists(new: np.ndarray, exam: Exam, k: int, settings: dict[str, dict[str, float]]) -> Assessment:
-    """Judge lists of items new to the test users, [test users, longest], -1 after the end of a list."""
-    lists = judge(new, exam.truth[exam.users], exam.train_items)
+    """Judge lists of items new to the test users, [test users, n], n of at least k, -1 after the end of a list."""
+    lists = judge(new, exam.truth[exam.users], exam.train_items, exam.data.seen[exam.users])
     debiased = judge(new[:, :k], exam.debiased[exam.users], exam.train_items)
     first = lists.first(k)
     beyond = values(first, BEYOND) | values(debiased, DEBIASED)
     return Assessment(lists, values(first, METRICS), beyond, settings)
+
+
+def _categories(data: Features) -> sp.csr_matrix:
+    """The features of the items without those of texts, which are words, not categories: [items, categories] CSR."""
+    texts, columns = data.spec.get("item_texts", {}), data.spec["item_columns"]
+    return data.items[:, : sum(len(values) for name, values in columns.items() if name not in texts)]  # texts are last
 
 
 def _debiased(truth: sp.csr_matrix, seed: int) -> sp.csr_matrix:

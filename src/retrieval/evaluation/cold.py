@@ -8,7 +8,8 @@ from pathlib import Path
 
 from retrieval.evaluation.assessment import Evaluation, Exam, binary, rows_of
 from retrieval.evaluation.external import External
-from retrieval.evaluation.metrics import METRICS, judge, means, values
+from retrieval.evaluation.lists import judge
+from retrieval.evaluation.metrics import METRICS, means, values
 from retrieval.matrices import Model
 from retrieval.newcomers import NOTHING, newcomer
 from retrieval.ranking import rank

@@ -11,7 +11,8 @@ from typing import Any
 
 from retrieval.evaluation.assessment import Evaluation, read_truth
 from retrieval.evaluation.intervals import intervals
-from retrieval.evaluation.metrics import METRICS, TrainItems, judge, values
+from retrieval.evaluation.lists import TrainItems, judge
+from retrieval.evaluation.metrics import METRICS, values
 from retrieval.histories import Features
 from retrieval.matrices import Model, snap
 from retrieval.newitems import BITS, estimate

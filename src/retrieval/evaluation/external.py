@@ -194,7 +194,11 @@ def _id(all_ids: np.ndarray, row: int) -> str:
 
 
 def _report(path: Path, external: External, test: np.ndarray, cold: np.ndarray) -> None:
-    """Say how many users of the test have no list, unless it is all of those who are not in train."""
+    """Say that all lists are short, and how many users of the test have none, unless they are all not in train."""
+    longest, wanted = int(np.count_nonzero(external.items >= 0, axis=1).max()), external.items.shape[1]
+    if longest < wanted:
+        print(f"evaluate: {path}: its lists have at most {longest} items, and `evaluate.ks` asks for {wanted}: metrics "
+              "of longer lists count what there is", file=sys.stderr)  # fmt: skip
     missing = ids.rows_of(test, external.users) < 0
     if missing.any():
         print(

@@ -1,4 +1,4 @@
-"""Groups of users, by each of their features and by how much they watched, and metrics per group."""
+"""Groups of users, by each of their features, by how much they watched and how popular that is; metrics per group."""
 
 from collections.abc import Mapping
 
@@ -9,14 +9,17 @@ import numpy as np
 import scipy.sparse as sp
 
 MAX_VALUES = 100  # of a column; one with more, such as a name, makes no groups
+TASTES = ("niche", "diverse", "blockbuster")
 _ESCAPE = str.maketrans(".:", "__")  # in the name of a metric DVC splits levels at dots and colons
 
 
 def groups(data: Features, users: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
     """column -> value -> mask [U] bool of the `users` [U] (rows) in the group; empty groups are left out.
 
-    The columns are those of the users' features with at most MAX_VALUES values, and `activity`: thirds by the number
-    of items watched in train, named "lowest-highest"; users with equal numbers are in the same third.
+    The columns are those of the users' features with at most MAX_VALUES values, and two of thirds; users with equal
+    numbers are in the same third. `activity` is by the number of items watched in train, named "lowest-highest";
+    `taste` is by the mean popularity of these items, as in Abdollahpouri et al. (2019), "The Unfairness of Popularity
+    Bias in Recommendation".
     """
     matrix, start = sp.csc_matrix(data.users[users]), 0
     result: dict[str, dict[str, np.ndarray]] = {}
@@ -27,10 +30,18 @@ def groups(data: Features, users: np.ndarray) -> dict[str, dict[str, np.ndarray]
             }
         start += len(values)
     counts = np.diff(data.histories.indptr)[users]
-    third = np.searchsorted(np.quantile(counts, [1 / 3, 2 / 3]), counts)
-    members = [third == number for number in np.unique(third)]
+    members = [each for each in _thirds(counts) if each.any()]
     result["activity"] = {f"{counts[member].min()}-{counts[member].max()}": member for member in members}
+    seen = data.seen[users]
+    popularity = seen @ np.bincount(data.seen.indices, minlength=seen.shape[1]) / np.maximum(counts, 1)
+    result["taste"] = dict(zip(TASTES, _thirds(popularity), strict=True))
     return {name: {v: m for v, m in column.items() if m.any()} for name, column in result.items()}
+
+
+def _thirds(values: np.ndarray) -> list[np.ndarray]:
+    """Masks [U] bool of the lowest, the middle and the highest third of `values` [U]; equal ones are in the same."""
+    third = np.searchsorted(np.quantile(values, [1 / 3, 2 / 3]), values)
+    return [third == number for number in range(3)]
 
 
 def _members(matrix: sp.csc_matrix, column: int) -> np.ndarray:

@@ -5,96 +5,13 @@ metric, or one number for the lists of all users together. Metrics that RecTools
 """
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
 
+from retrieval.evaluation.lists import Lists
 from retrieval.stage import rounded
 
 import numpy as np
 import scipy.sparse as sp
-
-
-@dataclass(frozen=True)
-class TrainItems:
-    """The items as they are in train: how popular they are, and their features.
-
-    seen [users, items] CSR: who watched what in train; features [items, features] CSR: non-zero if an item has a
-    feature; head: the share of the items, the most watched ones, that are not long tail.
-    """
-
-    seen: sp.csr_matrix
-    features: sp.csr_matrix
-    head: float
-
-    @cached_property
-    def watchers(self) -> np.ndarray:
-        """[items] int64, how many users watched each item in train."""
-        return np.bincount(self.seen.indices, minlength=self.seen.shape[1])
-
-    @cached_property
-    def users(self) -> int:
-        """Number of users who watched anything in train."""
-        return int(np.count_nonzero(np.diff(self.seen.indptr)))
-
-    @cached_property
-    def tail(self) -> np.ndarray:
-        """[items] bool, whether each item is long tail: all but the most watched ones."""
-        tail = np.ones(len(self.watchers), dtype=bool)
-        tail[np.argsort(-self.watchers, kind="stable")[: round(self.head * len(tail))]] = False
-        return tail
-
-
-@dataclass(frozen=True)
-class Lists:
-    """Recommendation lists and which of their items are relevant: the user did watch them.
-
-    items [users, k] int32, best first, -1 after the end of a shorter list; hits [users, k] bool: the item is relevant;
-    relevant [users] int64: number of relevant items of each user, at least 1.
-    """
-
-    items: np.ndarray
-    hits: np.ndarray
-    relevant: np.ndarray
-    train_items: TrainItems
-
-    @property
-    def k(self) -> int:
-        """Maximum length of the lists."""
-        return self.items.shape[1]
-
-    @property
-    def filled(self) -> np.ndarray:
-        """[users, k] bool, false after the end of a list."""
-        return self.items >= 0
-
-    def first(self, k: int) -> "Lists":
-        """The same lists, cut to k items."""
-        return Lists(self.items[:, :k], self.hits[:, :k], self.relevant, self.train_items)
-
-    def mean(self, values: np.ndarray) -> np.ndarray:
-        """[users], the mean of `values` [items] over the items of each list; 0 for an empty list."""
-        total = np.where(self.filled, values[self.items], 0).sum(axis=1)
-        return total / np.maximum(self.filled.sum(axis=1), 1)
-
-
-def judge(items: np.ndarray, truth: sp.csr_matrix, train_items: TrainItems) -> Lists:
-    """Compare the lists `items` [users, k] with `truth` [users, items] CSR, what the same users did watch.
-
-    Users without any relevant item are left out, as in RecTools.
-    """
-    active = np.diff(truth.indptr) > 0
-    items, truth = items[active], truth[active]
-    truth.sort_indices()
-    width = truth.shape[1]
-    row = np.arange(len(items), dtype=np.int64) * width
-    relevant = (
-        np.repeat(row, np.diff(truth.indptr)) + truth.indices
-    )  # a pair of user and item as one integer, ascending
-    pairs = row[:, None] + items
-    place = np.minimum(np.searchsorted(relevant, pairs), len(relevant) - 1)
-    hits = (relevant[place] == pairs) & (items >= 0) if len(relevant) else np.zeros(items.shape, dtype=bool)
-    return Lists(items, hits, np.diff(truth.indptr).astype(np.int64), train_items)
 
 
 def average_precision(lists: Lists) -> np.ndarray:
@@ -113,6 +30,21 @@ def ndcg(lists: Lists) -> np.ndarray:
     """
     discount = 1 / _log2(np.arange(2, lists.k + 2))
     return (lists.hits * discount).sum(axis=1) / discount.sum()
+
+
+def ndcg_achievable(lists: Lists) -> np.ndarray:
+    """The same sum, divided by that of as many hits as the user has relevant items, at most k.
+
+    RecTools' `NDCG` with `divide_by_achievable=True`, what papers report.
+    """
+    discount = 1 / _log2(np.arange(2, lists.k + 2))
+    best = np.cumsum(discount)[np.minimum(lists.relevant, lists.k) - 1]
+    return (lists.hits * discount).sum(axis=1) / best
+
+
+def precision(lists: Lists) -> np.ndarray:
+    """Number of hits divided by k, also for a shorter list: RecTools' `Precision`."""
+    return lists.hits.sum(axis=1) / lists.k
 
 
 def recall(lists: Lists) -> np.ndarray:
@@ -148,20 +80,40 @@ def coverage(lists: Lists) -> np.float64:
 
 
 def diversity(lists: Lists) -> np.ndarray:
-    """Mean over the pairs of items in a list of the number of features in which the two differ.
+    """Mean over the pairs of items in a list of the number of categories in which the two differ.
 
-    RecTools' `IntraListDiversity` with the Hamming distance. With binary feature vectors f and length L of the list,
-    the sum over all pairs is L sum |f| - |sum f|^2, so pairs need not be formed.
+    RecTools' `IntraListDiversity` with the Hamming distance. With binary vectors f of categories and length L of the
+    list, the sum over all pairs is L sum |f| - |sum f|^2, so pairs need not be formed.
     """
     length = lists.filled.sum(axis=1)
-    ones = np.ones(length.sum(), dtype=np.float32)
-    features = lists.train_items.features.astype(bool).astype(np.float32)
-    membership = sp.csr_matrix(
-        (ones, lists.items[lists.filled], np.append(0, np.cumsum(length))), shape=(len(length), features.shape[0])
-    )
-    counts = membership @ features
+    counts = lists.matrix @ lists.train_items.categories.astype(bool).astype(np.float32)
     total = length * np.asarray(counts.sum(axis=1)).ravel() - np.asarray(counts.multiply(counts).sum(axis=1)).ravel()
     return total.astype(np.float64) / np.maximum(length * (length - 1) / 2, 1)
+
+
+def calibration(lists: Lists, weight: float = 0.01) -> np.ndarray:
+    """How far the categories of a list are from those of the user's history, in bits; 0 if they are alike.
+
+    The Kullback-Leibler divergence of Steck (2018), "Calibrated Recommendations": sum over the categories c of
+    p(c) log2(p(c) / q(c)). p is the mean over the items of the history of each item's distribution, in which its
+    categories have equal shares; q is that of the list, mixed with p by `weight`. Items without a category do not
+    count, and an empty list has the worst value, -log2(weight).
+    """
+    categories = sp.csr_matrix(lists.train_items.categories.astype(bool), dtype=np.float64)
+    of_item = _shares(categories)
+    p, q = _shares(lists.history @ of_item), _shares(lists.matrix @ of_item)
+    p.sort_indices()
+    mixed = sp.csr_matrix(weight * p + (1 - weight) * q.multiply(p > 0)).sorted_indices()  # non-zero where p is
+    log2 = np.rint(np.log2(p.data / mixed.data) * 2.0**44) / 2.0**44  # the last bit differs between processors
+    terms = sp.csr_matrix((p.data * log2, p.indices, p.indptr), shape=p.shape)
+    return np.maximum(np.asarray(terms.sum(axis=1)).ravel(), 0)
+
+
+def _shares(matrix: sp.csr_matrix) -> sp.csr_matrix:
+    """The rows divided by their sums, [n, m] CSR float64; rows without entries stay empty."""
+    total = np.asarray(matrix.sum(axis=1)).ravel()
+    shares = matrix.data / np.repeat(total, np.diff(matrix.indptr))
+    return sp.csr_matrix((shares, matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
 def serendipity(lists: Lists) -> np.ndarray:
@@ -184,6 +136,18 @@ def popularity(lists: Lists) -> np.ndarray:
     return lists.mean(lists.train_items.watchers)
 
 
+def popularity_lift(lists: Lists) -> np.ndarray:
+    """Mean popularity of the list, divided by that of the user's history, minus 1; 0 if either is empty.
+
+    Positive if a user gets more popular items than the user watches: the relative difference of the means in Lesota et
+    al. (2021), "Analyzing Item Popularity Bias of Music Recommender Systems".
+    """
+    size = np.diff(lists.history.indptr)
+    history = lists.history @ lists.train_items.watchers.astype(np.float64) / np.maximum(size, 1)
+    both = (size > 0) & lists.filled.any(axis=1)
+    return np.where(both, popularity(lists) / np.where(both, history, 1) - 1, 0.0)
+
+
 def long_tail(lists: Lists) -> np.ndarray:
     """Share of long-tail items in the list: APLT of Abdollahpouri, Burke, Mobasher (2019)."""
     return lists.mean(lists.train_items.tail)
@@ -194,6 +158,16 @@ def gini(lists: Lists) -> np.float64:
     counts = np.sort(_recommended(lists))
     steps = np.arange(1, len(counts) + 1)
     return ((2 * steps - len(counts) - 1) @ counts) / np.float64(max(len(counts) * counts.sum(), 1))
+
+
+def sufficient(lists: Lists) -> np.ndarray:
+    """1 if the list has k items: RecTools' `SufficientReco`."""
+    return np.all(lists.filled, axis=1).astype(np.float64)
+
+
+def covered_users(lists: Lists) -> np.ndarray:
+    """1 if the list has any item: RecTools' `CoveredUsers`."""
+    return np.any(lists.filled, axis=1).astype(np.float64)
 
 
 def _recommended(lists: Lists) -> np.ndarray:
@@ -214,12 +188,21 @@ METRICS: dict[str, Metric] = {
 BEYOND: dict[str, Metric] = {
     "mrr": reciprocal_rank,
     "hitrate": hit_rate,
+    "precision": precision,
+    "ndcg_achievable": ndcg_achievable,
     "diversity": diversity,
+    "calibration": calibration,
     "serendipity": serendipity,
     "popularity": popularity,
+    "popularity_lift": popularity_lift,
     "long_tail": long_tail,
     "gini": gini,
+    "sufficient": sufficient,
+    "covered_users": covered_users,
 }
+
+# Computed for every length of `evaluate.ks`.
+BY_K: dict[str, Metric] = {"recall": recall} | METRICS | {"ndcg_achievable": ndcg_achievable}
 
 # Computed on a test from which most watches of the most popular items are removed.
 DEBIASED: dict[str, Metric] = {"debiased_map": average_precision, "debiased_recall": recall}
@@ -228,6 +211,12 @@ DEBIASED: dict[str, Metric] = {"debiased_map": average_precision, "debiased_reca
 def values(lists: Lists, table: Mapping[str, Metric]) -> dict[str, np.ndarray]:
     """`name@k` -> the value per user, [users], or of all users together, []."""
     return {f"{name}@{lists.k}": np.asarray(metric(lists), dtype=np.float64) for name, metric in table.items()}
+
+
+def by_k(lists: Lists, ks: Sequence[int]) -> dict[str, float]:
+    """`name@k` -> the mean of each of BY_K over the first k items, for every k."""
+    each = means({name: value for k in ks for name, value in values(lists.first(k), BY_K).items()})
+    return {f"{name}@{k}": each[f"{name}@{k}"] for name in BY_K for k in ks}
 
 
 def means(values: Mapping[str, np.ndarray]) -> dict[str, float]:

@@ -18,7 +18,8 @@ from matplotlib.typing import RcKeyType
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442")
 GREY = "#BBBBBB"
 LONGEST = 40  # characters of a text that comes from the data
-LABELS = {"other": "not watched", "watched": "watched"}
+PANEL, GAP, ABOVE, BELOW = 6.8, 0.15, 0.65, 0.95  # inches: width of a map, and the room around it
+LABELS = {"other": "other items", "watched": "the user's items"}
 STYLE: dict[RcKeyType, Any] = {
     "font.size": 10,
     "axes.titlesize": 11,
@@ -32,10 +33,10 @@ STYLE: dict[RcKeyType, Any] = {
 
 
 @contextmanager
-def picture(path: Path, width: float, height: float) -> Iterator[Figure]:
-    """A figure of `width` x `height` inches, written to `path` on exit."""
+def picture(path: Path, width: float, height: float, fitted: bool = True) -> Iterator[Figure]:
+    """A figure of `width` x `height` inches, written to `path` on exit; `fitted`: its axes fill it."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
+        figure = Figure(figsize=(width, height), layout="constrained" if fitted else None)
         yield figure
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, metadata={"Software": None})
@@ -57,7 +58,7 @@ def draw_intervals(
             error = [[mean - low], [high - mean]]
             axes.errorbar(mean, place, xerr=error, fmt="o", color=colour, capsize=3, markersize=6)
             axes.annotate(f"{mean:.4f}", (high, place), (6, 0), textcoords="offset points", va="center", fontsize=9)
-        axes.set_yticks(range(len(names)), names)
+        axes.set_yticks(range(len(names)), [shorten(name) for name in names])
         axes.set_ylim(-0.6, len(names) - 0.4)
         axes.set_xlim(0, 1.15 * max(means[name][metric]["high"] for name in names) or 1)
         axes.grid(axis="x", alpha=0.3)
@@ -78,10 +79,11 @@ def draw_scores(path: Path, models: Mapping[str, Series]) -> None:
                     axes.step(score, density, color=colour, where="mid", linewidth=1.2, label=label)
                 axes.set_title(f"{name}, {period}")
                 axes.set_ylim(bottom=0)
+                axes.locator_params(axis="x", nbins=8)
                 axes.set_xlabel("score")
             row[0].set_ylabel("density")
         figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
-        figure.suptitle("Scores of the items that users watched, and of those that they did not")
+        figure.suptitle("Scores of the users' items in test and train, and of random other items")
 
 
 def draw_map(
@@ -95,23 +97,25 @@ def draw_map(
     """`points` [n, 2] twice: coloured by kind, the seven most frequent ones, and by amount, on a log scale.
 
     kinds: a name, and a value per point. amount: a name, its unit, and a number per point, at least 1. labels: titles
-    of the first points, of which those are written that fit.
+    of the first points, of which those are written that fit. The longer side of the points is horizontal, and the
+    frames are as high as the points need.
     """
-    with picture(path, 14, 6.6) as figure:
-        left, right = figure.subplots(1, 2)
+    if np.ptp(points[:, 0]) < np.ptp(points[:, 1]):
+        points = points[:, ::-1]
+    centre, half = _frame(points)
+    high = PANEL * half[1] / half[0]
+    width, height = 2 * PANEL + 3 * GAP, BELOW + high + ABOVE
+    with picture(path, width, height, fitted=False) as figure:
+        left, right = (
+            figure.add_axes((x / width, BELOW / height, PANEL / width, high / height)) for x in (GAP, PANEL + 2 * GAP)
+        )
         _by_kind(left, points, *kinds)
-        name, unit, values = amount
-        order = np.argsort(values, kind="stable")
-        x, y = points[order].T
-        dots = right.scatter(x, y, c=values[order], norm="log", cmap="viridis", s=12, linewidths=0)
-        bar = figure.colorbar(dots, ax=right, label=unit, shrink=0.8, format="%g", ticks=LogLocator(subs=(1, 2, 5)))
-        bar.ax.yaxis.set_minor_locator(NullLocator())
-        right.set_title(f"by {name}")
+        _by_amount(right, points, *amount)
         for axes in (left, right):
-            axes.set_xticks([])
-            axes.set_yticks([])
-            axes.spines[:].set_visible(False)
-            axes.set_aspect("equal", adjustable="datalim")
+            axes.set(xticks=[], yticks=[])
+            axes.set_xlim(centre[0] - half[0], centre[0] + half[0])
+            axes.set_ylim(centre[1] - half[1], centre[1] + half[1])
+            axes.spines[:].set(visible=True, color=GREY)
         figure.suptitle(title)
         figure.draw_without_rendering()
         for axes in (left, right):
@@ -125,6 +129,13 @@ def shorten(text: str) -> str:
     return line if len(line) <= LONGEST else f"{line[: LONGEST - 1].rstrip()}…"
 
 
+def _frame(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Centre [2] and half the sides [2] of a frame around points [n, 2] that are at least as wide as high."""
+    half = 0.54 * np.ptp(points, axis=0)
+    width = half[0] or 1.0
+    return (points.min(axis=0) + points.max(axis=0)) / 2, np.array([width, max(half[1], width / 2)])
+
+
 def _by_kind(axes: Axes, points: np.ndarray, name: str, kinds: Sequence[str] | np.ndarray) -> None:
     """Scatter the points in the colours of the most frequent kinds, all others in grey, with a legend."""
     kinds = np.asarray(kinds, dtype=object)  # an array of str would give each as much room as the longest
@@ -136,8 +147,24 @@ def _by_kind(axes: Axes, points: np.ndarray, name: str, kinds: Sequence[str] | n
     for value, colour in zip(frequent, COLOURS, strict=False):
         x, y = points[kinds == value].T
         axes.scatter(x, y, s=14, color=colour, linewidths=0, label=shorten(value))
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0), ncols=4, markerscale=2)
+    for columns in (4, 3, 2):
+        legend = axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0), ncols=columns, markerscale=2, fontsize=9)
+        if legend.get_window_extent().width <= axes.bbox.width:
+            break
     axes.set_title(f"by {shorten(name)}")
+
+
+def _by_amount(axes: Axes, points: np.ndarray, name: str, unit: str, amount: np.ndarray) -> None:
+    """Scatter the points in colours of a log scale, the largest amounts on top, with the scale below."""
+    order = np.argsort(amount, kind="stable")
+    x, y = points[order].T
+    dots = axes.scatter(x, y, c=amount[order], norm="log", cmap="viridis", s=12, linewidths=0)
+    high = axes.bbox.height / axes.figure.dpi  # inches
+    scale = axes.inset_axes((0.05, -0.35 / high, 0.9, 0.2 / high))
+    ticks = LogLocator(subs=(1, 2, 5))
+    bar = axes.figure.colorbar(dots, cax=scale, orientation="horizontal", label=unit, format="%g", ticks=ticks)
+    bar.ax.xaxis.set_minor_locator(NullLocator())
+    axes.set_title(f"by {name}")
 
 
 def _label(axes: Axes, points: np.ndarray, labels: Sequence[str] | np.ndarray) -> None:

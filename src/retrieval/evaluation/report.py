@@ -8,10 +8,11 @@ from retrieval.evaluation.assessment import Assessment, Evaluation, Exam
 from retrieval.evaluation.distributions import densities, sample, scores
 from retrieval.evaluation.groups import by_group, groups
 from retrieval.evaluation.intervals import intervals
-from retrieval.evaluation.metrics import means
+from retrieval.evaluation.metrics import by_k, means
 from retrieval.evaluation.pictures import draw_map
 from retrieval.evaluation.projection import PROJECTIONS, project, taste
 from retrieval.evaluation.series import Series, by_length, by_popularity
+from retrieval.histories import Features
 from retrieval.matrices import Model
 from retrieval.stage import write_json
 
@@ -22,16 +23,19 @@ Results = Mapping[str, Assessment]
 
 
 def write_metrics(out: Path, results: Results, own: str, exam: Exam, params: Evaluation, seed: int) -> dict[str, Any]:
-    """Write metrics, beyond, settings, groups and intervals (.json); the last compare model `own` with every other.
+    """Write metrics, by_k, beyond, settings, groups, intervals (.json); the last compare model `own` with every other.
 
     Returns the intervals.
     """
     values = {name: result.values for name, result in results.items()}
     bars = intervals(values, own, params.resamples, np.random.default_rng(seed))
     write_json(out / "metrics.json", {name: means(each) for name, each in values.items()})
+    write_json(out / "by_k.json", {name: by_k(result.lists, params.ks) for name, result in results.items()})
     write_json(out / "beyond.json", {name: means(result.beyond) for name, result in results.items()})
     write_json(out / "settings.json", {name: result.settings for name, result in results.items() if result.settings})
-    write_json(out / "groups.json", by_group(values, groups(exam.data, exam.users)))
+    lift = f"popularity_lift@{params.k}"
+    by_user = {name: result.values | {lift: result.beyond[lift]} for name, result in results.items()}
+    write_json(out / "groups.json", by_group(by_user, groups(exam.data, exam.users)))
     write_json(out / "intervals.json", bars)
     return bars
 
@@ -60,8 +64,8 @@ def _draw_items(path: Path, model: Model, exam: Exam, titles: np.ndarray, params
     data, watchers = exam.data, exam.train_items.watchers
     items = np.argsort(-watchers, kind="stable")[: params.points]
     points = project(np.asarray(model.right[items])[:, taste(model)], seed, params.map)
-    kinds = _kinds(data.items[items], data.spec["item_columns"], "genres")
-    amount = ("popularity", "users who watched it", np.maximum(watchers[items], 1))
+    kinds = _kinds(data.items[items], _categories(data), "genres")
+    amount = ("popularity", "users per item", np.maximum(watchers[items], 1))
     title = f"Item vectors of {model.name} ({PROJECTIONS[params.map].title}): near items go to the same users"
     draw_map(path, title, points, kinds, amount, titles[items[:60]])
 
@@ -74,10 +78,16 @@ def _draw_users(path: Path, model: Model, exam: Exam, params: Evaluation, seed: 
     if data.spec["user_columns"]:
         kinds = _kinds(data.users[users], data.spec["user_columns"])
     else:
-        kinds = _kinds(data.seen[users] @ data.items, data.spec["item_columns"], "genres")
-    amount = ("activity", "items watched", np.diff(data.histories.indptr)[users])
+        kinds = _kinds(data.seen[users] @ data.items, _categories(data), "genres")
+    amount = ("activity", "items per user", np.diff(data.histories.indptr)[users])
     title = f"User vectors of {model.name} ({PROJECTIONS[params.map].title}): near users get the same items"
     draw_map(path, title, points, kinds, amount)
+
+
+def _categories(data: Features) -> dict[str, list[str]]:
+    """The columns of the items, without texts: a word of a title is no kind of item."""
+    texts = data.spec.get("item_texts", {})
+    return {name: values for name, values in data.spec["item_columns"].items() if name not in texts}
 
 
 def _distributions(models: Mapping[str, Model], exam: Exam, params: Evaluation, seed: int) -> dict[str, Series]:

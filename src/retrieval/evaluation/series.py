@@ -3,17 +3,19 @@
 from collections.abc import Mapping
 from typing import Any
 
-from retrieval.evaluation.metrics import Lists, ndcg
+from retrieval.evaluation.lists import Lists
+from retrieval.evaluation.metrics import ndcg
 from retrieval.stage import rounded
 
 import numpy as np
 
 Series = list[dict[str, Any]]
+LONGEST = 20  # items per list in the plot of NDCG
 
 
 def by_length(models: Mapping[str, Lists]) -> Series:
-    """NDCG@k for each k up to the length of the lists."""
-    longest = max(lists.k for lists in models.values())
+    """NDCG@k for each k up to the length of the lists, at most LONGEST."""
+    longest = min(LONGEST, max(lists.k for lists in models.values()))
     return [
         {"k": k} | {name: rounded(ndcg(lists.first(k)).mean()) for name, lists in models.items()}
         for k in range(1, longest + 1)

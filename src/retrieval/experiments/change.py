@@ -1,6 +1,7 @@
 """The difference between two revisions, as DVC reports it: metrics, parameters, plots and pictures."""
 
 import json
+import math
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,8 +11,10 @@ from typing import Any
 from retrieval.errors import Problem
 from retrieval.experiments.repository import METRICS, call, changed_params, dvc_json
 
-MACHINES, WORKSPACE = Path("metrics/machines.json"), "workspace"
+MACHINES, INTERVALS = Path("metrics/machines.json"), Path("metrics/intervals.json")
+WORKSPACE = "workspace"
 Machines = dict[str, dict[str, Any]]
+Noise = dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,8 @@ class Change:
     """The difference between the revisions `base` and `head`.
 
     metrics: model -> metric -> (base, head), also where they are equal; params: name -> (base, head), only where they
-    differ; pictures: file -> revision -> bytes; notes: what limits the comparison, one sentence each.
+    differ; pictures: file -> revision -> bytes; notes: what limits the comparison, one sentence each; noise: model ->
+    metric -> half the width of the 95 % interval of its change.
     """
 
     base: str
@@ -45,6 +49,7 @@ class Change:
     plots: list[Plot]
     pictures: dict[str, dict[str, bytes]]
     notes: list[str]
+    noise: Noise
 
 
 def compare(base: str, head: str | None) -> Change:
@@ -64,7 +69,25 @@ def compare(base: str, head: str | None) -> Change:
             if parts and parts[0]["type"] == "image"
         }
     series = [_plot(name, parts[0]) for name, parts in plots.items() if parts and parts[0]["type"] == "vega"]
-    return Change(base, head, metrics, params, series, pictures, notes(_machines(base), _machines(head), base, head))
+    remarks = notes(_read(MACHINES, base), _read(MACHINES, head), base, head)
+    wide = noise(_read(INTERVALS, base), _read(INTERVALS, head))
+    return Change(base, head, metrics, params, series, pictures, remarks, wide)
+
+
+def noise(old: dict[str, Any], new: dict[str, Any]) -> Noise:
+    """Half the width of the 95 % interval of each change, as if the two sides had different users.
+
+    `old` and `new` are metrics/intervals.json of the two revisions. The variances of the means add up. For the same
+    users, whose values are alike, the interval is narrower; it needs the values of each user, which git does not have.
+    """
+    before, after = old.get("means", {}), new.get("means", {})
+    return {
+        model: {
+            name: math.hypot(*((side[name]["high"] - side[name]["low"]) / 2 for side in (before[model], after[model])))
+            for name in before[model].keys() & after[model].keys()
+        }
+        for model in before.keys() & after.keys()
+    }
 
 
 def notes(old: Machines, new: Machines, base: str, head: str) -> list[str]:
@@ -87,13 +110,13 @@ def _describe(machine: dict[str, Any] | None) -> str:
     return f"{machine['precision']} on {machine['cpu']} with {machine['threads']} threads"
 
 
-def _machines(revision: str) -> Machines:
-    """The file of a revision, or of the work tree; empty where there is none, as in older revisions."""
+def _read(path: Path, revision: str) -> dict[str, Any]:
+    """A JSON file of a revision, or of the work tree; empty where there is none, as in older revisions."""
     if revision == WORKSPACE:
-        return json.loads(MACHINES.read_text(encoding="utf-8")) if MACHINES.exists() else {}
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     with tempfile.TemporaryDirectory() as folder, suppress(Problem):
-        file = Path(folder) / MACHINES.name
-        call("dvc", "get", ".", str(MACHINES), "--rev", revision, "--out", str(file))
+        file = Path(folder) / path.name
+        call("dvc", "get", ".", str(path), "--rev", revision, "--out", str(file))
         return json.loads(file.read_text(encoding="utf-8"))
     return {}
 

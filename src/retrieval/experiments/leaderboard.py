@@ -17,7 +17,7 @@ from retrieval.experiments.repository import METRICS, PARAMS, command, dvc_json,
 from tabulate import tabulate
 
 METRIC_ORDER = ("map", "ndcg", "novelty")  # the columns
-HIGHER_IS_BETTER = ("map", "ndcg")  # not novelty: random lists have the most
+HIGHER_IS_BETTER = ("map", "ndcg", "recall")  # not novelty: random lists have the most
 PARAMS_WIDTH = 40  # characters, so that the table fits into 100
 
 

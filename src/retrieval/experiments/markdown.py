@@ -1,11 +1,12 @@
 """The report of a change as Markdown for GitHub: tables, Mermaid charts, links to the pictures."""
 
 import json
+import math
 from typing import Any
 
 from retrieval.errors import Problem
 from retrieval.experiments.change import Change, Plot
-from retrieval.experiments.leaderboard import METRIC_ORDER
+from retrieval.experiments.leaderboard import HIGHER_IS_BETTER, METRIC_ORDER
 from retrieval.experiments.repository import call
 
 import numpy as np
@@ -13,6 +14,10 @@ from tabulate import tabulate
 
 MAX_POINTS = 60  # per line
 PALETTE = {"blue": "#0072B2", "orange": "#D55E00"}
+INTERVALS = (
+    "± is half the width of the 95 % interval of a change, as if the two sides had different users; for the same users "
+    "it is narrower. A smaller change may be noise."
+)
 
 
 def render(change: Change, mark: str, raw: str | None) -> str:
@@ -34,6 +39,24 @@ def metric_names(change: Change) -> list[str]:
     return [*first, *(name for name in names if name not in first)]
 
 
+def ranked(change: Change) -> list[str]:
+    """The models, best first by the first metric of the head; those without it come last."""
+    first = next(iter(metric_names(change)), "")
+    values = {model: metrics.get(first, (None, None))[1] for model, metrics in change.metrics.items()}
+    return sorted(values, key=lambda model: -math.inf if (value := values[model]) is None else value, reverse=True)
+
+
+def verdict(change: Change, model: str, metric: str) -> str:
+    """ "better" or "worse" if the change is larger than its noise and the metric has a good end, else ""."""
+    old, new = change.metrics[model].get(metric, (None, None))
+    wide = change.noise.get(model, {}).get(metric)
+    if old is None or new is None or wide is None or abs(new - old) <= wide:
+        return ""
+    if metric.split("@")[0] not in HIGHER_IS_BETTER:
+        return ""
+    return "better" if new > old else "worse"
+
+
 def format_value(value: Any) -> str:
     """A value as text; empty for None."""
     if value is None:
@@ -43,11 +66,16 @@ def format_value(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def format_difference(old: float | None, new: float | None) -> str:
-    """new - old with its sign; "=", "new" or "removed" if there is no difference to show."""
+def format_difference(old: float | None, new: float | None, noise: float | None = None) -> str:
+    """new - old with its sign and its noise; "=", "≈", "new", "removed" or "" if there is no difference to show."""
+    if old == new:
+        return "" if old is None else "="
     if old is None or new is None:
         return "new" if old is None else "removed"
-    return "=" if old == new else f"{new - old:+.4f}"
+    text = f"{new - old:+.4f}"
+    if float(text) == 0:
+        return "≈"
+    return text if noise is None else f"{text} ± {noise:.4f}"
 
 
 def _params(change: Change) -> str:
@@ -61,18 +89,27 @@ def _params(change: Change) -> str:
 def _metrics(change: Change) -> str:
     names = metric_names(change)
     changed, unchanged = [], []
-    for model, metrics in change.metrics.items():
-        pairs = [metrics.get(name, (None, None)) for name in names]
+    for model in ranked(change):
+        pairs = [change.metrics[model].get(name, (None, None)) for name in names]
         if all(old == new for old, new in pairs):
             unchanged.append(model)
         else:
-            changed.append([model, *(f"{format_value(new)} ({format_difference(old, new)})" for old, new in pairs)])
+            changed.append([model, *(_cell(change, model, name) for name in names)])
     parts = []
     if changed:
         parts.append(tabulate(changed, ["model", *names], "github", disable_numparse=True))
+        parts.append(f"{INTERVALS} A larger one is bold.")
     if unchanged:
         parts.append(f"Unchanged: {', '.join(unchanged)}.")
     return "\n\n".join(parts) or "No metrics."
+
+
+def _cell(change: Change, model: str, metric: str) -> str:
+    """The value of the head, and the change in parentheses, bold if it is a verdict."""
+    old, new = change.metrics[model].get(metric, (None, None))
+    difference = format_difference(old, new, change.noise.get(model, {}).get(metric))
+    mark = "**" if verdict(change, model, metric) else ""
+    return f"{format_value(new)} ({mark}{difference}{mark})" if difference else ""
 
 
 def _chart(plot: Plot, base: str, head: str) -> str | None:

@@ -7,7 +7,7 @@ from textwrap import wrap
 
 from retrieval.evaluation.pictures import COLOURS, STYLE
 from retrieval.experiments.change import Change, Plot
-from retrieval.experiments.markdown import format_difference, format_value, metric_names
+from retrieval.experiments.markdown import INTERVALS, format_difference, format_value, metric_names, ranked, verdict
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -19,7 +19,7 @@ th, td { border-bottom: 1px solid #ddd; padding: 4px 12px; text-align: right; }
 th:first-child, td:first-child { text-align: left; }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(520px, 1fr)); gap: 1.5em; }
 figure { margin: 0; } figcaption { color: #666; font-size: 13px; } img { max-width: 100%; }
-.up { color: #00694b; } .down { color: #b34700; } .same { color: #888; }
+.better { color: #00694b; } .worse { color: #b34700; } td.note { color: #666; }
 code { background: #f4f4f4; padding: 1px 4px; }
 """
 
@@ -89,12 +89,13 @@ def _params(change: Change) -> str:
 def _metrics(change: Change) -> str:
     names = metric_names(change)
     rows = []
-    for model, metrics in change.metrics.items():
+    for model in ranked(change):
         cells = []
         for name in names:
-            old, new = metrics.get(name, (None, None))
-            kind = "same" if old == new or old is None or new is None else "up" if new > old else "down"
-            cells.append(f"<td>{format_value(new)}<td class={kind}>{format_difference(old, new)}")
+            old, new = change.metrics[model].get(name, (None, None))
+            difference = format_difference(old, new, change.noise.get(model, {}).get(name))
+            cells.append(f"<td>{format_value(new)}<td class={verdict(change, model, name) or 'note'}>{difference}")
         rows.append(f"<tr><td>{escape(model)}{''.join(cells)}")
     head = "".join(f"<th>{escape(name)}<th>change" for name in names)
-    return f"<table><tr><th>model{head}{''.join(rows)}</table>" if rows else "<p>No metrics.</p>"
+    note = f"<p>{INTERVALS} A larger one is coloured."
+    return f"<table><tr><th>model{head}{''.join(rows)}</table>{note}" if rows else "<p>No metrics.</p>"

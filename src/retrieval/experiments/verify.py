@@ -18,7 +18,7 @@ from retrieval.experiments.repository import call, clone, command
 
 import yaml
 
-OVERALL = ("metrics/metrics.json", "metrics/settings.json", "metrics/beyond.json")
+OVERALL = ("metrics/metrics.json", "metrics/by_k.json", "metrics/settings.json", "metrics/beyond.json")
 
 
 def main() -> None:

@@ -40,12 +40,12 @@ function cut(text) {
   return text.length > 120 ? `${text.slice(0, 119)}…` : text;
 }
 function film(item, { score = null, seen = false, remove = null } = {}) {
-  const title = cut(item.title ?? `Film ${item.item_id}`);
+  const title = cut(item.title ?? `Item ${item.item_id}`);
   const about = [item.year, item.genres.join(", "), item.date?.slice(0, 10)].filter(Boolean).join(" · ");
-  const shown = make("button", { className: "film", title: "Films like this one" },
+  const shown = make("button", { className: "film", title: "Items like this one" },
     score === null ? null : make("span", { className: "score", textContent: score.toPrecision(4) }),
     make("b", { textContent: title }),
-    seen ? make("span", { className: "mark seen", textContent: "watched" }) : null,
+    seen ? make("span", { className: "mark seen", textContent: "in the history" }) : null,
     make("small", { textContent: about }));
   shown.addEventListener("click", () => openSimilar(item.item_id, title));
   const off = remove && make("button", { className: "off", textContent: "✕", ariaLabel: `Remove ${title}` });
@@ -95,8 +95,8 @@ function showHistory() {
   })));
   const count = state.newcomer ? state.profile.length : state.watched;
   say($("history-note"), state.newcomer
-    ? count ? "The film you chose last comes first." : "Nothing yet: choose films above. Until then, only the demographics count."
-    : state.user === null ? "" : `User ${state.user} watched ${count} films${count > films.length ? `; these are the last ${films.length}` : ""}.`);
+    ? count ? "The item you chose last comes first." : "Nothing yet: choose items above. Until then, only the demographics count."
+    : state.user === null ? "" : `User ${state.user} has ${count} items${count > films.length ? `; these are the last ${films.length}` : ""}.`);
 }
 async function pick(user) {
   const about = await ask(`users/${encodeURIComponent(user)}/history?k=50`);
@@ -125,7 +125,7 @@ function options(choices, query) {
 const findFilms = latest(
   () => $("film-query").value.trim() ? ask(`items?query=${encodeURIComponent($("film-query").value.trim())}&k=20`) : [],
   (films) => $("films").replaceChildren(...options(films.map((item) => [
-    `${cut(item.title)} (${item.year ?? "?"})`,
+    item.year ? `${cut(item.title)} (${item.year})` : cut(item.title),
     () => {
       state.profile = [...state.profile.filter((one) => one.item_id !== item.item_id), item];
       $("film-query").value = "";
@@ -165,7 +165,7 @@ const findSimilar = latest(
 );
 function openSimilar(item, title) {
   like = item;
-  $("similar-title").textContent = `Films like ${title}`;
+  $("similar-title").textContent = `Items like ${title}`;
   if (!$("similar").open) $("similar").showModal();
   findSimilar();
 }
@@ -213,7 +213,7 @@ async function start() {
     $("columns").append(make("label", { htmlFor: select.id, textContent: words(column) }), select);
   }
   const { users, items } = about.models[0];
-  $("summary").textContent = `${users.toLocaleString("en")} users, ${items.toLocaleString("en")} films, ${names.length} models`;
+  $("summary").textContent = `${users.toLocaleString("en")} users, ${items.toLocaleString("en")} items, ${names.length} models`;
   showModels(about);
 
   for (const element of [...pickers, $("k"), $("exclude")]) element.addEventListener("change", refresh);
