@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -27,8 +28,9 @@ def read_settings() -> "Settings":
     from pydantic import ValidationError
     from pydantic_settings import CliApp, SettingsError
 
+    flags = [re.sub(r"^--[\w-]+", lambda flag: "--" + flag[0][2:].replace("-", "_"), each) for each in sys.argv[1:]]
     try:
-        return CliApp.run(Settings)
+        return CliApp.run(Settings, flags)  # --root-path is --root_path
     except ValidationError as error:
         first = error.errors()[0]
         sys.exit(f"serving: {'.'.join(map(str, first['loc']))}: {first['input']!r} is not valid: {first['msg']}")
