@@ -13,8 +13,9 @@ from retrieval.ids import convert
 from retrieval.search.filters import frequent_values
 from retrieval.serving import schemas
 from retrieval.serving.processes import reload_all
+from retrieval.serving.reading import refuse
 from retrieval.serving.schemas import MAX_K, MAX_TEXT, Id
-from retrieval.serving.service import Service, demographics, describe, refuse
+from retrieval.serving.service import Service, demographics, describe
 
 import prometheus_client
 from fastapi import APIRouter, Header, Query, Request

@@ -3,50 +3,30 @@
 import asyncio
 import json
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
-from retrieval.columns import VECTORS
-from retrieval.dssm.newcomer import Watched
 from retrieval.errors import Problem, choices
 from retrieval.ids import convert
-from retrieval.matrices import Matrix
 from retrieval.search.catalogue import Catalogue, extended
-from retrieval.search.filters import allowed
 from retrieval.search.recommender import Recommender, TopItems
 from retrieval.serving import schemas, store
-from retrieval.serving.additions import Additions, Cells, own_id, table_of
+from retrieval.serving.additions import Additions, own_id, table_of
+from retrieval.serving.reading import (
+    NO_FILTERS,
+    NOTHING,
+    Filters,
+    cells_of,
+    demographics_of,
+    filters_of,
+    refuse,
+    watched_of,
+)
 from retrieval.serving.settings import Settings
-from retrieval.vocabulary import DATES
 
 import numpy as np
-from fastapi import HTTPException
-
-NAIVE_EPOCH = datetime(1970, 1, 1)
-EPOCH = NAIVE_EPOCH.replace(tzinfo=UTC)
-NOTHING = np.zeros(0, np.int64)
-SHOWN = ("title", "genres")  # columns that answers show, with release_year
-MAX_IDS = 10  # of unknown items in a reason
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Filters:
-    """Rows of items: those that may be recommended, ascending, None for all; and of these, those that may not."""
-
-    allowed: np.ndarray | None
-    without: np.ndarray
-
-    def best(self, recommender: Recommender, left: Matrix, seen: np.ndarray, k: int) -> TopItems:
-        """The k best items for a row of left [1, d], but those in `seen`."""
-        excluded = np.union1d(seen, self.without) if len(self.without) else seen
-        return recommender.best(left, excluded, k, self.allowed)
-
-
-NO_FILTERS = Filters(None, NOTHING)
 
 
 class Service:
@@ -83,7 +63,7 @@ class Service:
     def _add(self, items: Sequence[schemas.NewItem]) -> dict[str, Any]:
         loaded = self._loaded
         try:
-            rows = {own_id(item.item_id, loaded.catalogue): _cells(item.columns, loaded.catalogue) for item in items}
+            rows = {own_id(item.item_id, loaded.catalogue): cells_of(item.columns, loaded.catalogue) for item in items}
             if len(rows) < len(items):
                 refuse(422, "items: an id appears twice")
             of_data = loaded.catalogue.item_rows(list(rows)) >= 0
@@ -135,7 +115,7 @@ class Service:
     def recommend_to(self, current: store.Store, name: str, profile: schemas.Profile) -> dict[str, Any]:
         """The k best of the items that a profile allows, for a user of the data or any other."""
         recommender, catalogue = _model(current, name), current.catalogue
-        filters = _filters(catalogue, profile)
+        filters = filters_of(catalogue, profile)
         if profile.user_id is not None:
             user = catalogue.user_row(profile.user_id)
             if user is None:
@@ -145,9 +125,9 @@ class Service:
         if fold_in is None:
             names = ", ".join(able for able, each in current.models.items() if each.fold_in is not None)
             refuse(422, f"{name} cannot score new users; models that accept profiles: {names}")
-        watched = _watched(catalogue, profile)
+        watched = watched_of(catalogue, profile)
         trained = watched[0] < catalogue.trained  # the models have not seen new items: only the lists leave them out
-        left = fold_in((watched[0][trained], watched[1][trained]), _demographics(catalogue, profile))
+        left = fold_in((watched[0][trained], watched[1][trained]), demographics_of(catalogue, profile))
         items = filters.best(recommender, left, watched[0] if profile.exclude_seen else NOTHING, profile.k)
         personal = bool(
             (fold_in.reads_history and profile.history) or (fold_in.reads_demographics and profile.demographics)
@@ -173,11 +153,6 @@ class Service:
             return json.loads(self.settings.metrics.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
-
-
-def refuse(status: int, reason: str) -> NoReturn:
-    """Answer with an error status and the reason."""
-    raise HTTPException(status, reason)
 
 
 def demographics(catalogue: Catalogue, user: int) -> dict[str, str | list[str]]:
@@ -210,32 +185,6 @@ def _for_user(
     return {"user_id": catalogue.users.item(user), "personal": recommender.is_personal, **lists}
 
 
-def _filters(catalogue: Catalogue, profile: schemas.Profile) -> Filters:
-    only = None if profile.only is None else _rows(catalogue, profile.only, "only")
-    try:
-        return Filters(allowed(catalogue, only, NOTHING, profile.where), _rows(catalogue, profile.without, "without"))
-    except Problem as problem:
-        refuse(422, str(problem))
-
-
-def _rows(catalogue: Catalogue, item_ids: list[int | str], what: str) -> np.ndarray:
-    """The row of each id."""
-    rows = catalogue.item_rows(item_ids)
-    if (rows < 0).any():
-        unknown = [str(item_ids[place]) for place in np.flatnonzero(rows < 0)[:MAX_IDS]]
-        refuse(422, f"{what}: not in the catalogue: {', '.join(unknown)}")
-    return rows
-
-
-def _cells(columns: Cells, catalogue: Catalogue) -> Cells:
-    """The cells of a new item. Columns that are neither a feature nor shown are refused."""
-    names = {name.removesuffix(VECTORS) for name in catalogue.spec["item_columns"]} | {*SHOWN, *DATES}
-    for name in columns:
-        if name not in names:
-            refuse(422, f"columns: unknown column {name!r}; {choices(name, sorted(names))}")
-    return columns
-
-
 def _items(catalogue: Catalogue, name: str, items: TopItems) -> dict[str, Any]:
     rows = items[0].tolist()
     return {
@@ -251,36 +200,3 @@ def _items(catalogue: Catalogue, name: str, items: TopItems) -> dict[str, Any]:
 
 def _recommendations(catalogue: Catalogue, name: str, items: TopItems, seen: np.ndarray) -> dict[str, Any]:
     return {**_items(catalogue, name, items), "seen": np.isin(items[0], seen).tolist()}
-
-
-def _watched(catalogue: Catalogue, profile: schemas.Profile) -> Watched:
-    """Rows and times of a profile's history in time order. Of an item that appears twice, the last time counts.
-
-    Without dates, or where the data have none, the items are `gap` seconds apart.
-    """
-    rows = _rows(catalogue, [visit.item_id for visit in profile.history], "history")
-    dates = [visit.date for visit in profile.history if visit.date is not None]
-    if dates and len(dates) < len(rows):
-        refuse(422, "history: expected a date for every item or for none")
-    since = [date - (EPOCH if date.tzinfo else NAIVE_EPOCH) for date in dates]
-    time = np.array([int(each.total_seconds()) for each in since] or range(len(rows)), np.int64)
-    order = np.argsort(time, kind="stable")
-    if not (dates and catalogue.timed):
-        time[order] = np.arange(len(rows)) * catalogue.gap
-    rows, time = rows[order], time[order]
-    _, from_end = np.unique(rows[::-1], return_index=True)
-    last = np.sort(len(rows) - 1 - from_end)
-    return rows[last], time[last]
-
-
-def _demographics(catalogue: Catalogue, profile: schemas.Profile) -> list[tuple[str, str]]:
-    """(column, value) of all demographics of a profile."""
-    pairs = []
-    for column, values in profile.demographics.items():
-        if column not in catalogue.user_columns:
-            refuse(422, f"demographics: unknown column; {choices(column, catalogue.user_columns)}")
-        for value in [values] if isinstance(values, str) else values:
-            if value not in catalogue.user_columns[column]:
-                refuse(422, f"demographics.{column}: unknown value; {choices(value, catalogue.user_columns[column])}")
-            pairs.append((column, value))
-    return pairs
