@@ -39,7 +39,8 @@ def write(models: Path, scale: float) -> None:
     features = Features(history, *nothing, *ids, {"user_columns": {}, "timed": True, "data": ""})
     models.mkdir()
     with folder(models / "catalogue") as aside:
-        catalogue.write(aside, features, pa.table({"item_id": ids[1]}))
+        table = pa.table({"item_id": ids[1]})
+        catalogue.write(aside, features, table, table[:0])
     left, right = (matrices.snap(rng.standard_normal((count, WIDTH), dtype=np.float32)) for count in (users, ITEMS))
     matrices.save(models / "random", left, right, *ids, kind="vectors")
 

@@ -15,7 +15,8 @@ class CatalogueParams(Section):
 def main(params: CatalogueParams, prepared: Path, features: Path, out: Path) -> None:
     """data/prepared, data/features -> models/catalogue."""
     with folder(out) as aside:
-        write(aside, histories.load(features), read_table(prepared / "items.parquet"))
+        tables = (read_table(prepared / f"{name}.parquet") for name in ("items", "new_items"))
+        write(aside, histories.load(features), *tables)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from retrieval.ranking import rank
 from retrieval.search import space
 from retrieval.search.indexes import INDEXES, Faiss, Indexes, has_index, make_deterministic
 from retrieval.search.recommender import Recommender
-from retrieval.stage import folder, run, sha256, write_json
+from retrieval.stage import folder, run, write_card
 
 import numpy as np
 import scipy.sparse as sp
@@ -47,9 +47,8 @@ def main(params: IndexParams, features: Path, path: Path, out: Path) -> None:
             found = [near.best(model.left[[user]], excluded[user].indices, K)[0] for user in users]
             hits = [len(np.intersect1d(*lists)) for lists in zip(exact, found, strict=True)]
             measured[kind] = {f"recall@{K}": float(np.mean(hits) / K), "megabytes": file.stat().st_size / 1e6}
-        files = {file.name: sha256(file) for file in sorted(aside.iterdir())}
-        card = {"params": options.model_dump(), "model": model.card["files"], "files": files, "measured": measured}
-        write_json(aside / "index.json", card)
+        card = {"params": options.model_dump(), "model": model.card["files"], "measured": measured}
+        write_card(aside / "index.json", card)
 
 
 def _excluded(data: Features) -> sp.csr_matrix:

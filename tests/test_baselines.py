@@ -256,7 +256,7 @@ def test_stage_writes_every_baseline(groups: Features, tmp_path, capsys: pytest.
     stage = train_baselines.TrainBaselinesParams(seed=1, baselines=params())
     for name in BASELINES:
         train_baselines.main(stage, tmp_path / "features", tmp_path / "models" / name)
-        model = matrices.load(tmp_path / "models" / name, verify=True)
+        model = matrices.load(tmp_path / "models" / name)
         product = model.left @ model.right.T
         product = product.toarray() if sp.issparse(product) else product
         np.testing.assert_allclose(product, scores(groups, name), rtol=1e-6)

@@ -228,7 +228,7 @@ def test_stage_writes_the_model(world: Features, tmp_path):
     train_lightfm.main(
         train_lightfm.TrainLightFMParams(seed=1, lightfm=params()), tmp_path / "features", tmp_path / "lightfm"
     )
-    model = matrices.load(tmp_path / "lightfm", verify=True)
+    model = matrices.load(tmp_path / "lightfm")
     left, right, _ = train(world, params(), 1)
     assert model.left.tobytes() == left.tobytes()
     assert model.right.tobytes() == right.tobytes()

@@ -19,7 +19,7 @@ RIGHT = np.array([[0.0, 1.0], [1.0, 0.0], [0.5, 0.5]])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_saved_model_reads_back(tmp_path, made, kind):
     matrices.save(tmp_path / "m", made(LEFT), made(RIGHT), USERS, ITEMS, kind=kind, note="hello")
-    model = matrices.load(tmp_path / "m", verify=True)
+    model = matrices.load(tmp_path / "m")
     left, right = (m.toarray() if sp.issparse(m) else m for m in (model.left, model.right))
     assert (left == LEFT).all()
     assert (right == RIGHT).all()
@@ -34,7 +34,7 @@ def test_a_saved_model_reads_back(tmp_path, made, kind):
 def test_text_ids_read_back(tmp_path):
     users, items = np.array([" 7", "007"], dtype=object), np.array(["", "a\nb", "Ü/ü"], dtype=object)
     matrices.save(tmp_path / "m", LEFT, RIGHT, users, items, kind="vectors")
-    model = matrices.load(tmp_path / "m", verify=True)
+    model = matrices.load(tmp_path / "m")
     assert (model.users.tolist(), model.items.tolist()) == (users.tolist(), items.tolist())
 
 
@@ -57,7 +57,7 @@ def test_numbers_that_are_not_finite_are_refused_and_the_old_model_stays(tmp_pat
     broken[0, 0] = bad
     with pytest.raises(Problem, match="model m: left holds numbers that are not finite"):
         matrices.save(tmp_path / "m", broken, RIGHT, USERS, ITEMS, kind="vectors")
-    assert (matrices.load(tmp_path / "m", verify=True).left == LEFT).all()
+    assert (matrices.load(tmp_path / "m").left == LEFT).all()
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
 
@@ -68,31 +68,47 @@ def test_shapes_that_do_not_fit_are_refused(tmp_path):
         matrices.save(tmp_path / "m", LEFT, RIGHT, USERS, ITEMS[:2], kind="vectors")
 
 
-def test_a_changed_file_is_found(tmp_path):
-    matrices.save(tmp_path / "m", LEFT, RIGHT, USERS, ITEMS, kind="vectors")
-    np.save(tmp_path / "m" / "left.npy", (LEFT + 1).astype(np.float32))
-    matrices.load(tmp_path / "m")
-    with pytest.raises(Problem, match=r"left\.npy: not the file that card\.json was written for"):
-        matrices.load(tmp_path / "m", verify=True)
+def edit(card, **changes):
+    card.write_text(json.dumps(json.loads(card.read_text()) | changes))
 
 
-@pytest.mark.parametrize("name", ["card.json", "left.npy", "user_ids.parquet"])
-def test_a_missing_file_is_named(tmp_path, name):
-    matrices.save(tmp_path / "m", LEFT, RIGHT, USERS, ITEMS, kind="vectors")
-    (tmp_path / "m" / name).unlink()
-    with pytest.raises(Problem, match=f"not a model folder: {name} is missing"):
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda m: np.save(m / "left.npy", (LEFT + 1).astype(np.float32)), r"left\.npy: does not match its hash"),
+        (lambda m: (m / "left.npy").write_bytes(b"not an array"), r"left\.npy: does not match its hash in card\.json"),
+        (lambda m: (m / "card.json").unlink(), "m: card.json is missing; train the model again"),
+        (lambda m: (m / "left.npy").unlink(), "m: left.npy is missing; train the model again"),
+        (lambda m: (m / "user_ids.parquet").unlink(), "m: user_ids.parquet is missing"),
+        (lambda m: edit(m / "card.json", normalize=True), r"does not match its own hash: it has been edited"),
+        (lambda m: edit(m / "card.json", files={}), r"card\.json: does not match its own hash"),
+        (lambda m: edit(m / "card.json", kind="constant"), r"card\.json: does not match its own hash"),
+        (lambda m: edit(m / "card.json", format=0), r"its format is 0, expected 1: another version wrote it"),
+        (lambda m: (m / "card.json").write_text('{"name": "m"}'), "its format is None, expected 1"),
+        (lambda m: (m / "card.json").write_text("null"), "its format is None, expected 1"),
+        (lambda m: (m / "card.json").write_text("[" * 100_000), r"card\.json: does not read"),
+        (lambda m: (m / "card.json").write_bytes((m / "card.json").read_bytes()[:40]), r"card\.json: does not read"),
+    ],
+)  # fmt: skip
+def test_what_has_changed_since_it_was_written_is_refused(tmp_path, damage, message):
+    matrices.save(tmp_path / "m", LEFT, RIGHT, USERS, ITEMS, kind="vectors", normalize=False)
+    damage(tmp_path / "m")
+    with pytest.raises(Problem, match=message) as error:
         matrices.load(tmp_path / "m")
+    assert "\n" not in str(error.value)
 
 
-def test_garbage_is_no_model(tmp_path):
+def test_a_matrix_that_the_card_does_not_name_is_not_read(tmp_path):
     matrices.save(tmp_path / "m", LEFT, RIGHT, USERS, ITEMS, kind="vectors")
-    (tmp_path / "m" / "left.npy").write_bytes(b"not an array")
-    with pytest.raises(Problem, match="not a model folder"):
-        matrices.load(tmp_path / "m")
+    sp.save_npz(tmp_path / "m" / "left.npz", sp.csr_matrix(LEFT * 2))
+    assert (matrices.load(tmp_path / "m").left == LEFT).all()
+
+
+def test_a_model_under_the_name_of_another_is_refused(tmp_path):
     matrices.save(tmp_path / "m", LEFT, RIGHT, USERS, ITEMS, kind="vectors")
-    (tmp_path / "m" / "card.json").write_text(json.dumps({"name": "m"}))
-    with pytest.raises(Problem, match=r"m: card\.json has no 'kind'; train the model again"):
-        matrices.load(tmp_path / "m")
+    (tmp_path / "m").rename(tmp_path / "other")
+    with pytest.raises(Problem, match=r"other: card\.json is of the model 'm'; rename the folder back"):
+        matrices.load(tmp_path / "other")
 
 
 def test_an_unknown_kind_is_refused(tmp_path):

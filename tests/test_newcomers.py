@@ -73,7 +73,7 @@ def test_lightfm_scores_a_new_user_as_lightfm_does(world, tmp_path, monkeypatch,
     values["lightfm"] |= {"components": 8, "epochs": 5, "features": kind}
     params = validate(train_lightfm.TrainLightFMParams, values)
     train_lightfm.main(params, world / "features", tmp_path / "lightfm")
-    model, data = matrices.load(tmp_path / "lightfm", verify=True), histories.load(world / "features")
+    model, data = matrices.load(tmp_path / "lightfm"), histories.load(world / "features")
     fold_in = newcomer(tmp_path / "lightfm", model)
     pairs = [(column, value) for column, values in data.spec["user_columns"].items() for value in values]
     theirs = dataset(data, params.lightfm)

@@ -88,7 +88,7 @@ def test_without_features_no_model_can(tmp_path):
 
 def test_features_of_another_vocabulary_are_refused(world):
     path = world / "models" / "dssm"
-    with pytest.raises(Problem, match=r"new_items\.npy: does not fit the features") as error:
+    with pytest.raises(Problem, match=r"new_items\.npy does not fit the features of the items: 9 columns") as error:
         new_items(path, matrices.load(path), sp.csr_matrix((1, 9), dtype=np.float32))
     assert "\n" not in str(error.value)
 

@@ -10,6 +10,7 @@ from retrieval.errors import Problem
 from retrieval.ranking import rank
 from retrieval.recommend import load
 from retrieval.search import recommendations
+from retrieval.serving.schemas import Profile
 from retrieval.serving.service import Service
 from retrieval.serving.settings import Settings
 from retrieval.stage import write_json
@@ -20,7 +21,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 import scipy.sparse as sp
-from worlds import ITEMS, USERS, add_lightfm, reindex, write_world
+from worlds import GROUPS, ITEMS, USERS, add_lightfm, complete, reindex, write_world
 
 MODELS = ["dssm", "ease", "ials", "itemknn", "lightfm", "popular", "popular_7d", "userknn"]
 
@@ -28,7 +29,8 @@ MODELS = ["dssm", "ease", "ials", "itemknn", "lightfm", "popular", "popular_7d",
 @pytest.fixture(scope="module", params=["integers", "text"])
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Users with integers as ids dislike some items, too."""
-    root = add_lightfm(write_world(tmp_path_factory.mktemp("recommend") / "world", text=request.param == "text"))
+    path, text = tmp_path_factory.mktemp("recommend") / "world", request.param == "text"
+    root = add_lightfm(write_world(path, text=text, columns=True))
     if request.param == "integers":
         disliked = sp.random(USERS, ITEMS, 0.05, "csr", np.float32, np.random.default_rng(0))
         sp.save_npz(root / "features" / "disliked.npz", disliked)
@@ -54,12 +56,15 @@ def test_file_python_service_and_evaluate_agree_for_every_user(world, tmp_path, 
     pd.testing.assert_frame_equal(file, python.drop(columns="title"))
     data = histories.load(world / "features")
     service = Service(Settings(models=world / "models", serve=[name], default=name, fallback=name))
-    model = service.store.models[name].model
-    ranking = rank(model.left, model.right, np.arange(USERS), 10, data.excluded if exclude else None)
+    model = complete(world, name)
+    excluded = sp.csr_matrix((USERS, len(model.items)), dtype=np.float32)
+    if exclude:
+        excluded[:, :ITEMS] = data.excluded
+    ranking = rank(model.left, model.right, np.arange(USERS), 10, excluded)
     for user, (user_id, rows) in enumerate(file.groupby("user_id", sort=False)):
         assert user_id == data.user_ids[user]
         answer = service.recommend(service.store, name, user_id, 10, exclude, False)
-        assert rows["item_id"].tolist() == answer["items"] == data.item_ids[ranking.items[user]].tolist()
+        assert rows["item_id"].tolist() == answer["items"] == model.items[ranking.items[user]].tolist()
         assert rows["score"].tolist() == answer["scores"] == ranking.scores[user].tolist()
         assert rows["rank"].tolist() == list(range(1, 11))
         assert python["title"][rows.index].tolist() == answer["titles"]
@@ -112,7 +117,7 @@ def test_users_from_a_file_come_in_its_order_each_once(world, tmp_path):
 def test_candidates_are_the_best_of_those_that_are_allowed(world, tmp_path, name):
     data, model = histories.load(world / "features"), load(world / "models" / name)
     some, no = data.item_ids[::3].tolist(), data.item_ids[::9].tolist()
-    every = model.recommend(k=ITEMS)
+    every = model.recommend(k=ITEMS + GROUPS)
     allowed = every[every["item_id"].isin(set(some) - set(no))]
     expected = allowed[allowed.groupby("user_id").cumcount() < 10].drop(columns=["rank", "title"])
     pd.DataFrame({"item_id": some}).to_parquet(tmp_path / "some.parquet")
@@ -122,6 +127,20 @@ def test_candidates_are_the_best_of_those_that_are_allowed(world, tmp_path, name
     pd.testing.assert_frame_equal(found.drop(columns="rank"), expected.reset_index(drop=True))
     python = model.recommend(only=some, without=no)
     pd.testing.assert_frame_equal(found, python.drop(columns="title"))
+
+
+@pytest.mark.parametrize("name", ["dssm", "ease", "popular"])
+def test_filters_in_file_and_python_are_those_of_the_service(world, tmp_path, name):
+    where = {"colour": ["red", "blue"], "rare, or not": ["rare, very"]}
+    texts = "colour=red,blue", "rare, or not=rare, very"
+    found = table(world, tmp_path, "--model", name, "--where", *texts)
+    python = load(world / "models" / name).recommend(where=where)
+    pd.testing.assert_frame_equal(found, python.drop(columns="title"))
+    service = Service(Settings(models=world / "models", serve=[name], default=name, fallback=name))
+    for user_id, rows in found.groupby("user_id", sort=False):
+        answer = service.recommend_to(service.store, name, Profile(user_id=user_id, where=where))
+        assert rows["item_id"].tolist() == answer["items"]
+        assert rows["score"].tolist() == answer["scores"]
 
 
 def test_unknown_users_get_the_list_of_the_fallback_model(world, tmp_path):
@@ -142,7 +161,10 @@ def test_unknown_users_get_the_list_of_the_fallback_model(world, tmp_path):
         (["--users", "zz", "-98", "5"], r"--users: [23] of 3 ids are not in the data: 'zz', '-98'.*; --fallback pop"),
         (["--users", "none.csv"], "--users: none.csv: no such file"),
         (["--users", "-98", "--fallback", "dssm"], "--fallback: dssm has no list for unknown users; expected a"),
-        (["--only", "zz"], "only, without: no item is left to recommend"),
+        (["--only", "zz"], "only, without, where: no item is left to recommend"),
+        (["--where", "color=red"], r"where: unknown column 'color'; expected one of .*; did you mean 'colour'\?"),
+        (["--where", "colour=red,bleu"], r"where.colour: unknown value 'bleu'; .*; did you mean 'blue'\?"),
+        (["--where", "red"], "--where: 'red' is not valid: expected COLUMN=VALUE"),
         (["--out", "lists.xlsx"], r"--out: lists.xlsx: unknown ending; expected one of parquet, csv, jsonl; "),
         (["--out", "nowhere/lists.csv"], "--out: nowhere/lists.csv: nowhere is not a folder"),
     ],
@@ -220,5 +242,5 @@ def test_a_model_of_other_data_is_refused(world, tmp_path):
     shutil.copytree(world, tmp_path / "world")
     card = tmp_path / "world" / "models" / "dssm" / "card.json"
     write_json(card, json.loads(card.read_text()) | {"files": {"left.npy": "0"}})
-    with pytest.raises(Problem, match=r"left\.npy: not the file that card.json was written for"):
+    with pytest.raises(Problem, match=r"card\.json: does not match its own hash"):
         load(tmp_path / "world" / "models" / "dssm")

@@ -14,13 +14,15 @@ from retrieval.baselines import BASELINES
 from retrieval.dssm.batches import Batch, Batches
 from retrieval.dssm.model import DSSM
 from retrieval.histories import DAY, Features, Histories
+from retrieval.newitems import score_new
 from retrieval.params import load, validate
 from retrieval.search.indexes import has_index
-from retrieval.stage import write_json
+from retrieval.stage import read_table, write_json
 from retrieval.training.loop import History, fit
 from retrieval.training.losses import LOSSES
 from retrieval.training.negatives import CandidateSampler, Negatives
 from retrieval.training.resolve import TrainDSSMParams, resolve
+from retrieval.vocabulary import extend
 
 import numpy as np
 import pyarrow as pa
@@ -30,6 +32,8 @@ import torch
 
 ROOT = Path(__file__).parents[1]
 USERS, ITEMS, GROUPS = 60, 150, 3  # of the world that `write_world` writes
+
+COLUMNS = {"colour": ["blue", "green", "red"], "price": ["0-10", "10-20"], "rare, or not": ["rare, very", "0"]}
 
 # Ids that are easily mistaken for something else, in a URL or as a number
 ODD = ["007", "7", "7.0", "1e3", "-0", " 7", "7 ", "+7", "NaN", "null", "Ünïcode/slash", "/", "a/b/history", "a?b&c=7",
@@ -144,10 +148,11 @@ def odd_ids(count: int) -> np.ndarray:
     return np.array(sorted([*ODD, *islice(numbered, count - len(ODD))]), dtype=object)
 
 
-def write_world(root: Path, seed: int = 0, text: bool = False, **facts: Any) -> Path:
+def write_world(root: Path, seed: int = 0, text: bool = False, columns: bool = False, **facts: Any) -> Path:
     """Write a world in which users watch items of their own group. User u has id 10 u + 5, item i has id 7 i + 3.
 
-    There is a new item for each group. With `text` the ids are `odd_ids`. `facts` are set in the spec of the features.
+    There is a new item for each group. With `text` the ids are `odd_ids`. With `columns` items have values of COLUMNS,
+    too, several per column or none, and the word "film". `facts` are set in the spec of the features.
     """
     rng = np.random.default_rng(seed)
     sizes = rng.integers(3, 20, USERS)
@@ -169,6 +174,11 @@ def write_world(root: Path, seed: int = 0, text: bool = False, **facts: Any) -> 
     } | facts
     users = sp.hstack([sp.csr_matrix(np.eye(2, dtype=np.float32)[rng.integers(0, 2, USERS)]) for _ in range(2)])
     items = sp.csr_matrix(np.eye(GROUPS, dtype=np.float32)[np.arange(ITEMS) % GROUPS])
+    if columns:
+        values = sp.random(ITEMS, 7, 0.3, "csr", np.float32, np.random.default_rng(seed))
+        values.data[:] = 1
+        items = sp.hstack([items, values, np.ones((ITEMS, 1), np.float32)], format="csr")
+        spec |= {"item_columns": spec["item_columns"] | COLUMNS | {"title": ["film"]}, "item_texts": {"title": [1.0]}}
     ids, new = (np.arange(USERS) * 10 + 5, np.arange(ITEMS) * 7 + 3), np.arange(ITEMS, ITEMS + GROUPS) * 7 + 3
     if text:
         ids, new = (odd_ids(USERS), odd_ids(ITEMS)), np.array([f"new/{group}" for group in "abc"], dtype=object)
@@ -189,10 +199,10 @@ def write_world(root: Path, seed: int = 0, text: bool = False, **facts: Any) -> 
     return root
 
 
-def train_models(root: Path, seed: int = 0, **trend: object) -> None:
+def train_models(root: Path, seed: int = 0, epochs: int = 1, item: str = "both", **trend: object) -> None:
     """Train the models of a world, smaller than by default, and write its catalogue. `trend` overrides that section."""
-    values = load(ROOT / "params.yaml") | {"seed": seed}
-    values["train"] |= {"epochs": 1}
+    values = load(ROOT / "params.yaml") | {"seed": seed, "item": item}
+    values["train"] |= {"epochs": epochs}
     values["towers"] |= {"width": 8}
     values["trend"] |= trend
     values["baselines"]["ials"] |= {"factors": 8, "iterations": 2}
@@ -220,11 +230,17 @@ def resave(path: Path, model: matrices.Model, **parts: np.ndarray) -> None:
     matrices.save(path, **{name: array.copy() for name, array in arrays.items()}, kind=model.kind)
 
 
-def add_lightfm(root: Path, seed: int = 0) -> Path:
+def add_lightfm(root: Path, seed: int = 0, epochs: int = 2) -> Path:
     """Train LightFM in a world, too, and write its catalogue again."""
     values = load(ROOT / "params.yaml") | {"seed": seed}
-    values["lightfm"] |= {"components": 8, "epochs": 2}
+    values["lightfm"] |= {"components": 8, "epochs": epochs}
     params = validate(train_lightfm.TrainLightFMParams, values)
     train_lightfm.main(params, root / "features", root / "models" / "lightfm")
     reindex(root, seed)
     return root
+
+
+def complete(root: Path, name: str) -> matrices.Model:
+    """A model of a world, with the new items if it can score them."""
+    catalogue = extend(histories.load(root / "features"), read_table(root / "prepared" / "new_items.parquet"))
+    return score_new(root / "models" / name, matrices.load(root / "models" / name), catalogue)

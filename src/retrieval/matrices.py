@@ -4,7 +4,8 @@ A model folder holds
     left.npy or left.npz      [users, d]  float32, dense (memory-mapped when read) or scipy CSR
     right.npy or right.npz    [items, d]  the same
     user_ids.parquet, item_ids.parquet         the ids in the order of the rows, see `ids`
-    card.json                 name, kind, shapes, sha256 of every file, and whatever the model says of itself
+    card.json                 name, kind, shapes, sha256 of every file and of the card, and whatever the model says of
+                              itself
 
 The kind says how the matrices may be used:
     constant      left is the same row for every user, as of popularity: one list serves all
@@ -21,19 +22,21 @@ the middle between two multiples. With 12 bits and 250,000 weights this happens 
 hundred. What is then computed from numbers on the grid differs by 1e-15 only, and is as good as equal on any grid.
 """
 
-import json
 import math
+import zipfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from retrieval import ids
 from retrieval.errors import Problem, choices
-from retrieval.stage import folder, sha256, write_json
+from retrieval.stage import folder, read_card, write_card
 
 import numpy as np
 import scipy.sparse as sp
 
+REMEDY = "train the model again"
 BITS = 20  # of a number on the grid, besides its sign
 KINDS = ("constant", "history", "neighbours", "vectors")
 Matrix: TypeAlias = np.ndarray | sp.csr_matrix
@@ -85,34 +88,34 @@ def write_into(out: Path, model: Model) -> None:
             np.save(out / f"{part}.npy", np.ascontiguousarray(matrix, dtype=np.float32))
     ids.save(out / "user_ids.parquet", model.users)
     ids.save(out / "item_ids.parquet", model.items)
-    files = {path.name: sha256(path) for path in sorted(out.iterdir())}
     shapes = {"users": len(model.users), "items": len(model.items), "dimensions": int(model.left.shape[1])}
-    write_json(out / "card.json", {"name": model.name, "kind": model.kind, **shapes, **model.card, "files": files})
+    write_card(out / "card.json", {"name": model.name, "kind": model.kind, **shapes, **model.card})
 
 
-def load(path: Path, verify: bool = False) -> Model:
-    """Read a model folder; dense matrices are memory-mapped. `verify` compares every file with the card's hashes."""
+def load(path: Path) -> Model:
+    """Read a model folder; dense matrices are memory-mapped. Every file is compared with the hashes of the card.
+
+    Raises `Problem` if something is missing, changed, or of another format or model.
+    """
+    card = read_card(path / "card.json", REMEDY)
+    if card.get("name") != path.absolute().name:
+        raise Problem(f"{path}: card.json is of the model {card.get('name')!r}; rename the folder back, or train again")
     try:
-        card = json.loads((path / "card.json").read_text(encoding="utf-8"))
-        if verify:
-            for name, expected in card["files"].items():
-                if sha256(path / name) != expected:
-                    raise Problem(f"{path / name}: not the file that card.json was written for; train the model again")
-        left, right = _matrix(path, "left"), _matrix(path, "right")
+        left, right = (_matrix(path, part, card["files"]) for part in ("left", "right"))
         users, items = (ids.load(path / f"{side}_ids.parquet") for side in ("user", "item"))
         model = Model(card["name"], card["kind"], left, right, users, items, card)
     except FileNotFoundError as error:
-        raise Problem(f"{path}: not a model folder: {Path(error.filename).name} is missing") from None
+        raise Problem(f"{path}: {Path(error.filename).name} is missing; {REMEDY}") from None
     except KeyError as error:
-        raise Problem(f"{path}: card.json has no {error}; train the model again") from None
-    except (ValueError, OSError) as error:
+        raise Problem(f"{path}: card.json has no {error}; {REMEDY}") from None
+    except (ValueError, OSError, zipfile.BadZipFile) as error:
         raise Problem(f"{path}: not a model folder: {error}") from None
     _check(model)
     return model
 
 
-def _matrix(path: Path, part: str) -> Matrix:
-    if (path / f"{part}.npz").exists():
+def _matrix(path: Path, part: str, files: Collection[str]) -> Matrix:
+    if f"{part}.npz" in files:
         return sp.csr_matrix(sp.load_npz(path / f"{part}.npz"))
     return np.load(path / f"{part}.npy", mmap_mode="r", allow_pickle=False)
 

@@ -48,15 +48,26 @@ def new_items(path: Path, model: Model, described: sp.csr_matrix) -> np.ndarray 
     They are on the grid of `right` (see `matrices`), whatever other items are asked for with them. None if the model
     cannot score new items. Raises `Problem` if the file in its folder `path` does not fit.
     """
+    learned = coefficients(path, model)
+    return None if learned is None else rows_of(model, learned, described)
+
+
+def coefficients(path: Path, model: Model) -> np.ndarray | None:
+    """[1 + columns, d], what `rows_of` needs of the model folder `path`; None if the model cannot score new items."""
     if FILE not in model.card.get("files", {}):
         return None
     try:
-        coefficients = np.load(path / FILE, allow_pickle=False).astype(np.float64)
-        rows = coefficients[0] + described @ coefficients[1:]
+        return np.load(path / FILE, allow_pickle=False).astype(np.float64)
     except (ValueError, OSError) as error:
-        raise Problem(
-            f"{path / FILE}: does not fit the features of the items: {error}; train the model again"
-        ) from None
+        raise Problem(f"{path / FILE}: does not load: {error}; train the model again") from None
+
+
+def rows_of(model: Model, coefficients: np.ndarray, described: sp.csr_matrix) -> np.ndarray:
+    """As `new_items`, by what `coefficients` has read."""
+    if described.shape[1] != len(coefficients) - 1:
+        wrong = f"{described.shape[1]:,} columns, expected {len(coefficients) - 1:,}"
+        raise Problem(f"model {model.name}: {FILE} does not fit the features of the items: {wrong}; train it again")
+    rows = coefficients[0] + described @ coefficients[1:]
     step = grid_step(float(np.abs(model.right).max(initial=0.0)))
     return (np.rint(rows / step) * step).astype(np.float32)
 

@@ -14,6 +14,7 @@ from typing import Any
 from retrieval import ids
 from retrieval.errors import Problem, choices
 from retrieval.experiments.repository import command
+from retrieval.search.catalogue import Catalogue
 from retrieval.search.export import KINDS, write
 from retrieval.search.recommendations import CatalogueModel, candidates, flatten, load, unknown
 from retrieval.stage import read_table
@@ -45,7 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
     if fallback is not None and fallback.model.kind != "constant":
         raise Problem(f"--fallback: {options.fallback} has no list for unknown users; expected a model such as popular")
     users = _users(options.users, model.catalogue.users, fallback is not None)
-    items = _candidates(model, options.only, options.without)
+    items = _candidates(model, options.only, options.without, _where(options.where, model.catalogue))
     rows = write(out, kind, tables(model, users, options.k, not options.with_seen, items, fallback))
     print(f"{out}: {rows:,} rows for {len(users.ids):,} users, by {options.model}")
 
@@ -93,6 +94,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--with-seen", action="store_true", help="recommend what a user has watched or dislikes, too")
     add("--only", nargs="+", help=f"only these items: ids, or {FILE.format('item_id')}")
     add("--without", nargs="+", default=[], help="not these items: as for --only")
+    add(
+        "--where",
+        nargs="+",
+        default=[],
+        metavar="COLUMN=VALUE",
+        help="only items that have the value, such as genres=drama,comedy for_kids=0: one of the values of each column",
+    )
     add("--fallback", metavar="MODEL", help="model for users who are not in the data, such as popular")
     add("--models", type=Path, default=Path("models"), help="folder of the models (default: models)")
     return parser
@@ -123,7 +131,21 @@ def _users(given: list[str], all_ids: np.ndarray, fallback: bool) -> Users:
     return Users(users, rows)
 
 
-def _candidates(model: CatalogueModel, only: list[str] | None, without: list[str]) -> np.ndarray | None:
+def _where(given: list[str], catalogue: Catalogue) -> dict[str, list[str]]:
+    """Column -> values. Commas separate values, unless the whole text is a value."""
+    where: dict[str, list[str]] = {}
+    for text in given:
+        column, equals, values = text.partition("=")
+        if not equals:
+            raise Problem(f"--where: {text!r} is not valid: expected COLUMN=VALUE, such as genres=drama,comedy")
+        whole = values in catalogue.item_columns.get(column, ())
+        where.setdefault(column, []).extend([values] if whole else values.split(","))
+    return where
+
+
+def _candidates(
+    model: CatalogueModel, only: list[str] | None, without: list[str], where: dict[str, list[str]]
+) -> np.ndarray | None:
     """Rows of the items to choose from. Items that are not in the data are passed over, which is said."""
     found = []
     for option, given in (("--only", only), ("--without", without)):
@@ -132,7 +154,7 @@ def _candidates(model: CatalogueModel, only: list[str] | None, without: list[str
         if (rows < 0).any():
             print(f"recommend: {option}: {unknown(values, rows)}; passed over", file=sys.stderr)
         found.append(rows[rows >= 0])
-    return candidates(model.catalogue, found[0] if only else None, found[1])
+    return candidates(model.catalogue, found[0] if only else None, found[1], where)
 
 
 def read_ids(given: list[str], column: str, option: str) -> list[Any]:

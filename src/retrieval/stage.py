@@ -20,6 +20,8 @@ from retrieval.params import read
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+FORMAT = 1  # of cards and the folders that they describe; raise it when an older reader would misread them
+
 
 def run(main: Callable[..., None], everything: bool = False) -> None:
     """Run a stage: `main(params: <Section>, *paths: Path)`; the paths come from the command line, in order.
@@ -133,3 +135,39 @@ def sha256(path: Path) -> str:
     """The hash of a file's bytes, as hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_card(path: Path, card: dict[str, Any]) -> None:
+    """Write the card of the folder that `path` lies in, as JSON: `card`, the format, and the hash of every file there.
+
+    The card covers itself, too: "sha256" is the hash of all else in it.
+    """
+    files = {file.name: sha256(file) for file in sorted(path.parent.iterdir()) if file.is_file() and file != path}
+    card = json.loads(json.dumps({"format": FORMAT, **card, "files": files}, allow_nan=False))
+    write_json(path, {**card, "sha256": _hash(card)})
+
+
+def read_card(path: Path, remedy: str) -> dict[str, Any]:
+    """Read a card that `write_card` wrote, and compare all files with it. `remedy` is what to do if they differ.
+
+    Raises `Problem` if the card or a file is missing, changed, or of another format.
+    """
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(card, dict) or card.get("format") != FORMAT:
+            found = card.get("format") if isinstance(card, dict) else None
+            raise Problem(f"{path}: its format is {found}, expected {FORMAT}: another version wrote it; {remedy}")
+        if card.pop("sha256", None) != _hash(card):
+            raise Problem(f"{path}: does not match its own hash: it has been edited or cut off; {remedy}")
+        for name, expected in card["files"].items():
+            if sha256(path.parent / name) != expected:
+                raise Problem(f"{path.parent / name}: does not match its hash in {path.name}; {remedy}")
+    except FileNotFoundError as error:
+        raise Problem(f"{path.parent}: {Path(error.filename).name} is missing; {remedy}") from None
+    except (ValueError, OSError, RecursionError) as error:
+        raise Problem(f"{path}: does not read: {error}; {remedy}") from None
+    return card
+
+
+def _hash(card: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(card, sort_keys=True).encode()).hexdigest()

@@ -66,7 +66,7 @@ def test_a_folder_with_text_ids_and_disliked_items_reads_back(world, tmp_path):
     row = data.seen[1].indices[0], 149  # one that user 1 has seen, one that they have not
     disliked = sp.csr_matrix((np.ones(2, np.float32), ([1, 1], row)), shape=data.seen.shape)
     about = pa.table({"item_id": items[::-1], "title": items[::-1]})
-    catalogue.write(tmp_path, replace(data, user_ids=users, item_ids=items, disliked=disliked), about)
+    catalogue.write(tmp_path, replace(data, user_ids=users, item_ids=items, disliked=disliked), about, about[:0])
     made = catalogue.load(tmp_path)
     assert made.titles == made.items.tolist() == items.tolist()
     assert [made.user_row(user) for user in ODD] == [users.tolist().index(user) for user in ODD]
@@ -86,7 +86,8 @@ def test_histories_view_counts_and_demographics_are_those_of_the_features(world,
         np.testing.assert_array_equal(time, features.histories.time[span])
         expected = {pairs[i] for i in features.users[user].indices}
         assert set(items_and_users.demographics(user)) == expected
-    np.testing.assert_array_equal(items_and_users.view_counts, np.asarray(features.seen.sum(0)).ravel())
+    watched = np.asarray(features.seen.sum(0)).ravel()
+    np.testing.assert_array_equal(items_and_users.view_counts, [*watched, 0, 0, 0])
 
 
 def test_the_gap_is_the_median_time_between_two_items_of_a_history(world, items_and_users):
@@ -116,7 +117,10 @@ def test_random_users_are_users(items_and_users):
     [
         (lambda path: (path / "catalogue.json").unlink(), "catalogue.json is missing"),
         (lambda path: (path / "user_ids.parquet").unlink(), "user_ids.parquet is missing"),
-        (lambda path: (path / "catalogue.json").write_text("{"), "not a catalogue: Expecting property name"),
+        (
+            lambda path: (path / "catalogue.json").write_text("{"),
+            "catalogue.json: does not read: Expecting property name",
+        ),
         (lambda path: (path / "time.npy").write_bytes(b""), "time.npy: does not match its hash in catalogue.json"),
     ],
 )

@@ -17,8 +17,8 @@ from worlds import write_world
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Only to be read."""
-    return write_world(tmp_path_factory.mktemp("serving") / "world")
+    """Only to be read. Its items have columns."""
+    return write_world(tmp_path_factory.mktemp("serving") / "world", columns=True)
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ class Direct(httpx.BaseTransport):
 @pytest.fixture(scope="session")
 def text_app(tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
     """The application over a world whose ids are text, and odd."""
-    world = write_world(tmp_path_factory.mktemp("serving") / "text", text=True)
+    world = write_world(tmp_path_factory.mktemp("serving") / "text", text=True, columns=True)
     return create(Settings(models=world / "models", body=20_000))
 
 

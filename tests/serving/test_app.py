@@ -11,6 +11,7 @@ from retrieval.serving.app import create
 from retrieval.serving.settings import Settings
 
 import pytest
+from pydantic import ValidationError
 from starlette.testclient import TestClient
 
 
@@ -25,6 +26,8 @@ def handlers() -> Iterator[None]:
 def test_a_reload_requires_the_token(client):
     for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": "secret"}):
         assert client.post("/reload", headers=headers).status_code == 401
+    for scheme in ("bearer", "BEARER"):
+        assert client.post("/reload", headers={"authorization": f"{scheme} secret"}).status_code == 200
     answer = client.post("/reload", headers={"authorization": "Bearer secret"})
     assert (answer.status_code, answer.json()["changed"]) == (200, False)
 
@@ -46,6 +49,20 @@ def test_a_reload_of_broken_folders_is_refused_and_the_old_models_stay(copy, cap
     assert "right.npy" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("file", ["index.json", "space.npz", "hnsw.faiss"])
+@pytest.mark.parametrize("rest", [0, 40])
+def test_a_reload_of_an_index_that_is_cut_off_is_refused_and_the_old_one_stays(copy, capsys, file, rest):
+    with TestClient(create(Settings(models=copy / "models", token="secret", backend="hnsw"))) as client:
+        before = client.get("/reco/dssm/15").json()
+        path = copy / "models" / "indexes" / "dssm" / file
+        start = path.read_bytes()[:rest]
+        path.unlink()
+        path.write_bytes(start)
+        assert client.post("/reload", headers={"authorization": "Bearer secret"}).status_code == 409
+        assert client.get("/reco/dssm/15").json() == before
+    assert f"dssm/{file}: does not" in capsys.readouterr().err
+
+
 def test_a_reload_may_take_longer_than_other_requests(world, monkeypatch):
     with TestClient(create(Settings(models=world / "models", token="secret", timeout=0.1))) as client:
         load = store.load
@@ -60,3 +77,35 @@ def test_broken_folders_end_the_start(copy, capsys):
     assert ending.value.code == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert "catalogue.json is missing" in json.loads(line)["message"]
+
+
+def test_pages_of_the_origins_that_are_named_may_ask(world):
+    with TestClient(create(Settings(models=world / "models", origin=["https://shop.example"]))) as client:
+        asked = {"access-control-request-method": "POST", "access-control-request-headers": "content-type"}
+        for origin, allowed in (("https://shop.example", "https://shop.example"), ("https://evil.example", None)):
+            for answer in (
+                client.get("/reco/dssm/15", headers={"origin": origin}),
+                client.get("/reco/dssm/15?k=0", headers={"origin": origin}),
+                client.options("/reco/dssm", headers={"origin": origin} | asked),
+            ):
+                assert answer.headers.get("access-control-allow-origin") == allowed
+    with TestClient(create(Settings(models=world / "models"))) as client:
+        answer = client.get("/health", headers={"origin": "https://shop.example"})
+        assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.parametrize("origin", ["shop.example", "https://shop.example/", "ftp://shop.example", ""])
+def test_an_origin_is_a_scheme_and_a_host(origin):
+    with pytest.raises(ValidationError, match="origin"):
+        Settings(origin=[origin])
+
+
+def test_a_proxy_may_show_the_service_under_a_path_that_it_strips_or_not(world):
+    with TestClient(create(Settings(models=world / "models", root_path="/reco-api", token="x"))) as client:
+        for prefix in ("", "/reco-api"):
+            assert client.get(f"{prefix}/reco/dssm/15").status_code == 200
+            assert client.get(f"{prefix}/").status_code == 200
+            assert client.get(f"{prefix}/openapi.json").json()["servers"] == [{"url": "/reco-api"}]
+    for path in ("reco-api", "/reco-api/", "/a b"):
+        with pytest.raises(ValidationError, match="root_path"):
+            Settings(root_path=path)

@@ -1,12 +1,13 @@
 """The routes: answers are those of the models; bad questions get a reason."""
 
-import json
 from dataclasses import replace
 from datetime import datetime
 from urllib.parse import quote
 
-from retrieval import histories, matrices
+from retrieval import histories
 from retrieval.ranking import rank
+from retrieval.search import filters
+from retrieval.search.catalogue import load
 from retrieval.serving.app import create
 from retrieval.serving.settings import Settings
 
@@ -16,7 +17,7 @@ import scipy.sparse as sp
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
-from worlds import ITEMS, ODD, USERS, odd_ids, reindex
+from worlds import COLUMNS, ITEMS, ODD, USERS, complete, odd_ids, reindex
 
 MODELS = ["dssm", "ease", "ials", "itemknn", "popular", "popular_7d", "userknn"]
 
@@ -29,17 +30,16 @@ def test_health_and_models(client):
     assert models["demographics"] == {"age": ["old", "young"], "sex": ["F", "M"]}
     dssm = {model["name"]: model for model in models["models"]}["dssm"]
     assert dssm["metrics"] == {"map@10": 0.25}
-    assert (dssm["users"], dssm["items"], dssm["dimensions"], dssm["profiles"], dssm["similar"]) == (60, 150, 9, 1, 1)
+    assert (dssm["users"], dssm["items"], dssm["dimensions"], dssm["profiles"], dssm["similar"]) == (60, 153, 9, 1, 1)
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_recommendations_are_the_ranking_of_evaluate(client, world, name):
-    data = histories.load(world / "features")
-    model = matrices.load(world / "models" / name)
+    data, model = histories.load(world / "features"), complete(world, name)
     expected = rank(model.left, model.right, np.arange(60), 7, data.seen)
     for user, user_id in enumerate(data.user_ids):
         answer = client.get(f"/reco/{name}/{user_id}", params={"k": 7}).json()
-        assert answer["items"] == data.item_ids[expected.items[user]].tolist()
+        assert answer["items"] == model.items[expected.items[user]].tolist()
         np.testing.assert_allclose(answer["scores"], expected.scores[user], rtol=1e-5, atol=1e-6)
         assert answer["personal"] == (not name.startswith("popular"))
         assert answer["seen"] == [False] * 7
@@ -218,7 +218,7 @@ def test_the_root_is_the_page(client):
     assert "<title>Two-tower retrieval</title>" in answer.text
 
 
-TEXT_USERS, TEXT_ITEMS = odd_ids(USERS).tolist(), odd_ids(ITEMS).tolist()
+TEXT_USERS, TEXT_ITEMS = odd_ids(USERS).tolist(), [*odd_ids(ITEMS).tolist(), "new/a", "new/b", "new/c"]
 
 
 def path(*parts: object) -> str:
@@ -290,8 +290,9 @@ def test_users_are_found_by_how_their_id_begins(client, text_client):
 
 
 def test_without_times_histories_have_no_dates(copy):
-    card = copy / "models" / "catalogue" / "catalogue.json"
-    card.write_text(json.dumps(json.loads(card.read_text()) | {"timed": False}))
+    data = histories.load(copy / "features")
+    histories.save(copy / "features", replace(data, spec=data.spec | {"timed": False}))
+    reindex(copy)
     with TestClient(create(Settings(models=copy / "models"))) as client:
         history = client.get("/users/15/history", params={"k": 100}).json()["history"]
         assert {visit["date"] for visit in history} == {None}
@@ -314,3 +315,129 @@ def test_disliked_items_are_left_out_with_those_seen(copy):
         assert client.get("/reco/dssm/15", params={"k": 3}).json()["items"] == first[2:]
         every = client.get("/reco/dssm/15", params={"k": 100, "exclude_seen": False}).json()
         assert set(first[:2]) <= {item for item, seen in zip(every["items"], every["seen"], strict=True) if not seen}
+
+
+def matching(world, where):
+    """Ids of the items of `add_columns` that match."""
+    every = load(world / "models" / "catalogue")
+    return set(every.items[filters.allowed(every, None, np.zeros(0, np.int64), where)].tolist())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_known_user_and_a_profile_get_the_best_of_what_the_filters_leave(client, world, name):
+    every = load(world / "models" / "catalogue").items.tolist()
+    where = {"colour": ["red", "blue"], "price": "0-10"}
+    allowed = matching(world, where) & set(every[::2]) - set(every[:20])
+    assert 8 < len(allowed) < 60
+    for asked in ({"user_id": 15}, {"history": [{"item_id": 10}, {"item_id": 31}]}):
+        if name == "userknn" and "history" in asked:
+            continue
+        body = asked | {"exclude_seen": False, "k": 100}
+        all_items = client.post(f"/reco/{name}", json=body | {"k": 100}).json()
+        plain = [item for item in all_items["items"] if item in allowed]
+        found = client.post(
+            f"/reco/{name}", json=body | {"where": where, "only": every[::2], "without": every[:20], "k": 8}
+        ).json()
+        assert len(found["items"]) == 8, "never fewer than k while there are k"
+        assert set(found["items"]) <= allowed
+        assert found["items"][: len(plain)] == plain[:8]
+        assert found["personal"] == (not name.startswith("popular"))
+
+
+def test_a_user_id_in_the_body_is_the_user_of_the_path(client):
+    for user in (5, 15, "25"):
+        answer = client.post("/reco/dssm", json={"user_id": user, "k": 7})
+        assert answer.json() == client.get(f"/reco/dssm/{user}?k=7").json()
+
+
+def test_what_an_item_must_not_be_is_left_out_of_lists_by_an_index(world):
+    """Items left out are like those seen: the index is asked for more."""
+    exact, near = (TestClient(create(Settings(models=world / "models", backend=each))) for each in ("exact", "hnsw"))
+    first = exact.get("/reco/dssm/15?k=30").json()["items"]
+    for client in (exact, near):
+        found = client.post("/reco/dssm", json={"user_id": 15, "without": first[:20], "k": 10}).json()
+        assert found["items"] == first[20:]
+
+
+def test_filters_that_leave_nothing_give_an_empty_list(client):
+    for body in ({"only": []}, {"where": {"colour": []}}, {"only": [10], "without": [10]}):
+        answer = client.post("/reco/dssm", json=body)
+        assert (answer.status_code, answer.json()["items"]) == (200, [])
+
+
+def test_columns_are_listed_with_their_most_frequent_values(client):
+    found = {each["column"]: each for each in client.get("/items/columns").json()}
+    assert {name: sorted(each["values"]) for name, each in found.items()} == {
+        name: sorted(values) for name, values in ({"group": ["a", "b", "c"]} | COLUMNS).items()
+    }
+    assert found["colour"]["count"] == 3
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "reason"),
+    [
+        (
+            {"where": {"color": "red"}},
+            422,
+            "where: unknown column 'color'; expected one of group, colour, price",
+        ),
+        ({"where": {"colour": ["bleu"]}}, 422, "where.colour: unknown value 'bleu'; expected one of blue, green, red"),
+        ({"where": {"colour": None}}, 422, "where.colour"),
+        ({"where": {"colour": ["red"] * 1001}}, 422, "at most 1000"),
+        ({"only": [4]}, 422, "only: not in the catalogue: 4"),
+        ({"without": [10, "x"]}, 422, "without: not in the catalogue: x"),
+        ({"only": [10] * 10_001}, 413, "larger than"),
+        ({"user_id": 16}, 404, "user 16 is not in the data; leave user_id out"),
+        ({"user_id": 15, "history": [{"item_id": 10}]}, 422, "a user_id comes without history and demographics"),
+    ],
+)
+def test_bad_filters_get_a_reason(client, body, status, reason):
+    answer = client.post("/reco/dssm", json=body)
+    assert (answer.status_code, reason in answer.json()["detail"]) == (status, True), answer.text
+
+
+@pytest.mark.parametrize("path", ["/health", "/ready", "/", "/models", "/reco/dssm/15", "/reco/no/15"])
+def test_head_is_get_without_the_body(client, path):
+    get, head = client.get(path), client.head(path)
+    assert (head.status_code, head.content) == (get.status_code, b"")
+    assert head.headers["content-length"] == get.headers["content-length"]
+    assert client.head("/reload").status_code == 405
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("/reco/dssm/15?K=3", "unknown query parameter 'K'; expected one of k, exclude_seen, fallback; did you mean"),
+        ("/reco/dssm/15?k=3&k=4", "query parameter 'k' appears twice"),
+        ("/health?x", "unknown query parameter 'x'; expected none"),
+        ("/health?x=1", "unknown query parameter 'x'; expected none"),
+        ("/items/columns?k=1", "unknown query parameter 'k'; expected none"),
+        ("/users?query=1&exact=true", "unknown query parameter 'exact'; expected one of query, k"),
+    ],
+)  # fmt: skip
+def test_unknown_query_parameters_are_refused(client, path, reason):
+    answer = client.get(path)
+    assert (answer.status_code, answer.json()["detail"].startswith(reason)) == (422, True), answer.text
+
+
+@pytest.mark.parametrize("path", ["/reco/dssm/15/", "/models/", "/health/", "/reload/", "/docs/"])
+def test_no_answer_leads_to_the_host_of_a_header(client, path):
+    for headers in ({"host": "evil.example"}, {"x-forwarded-host": "evil.example"}):
+        answer = client.get(path, headers=headers, follow_redirects=False)
+        assert answer.status_code in (404, 405)
+        assert "evil.example" not in f"{answer.headers} {answer.text}"
+
+
+def test_every_answer_forbids_sniffing_and_frames_and_the_page_inline_scripts(client):
+    for path in ("/", "/page.js", "/models", "/nothing", "/reco/dssm/15?k=0"):
+        headers = client.get(path).headers
+        assert (headers["x-content-type-options"], headers["x-frame-options"]) == ("nosniff", "DENY")
+    page = client.get("/")
+    policy = dict(part.split(" ", 1) for part in page.headers["content-security-policy"].split("; "))
+    assert (policy["default-src"], policy["script-src"], policy["style-src"]) == ("'none'", "'self'", "'self'")
+    assert policy["frame-ancestors"] == "'none'"
+    assert "<script>" not in page.text
+    assert "style=" not in page.text
+    assert client.get("/page.js").headers["content-type"].startswith("text/javascript")
+    assert client.get("/page.css").headers["content-type"].startswith("text/css")
+    assert client.get("/page.py").status_code == 422

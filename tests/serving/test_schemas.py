@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
-from worlds import ODD
+from worlds import COLUMNS, ODD
 
 NAMES = ["dssm", "ease", "ials", "itemknn", "popular", "popular_7d", "userknn", "x", "%00"]
 
@@ -31,6 +31,15 @@ profiles = st.fixed_dictionaries(
         | scalars,
         "k": scalars,
         "exclude_seen": scalars,
+        "user_id": ids | scalars,
+        "only": st.lists(ids | scalars, max_size=5) | scalars,
+        "without": st.lists(ids | scalars, max_size=5) | scalars,
+        "where": st.dictionaries(
+            st.sampled_from([*COLUMNS, "x"]),
+            st.sampled_from(["red", "green", "0-10", "0", 0, "x"]) | scalars | st.lists(scalars, max_size=3),
+            max_size=3,
+        )
+        | scalars,
     },
 )
 
@@ -62,9 +71,9 @@ def test_none_of_ten_thousand_profiles_causes_an_internal_error(client):
 def check_openapi(app: FastAPI, count: int) -> None:
     """Send `count` requests that the OpenAPI schema allows or forbids, over all routes; check status and schema."""
     operations = [one.ok() for one in schemathesis.openapi.from_asgi("/openapi.json", app).get_all_operations()]
-    assert len(operations) == 11
+    assert len(operations) == 13
     checks = [not_a_server_error, status_code_conformance, response_schema_conformance]
-    bare = {"/health", "/ready", "/models", "/metrics"}  # no parameters to get wrong
+    bare = {"/health", "/ready", "/models", "/metrics", "/items/columns"}  # no parameters to get wrong
     cases = [(one, mode) for one in operations for mode in GenerationMode if mode.is_positive or one.path not in bare]
 
     @settings(max_examples=count, suppress_health_check=list(HealthCheck))

@@ -1,5 +1,6 @@
 """What the service loads: models that fit the catalogue, or a reason why not."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -18,6 +19,16 @@ def flip_a_bit(path: Path) -> None:
     data[-3] ^= 1
     path.unlink()
     path.write_bytes(data)
+
+
+def swap(one: Path, other: Path) -> None:
+    one.rename(one.with_name("aside"))
+    other.rename(one)
+    one.with_name("aside").rename(other)
+
+
+def edit(card: Path) -> None:
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"files": {}}))
 
 
 def test_all_models_are_loaded_unless_some_are_named(world):
@@ -52,7 +63,9 @@ def test_the_version_changes_with_a_model(copy):
         (lambda models: (models / "dssm" / "left.npy").unlink(), "left.npy"),
         (lambda models: shutil.rmtree(models / "dssm"), "dssm: no such model"),
         (lambda models: shutil.rmtree(models / "catalogue"), "catalogue.json is missing"),
-        (lambda models: (models / "ials" / "card.json").write_text("{"), "models/ials: "),
+        (lambda models: (models / "ials" / "card.json").write_text("{"), "ials/card.json: does not read: "),
+        (lambda models: swap(models / "dssm", models / "ials"), "dssm: card.json is of the model 'ials'"),
+        (lambda models: edit(models / "dssm" / "card.json"), "dssm/card.json: does not match its own hash"),
     ],
 )
 def test_broken_folders_are_refused(copy, damage, reason):

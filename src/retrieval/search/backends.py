@@ -1,6 +1,5 @@
 """Opens the index that a search backend uses for a model: a FAISS file or a collection of a vector database."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,9 +7,9 @@ from typing import Any
 from retrieval.errors import Problem
 from retrieval.matrices import Model
 from retrieval.search import space
-from retrieval.search.catalogue import verify_files
+from retrieval.search.catalogue import REMEDY
 from retrieval.search.indexes import INDEXES, Faiss, Index, Indexes, has_index
-from retrieval.stage import sha256
+from retrieval.stage import read_card, sha256
 
 import numpy as np
 
@@ -44,13 +43,7 @@ def open_index(backend: str, path: Path, model: Model, database: Database) -> tu
 
 
 def _read(path: Path, model: Model) -> tuple[dict[str, Any], space.Space]:
-    try:
-        card = json.loads((path / "index.json").read_text(encoding="utf-8"))
-        if card["model"] != model.card["files"]:
-            raise Problem(f"{path}: built from another version of {model.name}; run dvc repro")
-        verify_files(path, "index.json", card["files"])
-        return card, space.load(path / "space.npz")
-    except FileNotFoundError as error:
-        raise Problem(f"{error.filename}: no such file; run dvc repro") from None
-    except (ValueError, KeyError, OSError) as error:
-        raise Problem(f"{path}: not an index folder: {error}; run dvc repro") from None
+    card = read_card(path / "index.json", REMEDY)
+    if card["model"] != model.card["files"]:
+        raise Problem(f"{path}: built from another version of {model.name}; {REMEDY}")
+    return card, space.load(path / "space.npz")

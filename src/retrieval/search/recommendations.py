@@ -8,6 +8,7 @@ Lists are those of the service with exact search, and those that `evaluate` judg
 """
 
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from retrieval.matrices import Model
 from retrieval.ranking import Ranking, rank
 from retrieval.search.catalogue import Catalogue
 from retrieval.search.catalogue import load as load_catalogue
+from retrieval.search.filters import Where, allowed
 from retrieval.search.recommender import Recommender, load_model
 
 import numpy as np
@@ -33,6 +35,11 @@ class CatalogueModel:
     def __init__(self, path: Path, model: Model, catalogue: Catalogue) -> None:
         self.path, self.model, self.catalogue = path, model, catalogue
 
+    @cached_property
+    def recommender(self) -> Recommender:
+        """The model with the new items of the catalogue, searched exactly."""
+        return Recommender(self.path, self.model, None).with_items(self.catalogue.new)
+
     def recommend(
         self,
         users: Iterable[Any] | None = None,
@@ -40,16 +47,18 @@ class CatalogueModel:
         exclude_seen: bool = True,
         only: Iterable[Any] | None = None,
         without: Iterable[Any] = (),
+        where: Where | None = None,
     ) -> pd.DataFrame:
         """The k best items of each user: user_id, item_id, rank (from 1), score, title; best first, users as given.
 
         users: their ids, None for all. exclude_seen: leave out what a user has watched or dislikes. only, without: ids
-        of the items that may, and may not, be recommended. Raises `Problem` for unknown ids.
+        of the items that may, and may not, be recommended. where: {column: value or values} that they must have; one
+        of the values of each column. Raises `Problem` for unknown ids, columns and values.
         """
         c = self.catalogue
         rows = np.arange(len(c.users)) if users is None else rows_of(users, c.users, "users")
-        allowed = None if only is None else rows_of(only, c.items, "only")
-        items = candidates(c, allowed, rows_of(without, c.items, "without"))
+        chosen = None if only is None else rows_of(only, c.items, "only")
+        items = candidates(c, chosen, rows_of(without, c.items, "without"), where or {})
         user, item, place, score = (
             np.concatenate(part)
             for part in zip(*(flatten(each, of) for of, each in self.rank(rows, k, exclude_seen, items)), strict=True)
@@ -64,10 +73,12 @@ class CatalogueModel:
 
         Raises `Problem` for unknown ids, and for models that do not compare items, such as popularity.
         """
-        c, recommender = self.catalogue, Recommender(self.path, self.model, None)
+        c, recommender = self.catalogue, self.recommender
         if not recommender.compares_items:
             raise Problem(f"{self.model.name} has no item vectors to compare")
         rows = rows_of(items, c.items, "items")
+        if (rows >= recommender.right.shape[0]).any():
+            raise Problem(f"{self.model.name} knows only items of train")
         lists = [recommender.similar(row, _positive(k)) for row in rows.tolist()]
         counts = np.array([len(each) for each, _ in lists], dtype=np.int64)
         similar, score = (np.concatenate(part) for part in zip(NOTHING, *lists, strict=True))
@@ -88,9 +99,15 @@ class CatalogueModel:
 
         items: the rows that may be recommended, ascending; None for all.
         """
-        model, exclusions = self.model, self.catalogue.exclusions if exclude_seen else None
-        right, k = model.right, min(_positive(k), right_count := model.right.shape[0])
-        if items is not None and len(items) < right_count:
+        model, right = self.model, self.recommender.right
+        exclusions, count = self.catalogue.exclusions if exclude_seen else None, right.shape[0]
+        k = min(_positive(k), count)
+        if items is None and count < len(self.catalogue.items):
+            items = np.arange(count)
+        if items is not None:
+            items = items[items < count]
+            if not len(items):
+                raise Problem(f"{model.name} knows only items of train, and none of them is left to recommend")
             right, exclusions = right[items], None if exclusions is None else exclusions[:, items]
         constant, size = model.kind == "constant", max(1, CHUNK_ROWS // k)
         for start in range(0, max(len(users), 1), size):
@@ -112,16 +129,11 @@ def load(path: str | Path) -> CatalogueModel:
     return CatalogueModel(path, load_model(path, catalogue), catalogue)
 
 
-def candidates(catalogue: Catalogue, only: np.ndarray | None, without: np.ndarray) -> np.ndarray | None:
-    """Rows of the items that may be recommended, ascending: `only` (None: all) but `without`; None for all.
-
-    Raises `Problem` if there are none.
-    """
-    if only is None and not len(without):
-        return None
-    rows = np.setdiff1d(np.arange(len(catalogue.items)) if only is None else only, without)
-    if not len(rows):
-        raise Problem("only, without: no item is left to recommend")
+def candidates(catalogue: Catalogue, only: np.ndarray | None, without: np.ndarray, where: Where) -> np.ndarray | None:
+    """As `filters.allowed`. Raises `Problem` also if no item is left."""
+    rows = allowed(catalogue, only, without, where)
+    if rows is not None and not len(rows):
+        raise Problem("only, without, where: no item is left to recommend")
     return rows
 
 

@@ -2,12 +2,16 @@
 
 import functools
 import os
+import re
 import sys
 import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from retrieval.serving.settings import Settings
+
+    import uvicorn
 
 
 def main() -> None:
@@ -24,8 +28,9 @@ def read_settings() -> "Settings":
     from pydantic import ValidationError
     from pydantic_settings import CliApp, SettingsError
 
+    flags = [re.sub(r"^--[\w-]+", lambda flag: "--" + flag[0][2:].replace("-", "_"), each) for each in sys.argv[1:]]
     try:
-        return CliApp.run(Settings)
+        return CliApp.run(Settings, flags)  # --root-path is --root_path
     except ValidationError as error:
         first = error.errors()[0]
         sys.exit(f"serving: {'.'.join(map(str, first['loc']))}: {first['input']!r} is not valid: {first['msg']}")
@@ -36,13 +41,33 @@ def read_settings() -> "Settings":
 def serve(settings: "Settings") -> None:
     """Serve from this process, or from `settings.workers` processes below it. Invalid models end the process."""
     from retrieval.serving.middleware import log_to_stderr
-    from retrieval.serving.processes import Supervisor, application
+    from retrieval.serving.processes import Supervisor
 
     import uvicorn
 
-    config = uvicorn.Config(
-        functools.partial(application, settings),
+    if settings.workers == 1:
+        uvicorn.Server(_config(settings, None)).run()
+        return
+    log_to_stderr()
+    with tempfile.TemporaryDirectory() as shared:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared
+        config = _config(settings, Path(shared))
+        supervisor = Supervisor(config, [config.bind_socket()])
+        supervisor.run()
+    if supervisor.failed:
+        sys.exit(1)
+
+
+def _config(settings: "Settings", shared: Path | None) -> "uvicorn.Config":
+    from retrieval.serving.processes import application
+    from retrieval.serving.protocol import Protocol
+
+    import uvicorn
+
+    return uvicorn.Config(
+        functools.partial(application, settings, shared),
         factory=True,
+        http=Protocol,
         host=settings.host,
         port=settings.port,
         workers=settings.workers,
@@ -52,16 +77,6 @@ def serve(settings: "Settings") -> None:
         log_config=None,
         server_header=False,
     )
-    if settings.workers == 1:
-        uvicorn.Server(config).run()
-        return
-    log_to_stderr()
-    with tempfile.TemporaryDirectory() as shared:
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared
-        supervisor = Supervisor(config, [config.bind_socket()])
-        supervisor.run()
-    if supervisor.failed:
-        sys.exit(1)
 
 
 if __name__ == "__main__":

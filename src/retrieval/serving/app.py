@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from retrieval.errors import Problem
 from retrieval.serving.middleware import Guard, log_to_stderr
@@ -17,6 +18,7 @@ from retrieval.serving.settings import Settings
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
 
 MAX_REASONS = 10  # in an answer
@@ -24,11 +26,11 @@ MAX_REASONS = 10  # in an answer
 log = logging.getLogger("retrieval.service")
 
 
-def create(settings: Settings) -> FastAPI:
-    """The application. Invalid model folders end the process with one log line."""
+def create(settings: Settings, shared: Path | None = None) -> FastAPI:
+    """The application. Invalid model folders end the process with one log line. `shared`: a folder of all workers."""
     log_to_stderr()
     try:
-        service = Service(settings)
+        service = Service(settings, shared)
     except Problem as problem:
         log.critical("not started: %s", problem)
         sys.exit(1)
@@ -39,10 +41,19 @@ def create(settings: Settings) -> FastAPI:
         version="1",
         description=settings.__doc__ or "",
         lifespan=_lifespan,
-        redirect_slashes=False,
-    )  # a path that ends in a slash may be an id
+        redirect_slashes=False,  # a path that ends in a slash may be an id
+        root_path=settings.root_path,
+    )
     app.state.service = service
     app.add_middleware(Guard, body=settings.body, timeout=settings.timeout)
+    if settings.origin:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.origin,
+            allow_methods=["GET", "POST"],
+            allow_headers=["authorization", "content-type", "x-request-id"],
+            expose_headers=["x-request-id"],
+        )
     app.add_exception_handler(RequestValidationError, _invalid)  # type: ignore[arg-type]
     app.add_exception_handler(400, _unreadable)
     app.include_router(router)

@@ -18,6 +18,7 @@ SECONDS = Histogram(
     "retrieval_request_seconds", "Seconds per request", ["route"],
     buckets=(0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 10),
 )  # fmt: skip
+HEADERS = ((b"x-content-type-options", b"nosniff"), (b"x-frame-options", b"DENY"))  # of every answer
 ID = re.compile(rb"[\w.\-]{1,64}")
 
 log = logging.getLogger("retrieval.service")
@@ -54,16 +55,21 @@ class Guard:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         start, request_id, status = time.perf_counter(), _request_id(scope), 0
+        method, is_head = scope["method"], scope["method"] == "HEAD"
+        if is_head:  # answered as GET, without the body
+            scope = {**scope, "method": "GET"}
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode()), *HEADERS]
+            elif is_head:
+                message = {**message, "body": b""}
             await send(message)
 
         try:
-            async with asyncio.timeout(None if scope["path"] == "/reload" else self.timeout):
+            async with asyncio.timeout(None if _path(scope) == "/reload" else self.timeout):
                 await self.app(scope, self._limit(receive), send_with_id)
         except TimeoutError:
             if not status:  # an answer that has started cannot be replaced
@@ -72,7 +78,7 @@ class Guard:
             log.exception("request failed", extra={"fields": {"request_id": request_id}})
             if not status:
                 await _answer(send_with_id, 500, "internal error")
-        _record(scope, request_id, status, time.perf_counter() - start)
+        _record({**scope, "method": method}, request_id, status, time.perf_counter() - start)
 
     def _limit(self, receive: Receive) -> Receive:
         """`receive`, except that a body larger than the limit is answered with 413."""
@@ -87,6 +93,11 @@ class Guard:
             return message
 
         return receive_within_limit
+
+
+def _path(scope: Scope) -> str:
+    """The path below that of a proxy."""
+    return scope["path"].removeprefix(scope.get("root_path", ""))
 
 
 def _request_id(scope: Scope) -> str:

@@ -7,6 +7,7 @@ import signal
 import socket
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from retrieval.serving.settings import Settings
@@ -22,12 +23,15 @@ GRACE = 5.0  # seconds that a worker may take to end after its last request has 
 log = logging.getLogger("retrieval.service")
 
 
-def application(settings: Settings) -> "FastAPI":
-    """The application of a worker. It is imported here, once the worker already answers its parent's pings."""
+def application(settings: Settings, shared: Path | None) -> "FastAPI":
+    """The application of a worker; `shared` is a folder of all workers.
+
+    It is imported here, once the worker already answers its parent's pings.
+    """
     _end_with_parent(settings.timeout + GRACE)
     from retrieval.serving.app import create
 
-    return create(settings)
+    return create(settings, shared)
 
 
 def reload_all() -> None:

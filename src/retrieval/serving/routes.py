@@ -3,24 +3,32 @@
 import json
 import logging
 import secrets
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from retrieval.errors import Problem
+from retrieval.errors import Problem, choices
 from retrieval.ids import convert
+from retrieval.search.filters import frequent_values
 from retrieval.serving import schemas
 from retrieval.serving.processes import reload_all
+from retrieval.serving.reading import refuse
 from retrieval.serving.schemas import MAX_K, MAX_TEXT, Id
-from retrieval.serving.service import Service, demographics, describe, refuse
+from retrieval.serving.service import Service, demographics, describe
 
 import prometheus_client
 from fastapi import APIRouter, Header, Query, Request
-from fastapi.responses import HTMLResponse, Response
+from fastapi.responses import FileResponse, Response
+from fastapi.routing import APIRoute
 from prometheus_client import CollectorRegistry, multiprocess
 from starlette.convertors import CONVERTOR_TYPES, Convertor
 
-PAGE = Path(__file__).with_name("page.html")
+PAGE = Path(__file__).parent
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
+)
 
 
 class IdConvertor(Convertor[str]):
@@ -39,14 +47,47 @@ class IdConvertor(Convertor[str]):
 
 CONVERTOR_TYPES["id"] = IdConvertor()
 Search = Annotated[str, Query(max_length=MAX_TEXT)]
+Token = Annotated[str, Header(alias="authorization")]
 K = Annotated[int, Query(ge=1, le=MAX_K, description="maximum number of items in the answer")]
 
 log = logging.getLogger("retrieval.service")
-router = APIRouter(responses={status: {"model": schemas.Reason} for status in (404, 413, 422, 503)})
+
+
+class StrictRoute(APIRoute):
+    """A route that refuses query parameters that it does not have, or that appear twice."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler, after the check."""
+        handle, names = super().get_route_handler(), [parameter.alias for parameter in self.dependant.query_params]
+
+        async def check(request: Request) -> Response:
+            given = [name for name, _ in request.query_params.multi_items()]
+            for name in given:
+                if name not in names:
+                    listed = choices(name[:MAX_TEXT], names) if names else "expected none"
+                    refuse(422, f"unknown query parameter {name[:MAX_TEXT]!r}; {listed}")
+                if given.count(name) > 1:
+                    refuse(422, f"query parameter {name!r} appears twice")
+            return await handle(request)
+
+        return check
+
+
+router = APIRouter(
+    route_class=StrictRoute, responses={status: {"model": schemas.Reason} for status in (404, 413, 422, 503)}
+)
 
 
 def _service(request: Request) -> Service:
     return request.app.state.service
+
+
+def _authorize(service: Service, authorization: str) -> None:
+    """Refuse a request whose header Authorization has not the token of the service; the scheme is in any case."""
+    token = service.settings.token.get_secret_value()
+    scheme, _, given = authorization.partition(" ")
+    if not token or scheme.lower() != "bearer" or not secrets.compare_digest(given.strip().encode(), token.encode()):
+        refuse(401, "expected the header Authorization: Bearer TOKEN with the token of the service")
 
 
 def _json(answer: dict[str, Any]) -> Response:
@@ -70,7 +111,7 @@ async def ready() -> schemas.Status:
 async def models(request: Request) -> schemas.Models:
     """The models with their metrics, and the demographics that a profile may have."""
     service = _service(request)
-    current, metrics, settings = service.store, service.metrics(), service.settings
+    current, metrics, settings = await service.current(), service.metrics(), service.settings
     infos = [
         schemas.ModelInfo(
             name=name,
@@ -78,7 +119,8 @@ async def models(request: Request) -> schemas.Models:
             profiles=each.fold_in is not None,
             similar=each.compares_items,
             users=each.model.left.shape[0],
-            items=each.model.right.shape[0],
+            items=each.right.shape[0],
+            new_items=each.has_new,
             dimensions=each.model.right.shape[1],
             metrics=metrics.get(name, {}),
         )
@@ -99,33 +141,38 @@ async def recommend(
 ) -> Response:
     """The best items of a user in the data. With `fallback`, unknown users get the items of the fallback model."""
     service = _service(request)
-    return _json(await service.call(service.recommend, service.store, model, user_id, k, exclude_seen, fallback))
+    return _json(
+        await service.call(service.recommend, await service.current(), model, user_id, k, exclude_seen, fallback)
+    )
 
 
 @router.post("/reco/{model}", tags=["recommendations"], response_model=schemas.Recommendations)
 async def recommend_to(request: Request, model: str, profile: schemas.Profile) -> Response:
-    """The best items for a profile, whose user need not be in the data. A DSSM runs its user tower for this."""
+    """The best of the items that the body allows, for a user in the data or any other, for whom a DSSM runs its tower.
+
+    Filters never shorten the list while there are items: what is left is searched exactly.
+    """
     service = _service(request)
-    return _json(await service.call(service.recommend_to, service.store, model, profile))
+    return _json(await service.call(service.recommend_to, await service.current(), model, profile))
 
 
 @router.get("/similar/{model}/{item_id:id}", tags=["recommendations"], response_model=schemas.Similar)
 async def similar(request: Request, model: str, item_id: Id, k: K = 10) -> Response:
     """The items most similar to an item."""
     service = _service(request)
-    return _json(await service.call(service.similar, service.store, model, item_id, k))
+    return _json(await service.call(service.similar, await service.current(), model, item_id, k))
 
 
 @router.get("/users", tags=["catalogue"])
 async def users(request: Request, query: Search = "", k: K = 10) -> list[int | str]:
     """Ids of users that start with the query; without a query, random users."""
-    return _service(request).store.catalogue.find_users(query, k)
+    return (await _service(request).current()).catalogue.find_users(query, k)
 
 
 @router.get("/users/{user_id:id}/history", tags=["catalogue"])
 async def history(request: Request, user_id: Id, k: K = 20) -> schemas.User:
     """A user's demographics and the k most recent items of the history."""
-    catalogue = _service(request).store.catalogue
+    catalogue = (await _service(request).current()).catalogue
     user = catalogue.user_row(user_id)
     if user is None:
         refuse(404, f"user {user_id} is not in the data")
@@ -144,18 +191,37 @@ async def history(request: Request, user_id: Id, k: K = 20) -> schemas.User:
 @router.get("/items", tags=["catalogue"])
 async def items(request: Request, query: Search = "", k: K = 20) -> list[schemas.Item]:
     """Items whose title contains the text, the most watched first."""
-    catalogue = _service(request).store.catalogue
+    catalogue = (await _service(request).current()).catalogue
     rows, counts = catalogue.find_items(query, k), catalogue.view_counts
     return [schemas.Item(**describe(catalogue, row), watched=int(counts[row])) for row in rows]
 
 
+@router.get("/items/columns", tags=["catalogue"])
+async def columns(request: Request) -> list[schemas.ItemColumn]:
+    """The columns of items that `where` can filter by, and of each its 100 most frequent values."""
+    catalogue = (await _service(request).current()).catalogue
+    return [
+        schemas.ItemColumn(column=column, values=frequent_values(catalogue, column), count=len(values))
+        for column, values in catalogue.item_columns.items()
+    ]
+
+
+@router.post("/items", tags=["catalogue"], responses={401: {"model": schemas.Reason}})
+async def add_items(request: Request, body: schemas.NewItems, authorization: Token = "") -> schemas.Added:
+    """Add items by their features, for the models that can score them, until a reload brings other models.
+
+    An item that was added before is replaced. Up to 1,000 items per request, 10,000 in all.
+    """
+    service = _service(request)
+    _authorize(service, authorization)
+    return schemas.Added(**await service.add(body.items))
+
+
 @router.post("/reload", tags=["operation"], responses={401: {"model": schemas.Reason}, 409: {"model": schemas.Reason}})
-async def reload(request: Request, authorization: Annotated[str, Header()] = "") -> schemas.Version:
+async def reload(request: Request, authorization: Token = "") -> schemas.Version:
     """Read the model folders again. If one is broken, the old models stay."""
     service = _service(request)
-    token = service.settings.token.get_secret_value()
-    if not token or not secrets.compare_digest(authorization.encode(), f"Bearer {token}".encode()):
-        refuse(401, "expected the header Authorization: Bearer TOKEN with the token of the service")
+    _authorize(service, authorization)
     try:
         changed = await service.reload()
     except Problem as problem:
@@ -177,6 +243,12 @@ async def metrics(request: Request) -> Response:
 
 
 @router.get("/", include_in_schema=False)
-async def page() -> HTMLResponse:
+async def page() -> FileResponse:
     """The demo page."""
-    return HTMLResponse(PAGE.read_text(encoding="utf-8"))
+    return FileResponse(PAGE / "page.html", headers={"content-security-policy": POLICY})
+
+
+@router.get("/page.{kind}", include_in_schema=False)
+async def part_of_page(kind: Literal["js", "css"]) -> FileResponse:
+    """The script and the style of the page."""
+    return FileResponse(PAGE / f"page.{kind}")

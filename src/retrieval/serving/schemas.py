@@ -3,11 +3,14 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 MAX_K = 100  # items in an answer
 MAX_HISTORY = 1000  # watched items in a profile
-
+MAX_CANDIDATES = 10_000  # items of `only` and of `without`
+MAX_NEW = 1000  # items of POST /items
+MAX_CELL, MAX_LIST = 10_000, 100  # characters, and values, of one of their columns
+MAX_VALUES = 1000  # of a column of `where`
 MAX_TEXT = 200  # characters
 
 Integer = Annotated[int, Field(strict=True, ge=-(2**63), le=2**63 - 1)]
@@ -17,10 +20,13 @@ Id = Annotated[
 ]
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
 Texts = Annotated[list[Text], Field(max_length=32)]
+Value = Text | Integer  # of a column
+Values = Annotated[list[Value], Field(max_length=MAX_VALUES)]
+Ids = Annotated[list[Id], Field(max_length=MAX_CANDIDATES)]
 
 
 class Items(BaseModel):
-    """Items as parallel lists, best first."""
+    """Items as parallel lists, best first. `new`: whether the item is not in train, but known by its features only."""
 
     model: str
     items: list[int | str]
@@ -28,6 +34,7 @@ class Items(BaseModel):
     titles: list[str | None]
     years: list[str | None]
     genres: list[list[str]]
+    new: list[bool]
 
 
 class Recommendations(Items):
@@ -54,17 +61,33 @@ class WatchedItem(BaseModel):
 
 
 class Profile(BaseModel):
-    """A user who need not be in the data. Give all items of the history a date, or none: then their order counts.
+    """A user, and which items may be recommended.
 
-    demographics: column -> value, or a list of values.
+    The user is one of the data, by `user_id`, or any other, by history and demographics. Give all items of the history
+    a date, or none: then their order counts. demographics: column -> value, or a list of values.
+
+    only, without: ids of the items that may, and may not, be in the answer. where: column -> value, or a list of
+    values, see GET /items/columns; an item needs one of the values of every column.
     """
 
     model_config = ConfigDict(extra="forbid")
 
+    user_id: Id | None = None
     history: Annotated[list[WatchedItem], Field(max_length=MAX_HISTORY)] = []
     demographics: Annotated[dict[Text, Text | Texts], Field(max_length=32)] = {}
     k: Annotated[int, Field(ge=1, le=MAX_K)] = 10
     exclude_seen: bool = True
+    only: Ids | None = None
+    without: Ids = []
+    where: Annotated[
+        dict[Text, Value | Annotated[list[Value], Field(max_length=MAX_VALUES)]], Field(max_length=32)
+    ] = {}
+
+    @model_validator(mode="after")
+    def _one_user(self) -> "Profile":
+        if self.user_id is not None and (self.history or self.demographics):
+            raise ValueError("a user_id comes without history and demographics: those of the data are used")
+        return self
 
 
 class Visit(BaseModel):
@@ -74,6 +97,7 @@ class Visit(BaseModel):
     title: str | None
     year: str | None
     genres: list[str]
+    new: bool
     date: datetime | None
 
 
@@ -90,13 +114,57 @@ class User(BaseModel):
 
 
 class Item(BaseModel):
-    """An item of the catalogue; `watched` is the number of users who watched it in train."""
+    """An item of the catalogue; `watched` is the number of users who watched it in train, `new` is true if it is not
+    in train."""
 
     item_id: int | str
     title: str | None
     year: str | None
     genres: list[str]
+    new: bool
     watched: int
+
+
+Number = Integer | Annotated[float, Field(allow_inf_nan=False)]
+CellText = Annotated[str, Field(max_length=MAX_CELL)]
+CellList = Annotated[list[CellText | Number], Field(max_length=MAX_LIST)]
+
+
+class NewItem(BaseModel):
+    """An item by its row in the file of items: column -> text, number, list or null. Unknown values count as none."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    item_id: Id
+    columns: Annotated[dict[Text, bool | CellText | Number | CellList | None], Field(max_length=100)] = {}
+
+
+class NewItems(BaseModel):
+    """Items to add."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    items: Annotated[list[NewItem], Field(min_length=1, max_length=MAX_NEW)]
+
+
+class Added(BaseModel):
+    """`added`: ids of the items that were added; `features`: of each, how many of its values the models know.
+
+    `in_data`: ids that the data have, whose items stay as they are.
+    """
+
+    added: list[int | str]
+    features: list[int]
+    in_data: list[int | str]
+    version: str
+
+
+class ItemColumn(BaseModel):
+    """A column of items that `where` can filter by. `values`: at most 100, the most frequent; `count`: of all."""
+
+    column: str
+    values: list[str]
+    count: int
 
 
 class ModelInfo(BaseModel):
@@ -106,6 +174,7 @@ class ModelInfo(BaseModel):
     backend: Literal["exact", "hnsw", "ivf", "milvus"]
     profiles: bool = Field(description="whether POST /reco/{model} works: new users")
     similar: bool = Field(description="whether GET /similar/{model}/{item_id} works")
+    new_items: bool = Field(description="whether lists may have items that are not in train")
     users: int
     items: int
     dimensions: int

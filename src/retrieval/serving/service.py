@@ -2,24 +2,29 @@
 
 import asyncio
 import json
-from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Callable, Hashable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
 
-from retrieval.dssm.newcomer import Watched
-from retrieval.errors import choices
+from retrieval.errors import Problem, choices
 from retrieval.ids import convert
-from retrieval.search.catalogue import Catalogue
+from retrieval.search.catalogue import Catalogue, extended
 from retrieval.search.recommender import Recommender, TopItems
 from retrieval.serving import schemas, store
+from retrieval.serving.additions import Additions, own_id, table_of
+from retrieval.serving.reading import (
+    NO_FILTERS,
+    NOTHING,
+    Filters,
+    cells_of,
+    demographics_of,
+    filters_of,
+    refuse,
+    watched_of,
+)
 from retrieval.serving.settings import Settings
 
 import numpy as np
-from fastapi import HTTPException
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-NOTHING = np.zeros(0, np.int64)
-MAX_IDS = 10  # of unknown items in a reason
 
 T = TypeVar("T")
 
@@ -30,10 +35,49 @@ class Service:
     A reload replaces `store` as a whole. A request takes the store once, at its start.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, shared: Path | None = None) -> None:
         self.settings = settings
-        self.store = store.load(settings)
-        self._reloading = asyncio.Lock()
+        self.store = self._loaded = store.load(settings)
+        self._additions = Additions(shared)
+        self._stamp: Hashable = None
+        self._changing = asyncio.Lock()
+
+    async def current(self) -> store.Store:
+        """The store, with all items that were added to any worker."""
+        if self._additions.stamp(self._loaded.version) != self._stamp:
+            async with self._changing:
+                await asyncio.to_thread(self._refresh)
+        return self.store
+
+    def _refresh(self) -> None:
+        stamp = self._additions.stamp(self._loaded.version)
+        if stamp != self._stamp:
+            table = table_of(self._additions.read(self._loaded.version), self._loaded.catalogue)
+            self.store, self._stamp = self._loaded.with_items(table), stamp
+
+    async def add(self, items: Sequence[schemas.NewItem]) -> dict[str, Any]:
+        """Add items that the data do not have; those that they have stay as they are."""
+        async with self._changing:
+            return await asyncio.to_thread(self._add, items)
+
+    def _add(self, items: Sequence[schemas.NewItem]) -> dict[str, Any]:
+        loaded = self._loaded
+        try:
+            rows = {own_id(item.item_id, loaded.catalogue): cells_of(item.columns, loaded.catalogue) for item in items}
+            if len(rows) < len(items):
+                refuse(422, "items: an id appears twice")
+            of_data = loaded.catalogue.item_rows(list(rows)) >= 0
+            added = {each: cells for (each, cells), old in zip(rows.items(), of_data, strict=True) if not old}
+            if added:
+                extended(loaded.catalogue, table_of(added, loaded.catalogue))  # refuses what does not encode
+                self._additions.add(loaded.version, added)
+        except Problem as problem:
+            refuse(422, str(problem))
+        self._refresh()
+        catalogue = self.store.catalogue
+        features = np.diff(catalogue.new.indptr)[catalogue.item_rows(list(added)) - catalogue.trained]
+        old = [each for each in rows if each not in added]
+        return {"added": list(added), "features": features.tolist(), "in_data": old, "version": loaded.version}
 
     async def call(self, function: Callable[..., T], *arguments: Any) -> T:
         """Run a search, in a thread if it waits for a database. Exact search and FAISS are faster than starting one."""
@@ -42,10 +86,15 @@ class Service:
         return function(*arguments)
 
     async def reload(self) -> bool:
-        """Read the folders again and return whether a model has changed. After a `Problem` the old models stay."""
-        async with self._reloading:
+        """Read the folders again and return whether a model has changed: then items that were added are dropped.
+
+        After a `Problem` the old models stay.
+        """
+        async with self._changing:
             new = await asyncio.to_thread(store.load, self.settings)
-            changed, self.store = new.version != self.store.version, new
+            changed = new.version != self._loaded.version
+            self.store, self._loaded, self._stamp = new, new, None
+            await asyncio.to_thread(self._refresh)
             return changed
 
     def recommend(
@@ -54,28 +103,32 @@ class Service:
         """The k best items of a user in the data; for an unknown user, those of the fallback model if allowed."""
         recommender, catalogue = _model(current, name), current.catalogue
         user = catalogue.user_row(user_id)
-        user_id = convert(user_id, catalogue.users)
         if user is not None:
-            excluded = catalogue.excluded(user) if exclude else NOTHING
-            items = recommender.best(recommender.model.left[[user]], excluded, k)
-            lists = _recommendations(catalogue, name, items, catalogue.history(user)[0])
-            return {"user_id": user_id, "personal": recommender.is_personal, **lists}
+            return _for_user(recommender, catalogue, user, k, exclude, NO_FILTERS)
         if not fallback:
             refuse(404, f"user {user_id} is not in the data; use fallback=true to get popular items")
-        name = self.settings.fallback
-        items = current.models[name].best(current.models[name].model.left[[0]], NOTHING, k)
-        return {"user_id": user_id, "personal": False, **_recommendations(catalogue, name, items, NOTHING)}
+        recommender = current.models[self.settings.fallback]
+        items = recommender.best(recommender.model.left[[0]], NOTHING, k)
+        lists = _recommendations(catalogue, self.settings.fallback, items, NOTHING)
+        return {"user_id": convert(user_id, catalogue.users), "personal": False, **lists}
 
     def recommend_to(self, current: store.Store, name: str, profile: schemas.Profile) -> dict[str, Any]:
-        """The k best items for a profile, whose user need not be in the data."""
+        """The k best of the items that a profile allows, for a user of the data or any other."""
         recommender, catalogue = _model(current, name), current.catalogue
+        filters = filters_of(catalogue, profile)
+        if profile.user_id is not None:
+            user = catalogue.user_row(profile.user_id)
+            if user is None:
+                refuse(404, f"user {profile.user_id} is not in the data; leave user_id out and describe the user")
+            return _for_user(recommender, catalogue, user, profile.k, profile.exclude_seen, filters)
         fold_in = recommender.fold_in
         if fold_in is None:
             names = ", ".join(able for able, each in current.models.items() if each.fold_in is not None)
             refuse(422, f"{name} cannot score new users; models that accept profiles: {names}")
-        watched = _watched(catalogue, profile)
-        left = fold_in(watched, _demographics(catalogue, profile))
-        items = recommender.best(left, watched[0] if profile.exclude_seen else NOTHING, profile.k)
+        watched = watched_of(catalogue, profile)
+        trained = watched[0] < catalogue.trained  # the models have not seen new items: only the lists leave them out
+        left = fold_in((watched[0][trained], watched[1][trained]), demographics_of(catalogue, profile))
+        items = filters.best(recommender, left, watched[0] if profile.exclude_seen else NOTHING, profile.k)
         personal = bool(
             (fold_in.reads_history and profile.history) or (fold_in.reads_demographics and profile.demographics)
         )
@@ -89,6 +142,9 @@ class Service:
             refuse(404, f"item {item_id} is not in the catalogue")
         if not recommender.compares_items:
             refuse(422, f"{name} has no item vectors to compare")
+        if item >= recommender.right.shape[0]:
+            able = ", ".join(name for name, each in current.models.items() if each.has_new)
+            refuse(422, f"{item_id} is not in train; models that know new items: {able or 'none'}")
         return {"item_id": convert(item_id, catalogue.items), **_items(catalogue, name, recommender.similar(item, k))}
 
     def metrics(self) -> dict[str, Any]:
@@ -97,11 +153,6 @@ class Service:
             return json.loads(self.settings.metrics.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
-
-
-def refuse(status: int, reason: str) -> NoReturn:
-    """Answer with an error status and the reason."""
-    raise HTTPException(status, reason)
 
 
 def demographics(catalogue: Catalogue, user: int) -> dict[str, str | list[str]]:
@@ -113,15 +164,25 @@ def demographics(catalogue: Catalogue, user: int) -> dict[str, str | list[str]]:
 
 
 def describe(catalogue: Catalogue, row: int) -> dict[str, Any]:
-    """Id, title, year and genres of an item."""
+    """Id, title, year and genres of an item, and whether it is not in train."""
     about = {"title": catalogue.titles[row], "year": catalogue.years[row], "genres": catalogue.genres[row]}
-    return {"item_id": catalogue.items.item(row), **about}
+    return {"item_id": catalogue.items.item(row), **about, "new": row >= catalogue.trained}
 
 
 def _model(current: store.Store, name: str) -> Recommender:
     if name not in current.models:
         refuse(404, f"unknown model; {choices(name[:50], current.models)}")
     return current.models[name]
+
+
+def _for_user(
+    recommender: Recommender, catalogue: Catalogue, user: int, k: int, exclude: bool, filters: Filters
+) -> dict[str, Any]:
+    """The k best items of the user in row `user`."""
+    name, excluded = recommender.model.name, catalogue.excluded(user) if exclude else NOTHING
+    items = filters.best(recommender, recommender.model.left[[user]], excluded, k)
+    lists = _recommendations(catalogue, name, items, catalogue.history(user)[0])
+    return {"user_id": catalogue.users.item(user), "personal": recommender.is_personal, **lists}
 
 
 def _items(catalogue: Catalogue, name: str, items: TopItems) -> dict[str, Any]:
@@ -133,44 +194,9 @@ def _items(catalogue: Catalogue, name: str, items: TopItems) -> dict[str, Any]:
         "titles": [catalogue.titles[row] for row in rows],
         "years": [catalogue.years[row] for row in rows],
         "genres": [catalogue.genres[row] for row in rows],
+        "new": (items[0] >= catalogue.trained).tolist(),
     }
 
 
 def _recommendations(catalogue: Catalogue, name: str, items: TopItems, seen: np.ndarray) -> dict[str, Any]:
     return {**_items(catalogue, name, items), "seen": np.isin(items[0], seen).tolist()}
-
-
-def _watched(catalogue: Catalogue, profile: schemas.Profile) -> Watched:
-    """Rows and times of a profile's history in time order. Of an item that appears twice, the last time counts.
-
-    Without dates, or where the data have none, the items are `gap` seconds apart.
-    """
-    rows = [catalogue.item_row(visit.item_id) for visit in profile.history]
-    unknown = [visit.item_id for visit, row in zip(profile.history, rows, strict=True) if row is None]
-    if unknown:
-        refuse(422, f"history: not in the catalogue: {', '.join(map(str, unknown[:MAX_IDS]))}")
-    dates = [visit.date for visit in profile.history if visit.date is not None]
-    if dates and len(dates) < len(rows):
-        refuse(422, "history: expected a date for every item or for none")
-    aware = (date if date.tzinfo else date.replace(tzinfo=UTC) for date in dates)
-    time = [int((date - EPOCH).total_seconds()) for date in aware] or list(range(len(rows)))
-    if not (dates and catalogue.timed):
-        time = (np.argsort(np.argsort(time, kind="stable")) * catalogue.gap).tolist()
-    last: dict[int | None, int] = {}
-    for i in np.argsort(time, kind="stable"):
-        last.pop(rows[i], None)  # a dict keeps the first position of a key: move it to the end
-        last[rows[i]] = time[i]
-    return np.array(list(last), np.int64), np.array(list(last.values()), np.int64)
-
-
-def _demographics(catalogue: Catalogue, profile: schemas.Profile) -> list[tuple[str, str]]:
-    """(column, value) of all demographics of a profile."""
-    pairs = []
-    for column, values in profile.demographics.items():
-        if column not in catalogue.user_columns:
-            refuse(422, f"demographics: unknown column; {choices(column, catalogue.user_columns)}")
-        for value in [values] if isinstance(values, str) else values:
-            if value not in catalogue.user_columns[column]:
-                refuse(422, f"demographics.{column}: unknown value; {choices(value, catalogue.user_columns[column])}")
-            pairs.append((column, value))
-    return pairs

@@ -4,20 +4,30 @@ from dataclasses import dataclass
 
 from retrieval.errors import Problem, choices
 from retrieval.search.backends import Database, open_index
-from retrieval.search.catalogue import Catalogue
+from retrieval.search.catalogue import Catalogue, extended
 from retrieval.search.catalogue import load as load_catalogue
 from retrieval.search.recommender import Recommender, load_model
 from retrieval.serving.settings import Settings
 from retrieval.stage import sha256
 
+import pyarrow as pa
+
 
 @dataclass(frozen=True)
 class Store:
-    """Models by name, the catalogue of their rows, and a version that changes with any model file."""
+    """Models by name, the catalogue of their rows, and a version that changes with any file of them."""
 
     models: dict[str, Recommender]
     catalogue: Catalogue
     version: str
+
+    def with_items(self, table: pa.Table) -> "Store":
+        """This store with more new items, see `catalogue.extended`."""
+        if not len(table):
+            return self
+        catalogue = extended(self.catalogue, table)
+        models = {name: each.with_items(catalogue.new) for name, each in self.models.items()}
+        return Store(models, catalogue, self.version)
 
 
 def load(settings: Settings) -> Store:
@@ -32,7 +42,8 @@ def load(settings: Settings) -> Store:
         if name not in names:
             raise Problem(f"{folder / name}: default and fallback must be among the models of --serve")
     models = {name: _recommender(settings, name, catalogue) for name in names}
-    return Store(models, catalogue, "+".join(sha256(folder / name / "card.json")[:12] for name in names))
+    cards = [folder / "catalogue" / "catalogue.json", *(folder / name / "card.json" for name in names)]
+    return Store(models, catalogue, "+".join(sha256(card)[:12] for card in cards))
 
 
 def _recommender(settings: Settings, name: str, catalogue: Catalogue) -> Recommender:
@@ -40,4 +51,4 @@ def _recommender(settings: Settings, name: str, catalogue: Catalogue) -> Recomme
     model = load_model(path, catalogue)
     database = Database(settings.database, settings.database_token.get_secret_value(), settings.timeout / 2)
     nearest = open_index(settings.backend, settings.models / "indexes" / model.name, model, database)
-    return Recommender(path, model, nearest)
+    return Recommender(path, model, nearest).with_items(catalogue.new)
