@@ -121,7 +121,7 @@ def main() -> None:
 
 def regress(catalogue: Features, right: np.ndarray, exam: ColdItems) -> np.ndarray:
     """Rows of right of the new items, as `retrieval.newitems` makes them."""
-    coefficients = estimate(catalogue.described[: exam.trained], right)
+    coefficients = estimate(catalogue.described[: exam.trained], right, catalogue.counts[: exam.trained])
     return coefficients[0] + catalogue.described[exam.trained :] @ coefficients[1:]
 
 

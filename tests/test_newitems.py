@@ -25,20 +25,24 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_ridge_regression_by_hand():
-    """Two items with feature 0 and values 3 and 5, two without any and 0: the mean is 2, what is above it 1, 3, -2, -2.
-    Feature 0 gets (1 + 3) / (2 + PENALTY). The grid of 12 bits has steps of 2^-10 up to 4."""
+    """Items of equal counts. Two have feature 0 and values 3 and 5, two have none and 0: the mean is 2, what is above
+    it 1, 3, -2, -2, so that feature 0 gets (1 + 3) / (2 + PENALTY). The grid of 12 bits has steps of 2^-10 up to 4."""
     features = sp.csr_matrix(np.array([[1, 0], [1, 0], [0, 0], [0, 0]], np.float32))
-    found = estimate(features, np.array([[3.0], [5.0], [0.0], [0.0]]))
+    found = estimate(features, np.array([[3.0], [5.0], [0.0], [0.0]]), np.full(4, 7))
     np.testing.assert_allclose(found, [[2], [4 / (2 + PENALTY)], [0]], atol=2**-10)
 
 
 def test_it_is_the_closed_form():
-    """(X'X + penalty I)^-1 X'(Y - mean)."""
+    """(X'WX + penalty I)^-1 X'W(Y - mean), W = log(1 + counts) over its mean."""
     rng = np.random.default_rng(0)
     features, values = (rng.random((50, 12)) < 0.3).astype(np.float64), rng.normal(size=(50, 4))
-    mean = values.mean(0)
-    exact = np.linalg.solve(features.T @ features + PENALTY * np.eye(12), features.T @ (values - mean))
-    found = estimate(sp.csr_matrix(features), values)
+    counts = rng.integers(1, 100, 50)
+    weights = np.diag(np.log(1 + counts) / np.log(1 + counts).mean())
+    mean = (weights @ values).mean(0)
+    exact = np.linalg.solve(
+        features.T @ weights @ features + PENALTY * np.eye(12), features.T @ weights @ (values - mean)
+    )
+    found = estimate(sp.csr_matrix(features), values, counts)
     np.testing.assert_allclose(found, np.vstack([mean, exact]), atol=matrices.grid_step(np.abs(found).max(), 12))
 
 
@@ -55,7 +59,8 @@ def test_users_like_the_new_item_of_their_group(world, name):
         left, right = BASELINES[name].train(data, validate(Baselines, values), 0)
     else:
         left, right = trained(data, epochs=60)[0].matrices(data.histories)
-    rows = estimate(data.described, right)[0] + estimate(data.described, right)[1:]
+    found = estimate(data.described, right, data.counts)
+    rows = found[0] + found[1:]
     scores = (left - left.mean(0)) @ rows.T  # what differs between users, so that popularity does not count
     best = (scores - scores.mean(0)).argmax(axis=1)
     assert (best == np.arange(USERS) % GROUPS).mean() > 0.9

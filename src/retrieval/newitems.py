@@ -1,8 +1,8 @@
 """Items that are not in train: a row of right from their features, for every model of vectors.
 
-What the items of train say is mapped: a ridge regression of their rows of right on their features. It serves all models
-alike, and does better than the sums of LightFM or the item tower without an id (see docs/results.md). Source: Gantner
-et al. 2010, "Learning attribute-to-feature mappings for cold-start recommendations".
+A ridge regression of the rows of right of the items in train on their features says which row belongs to new ones. It
+serves all models alike, and does better than the item tower without an id (see docs/results.md). Source: Gantner et al.
+2010, "Learning attribute-to-feature mappings for cold-start recommendations".
 """
 
 from dataclasses import replace
@@ -17,20 +17,24 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import lsqr
 
 FILE = "new_items.npy"  # in the folder of a model of vectors
-PENALTY = 10.0  # as that many items with the mean row: a feature that few items have says little
+PENALTY = 10.0  # as that many items with the mean row: a feature of few items says little
 BITS = 12  # of a number on the grid, see `matrices`
 
 
-def estimate(features: sp.csr_matrix, values: np.ndarray) -> np.ndarray:
+def estimate(features: sp.csr_matrix, values: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Ridge regression of `values` [items, d] on `features` [items, columns]: [1 + columns, d] float64.
 
+    An item's weight is log(1 + its number of interactions), `counts` [items]: the row of a rarely watched one is noise.
     The first row is the mean; an item with features x is estimated as result[0] + x @ result[1:]. Solved by LSQR (Paige
     and Saunders 1982).
     """
-    mean = values.mean(axis=0, dtype=np.float64)
-    matrix = features.astype(np.float64)
+    weights = np.log1p(counts.astype(np.float64))
+    weights /= weights.mean()
+    mean = (weights[:, None] * values).mean(axis=0)
+    root = np.sqrt(weights)
+    matrix = sp.csr_matrix(sp.diags(root) @ features.astype(np.float64))
     solved = [
-        lsqr(matrix, column, damp=PENALTY**0.5, atol=1e-13, btol=1e-13, iter_lim=10_000)[0]
+        lsqr(matrix, root * column, damp=PENALTY**0.5, atol=1e-13, btol=1e-13, iter_lim=10_000)[0]
         for column in (values - mean).T
     ]
     return snap(np.vstack([mean, np.array(solved).reshape(len(mean), features.shape[1]).T]), BITS).astype(np.float64)
@@ -39,7 +43,7 @@ def estimate(features: sp.csr_matrix, values: np.ndarray) -> np.ndarray:
 def save(out: Path, data: Features, right: np.ndarray) -> None:
     """Write into the open folder of a model what `new_items` reads; nothing if the items have no features."""
     if data.described.shape[1]:
-        np.save(out / FILE, estimate(data.described, right).astype(np.float32))
+        np.save(out / FILE, estimate(data.described, right, data.counts).astype(np.float32))
 
 
 def new_items(path: Path, model: Model, described: sp.csr_matrix) -> np.ndarray | None:

@@ -58,8 +58,9 @@ def baselines(exam: ColdItems, seed: int) -> dict[str, Model]:
     """Popularity by features: the logarithm of one more than an item's number of users, of new items as estimated from
     the features of the others; and random vectors, whose lists are random."""
     data, users = exam.data, len(exam.data.user_ids)
-    known = np.log1p(data.counts[: exam.trained].astype(np.float64))[:, None]
-    coefficients = estimate(data.described[: exam.trained], known)
+    counts = data.counts[: exam.trained]
+    known = np.log1p(counts.astype(np.float64))[:, None]
+    coefficients = estimate(data.described[: exam.trained], known, counts)
     new = coefficients[0] + data.described[exam.trained :] @ coefficients[1:]
     popularity = snap(np.vstack([known, new]), BITS)
     rng = np.random.default_rng(seed)
