@@ -16,7 +16,6 @@ from retrieval.evaluation.joining import (
     summary,
 )
 from retrieval.evaluation.options import OWN, Evaluation, Models
-from retrieval.evaluation.pictures import draw_intervals, draw_scores
 from retrieval.params import Section, Seed
 from retrieval.stage import run, write_json
 
@@ -33,6 +32,8 @@ class EvaluateParams(Section):
 
 def main(params: EvaluateParams, evaluation: Path, indexes: Path, metrics: Path, plots: Path) -> None:
     """data/evaluation, models/indexes -> metrics, plots."""
+    from retrieval.evaluation.pictures import draw_intervals, draw_scores  # loads matplotlib, which `check` does not need
+
     options, names = params.evaluate, sorted(params.models)
     systems = json.loads((evaluation / "external" / "systems.json").read_text(encoding="utf-8"))
     external = evaluation / "external"

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from retrieval.evaluation import maps as drawn
+from retrieval.evaluation import pictures
 from retrieval.evaluation.maps import _kinds, write_maps
 from retrieval.evaluation.options import Evaluation
 from retrieval.histories import Features, Histories
@@ -53,7 +54,7 @@ def maps(monkeypatch: pytest.MonkeyPatch, user_columns: dict[str, list[str]]) ->
     def record(path: Path, *arguments: Any) -> None:
         calls[path.name] = arguments
 
-    monkeypatch.setattr(drawn, "draw_map", record)
+    monkeypatch.setattr(pictures, "draw_map", record)
     monkeypatch.setattr(drawn, "project", lambda vectors, seed, kind: vectors[:, :2])
     monkeypatch.setattr(drawn, "ProcessPoolExecutor", lambda *_: ThreadPoolExecutor(1))  # a process has no patches
     seen = sp.csr_matrix(SEEN)

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from retrieval.evaluation.options import Evaluation
-from retrieval.evaluation.pictures import draw_map
 from retrieval.evaluation.projection import PROJECTIONS, project, taste
 from retrieval.histories import Features
 from retrieval.matrices import Model
@@ -24,31 +24,35 @@ def write_maps(
     some.sort()
     dimensions = taste(model)
     vectors = [np.asarray(matrix[rows])[:, dimensions] for matrix, rows in ((model.right, items), (model.left, some))]
-    with ProcessPoolExecutor(1, get_context("spawn")) as other:  # both at once: they are most of the time
-        later = other.submit(project, vectors[1], seed, params.map)
-        of_items, of_users = project(vectors[0], seed, params.map), later.result()
     kind = f"{model.name} ({PROJECTIONS[params.map].title})"
-    _draw_items(out / "items.png", f"Item vectors of {kind}", of_items, items, data, titles)
-    _draw_users(out / "users.png", f"User vectors of {kind}", of_users, some, data)
+    of_items = (f"Item vectors of {kind}: near items go to the same users", *_about_items(items, data, titles))
+    of_users = (f"User vectors of {kind}: near users get the same items", *_about_users(some, data))
+    with ProcessPoolExecutor(1, get_context("spawn")) as other:  # both at once: a projection takes seconds
+        later = other.submit(_draw, out / "users.png", vectors[1], seed, params.map, *of_users)
+        _draw(out / "items.png", vectors[0], seed, params.map, *of_items)
+        later.result()
 
 
-def _draw_items(
-    path: Path, title: str, points: np.ndarray, items: np.ndarray, data: Features, titles: np.ndarray
-) -> None:
-    """Items at `points` [n, 2], coloured by genre, or else by their first feature."""
+def _draw(path: Path, vectors: np.ndarray, seed: int, kind: str, title: str, *about: Any) -> None:
+    """Project `vectors` [n, d] and draw them; about: the other arguments of `draw_map`."""
+    from retrieval.evaluation.pictures import draw_map  # loads matplotlib, which `check` does not need
+
+    draw_map(path, title, project(vectors, seed, kind), *about)
+
+
+def _about_items(items: np.ndarray, data: Features, titles: np.ndarray) -> tuple[Any, ...]:
+    """Items are coloured by genre, or else by their first feature; the first 60 have their titles."""
     kinds = _kinds(data.items[items], _categories(data), "genres")
-    amount = ("popularity", "users per item", np.maximum(data.counts[items], 1))
-    draw_map(path, f"{title}: near items go to the same users", points, kinds, amount, titles[items[:60]])
+    return kinds, ("popularity", "users per item", np.maximum(data.counts[items], 1)), titles[items[:60]]
 
 
-def _draw_users(path: Path, title: str, points: np.ndarray, users: np.ndarray, data: Features) -> None:
-    """Users at `points` [n, 2], coloured by their first feature, or else by what they watched."""
+def _about_users(users: np.ndarray, data: Features) -> tuple[Any, ...]:
+    """Users are coloured by their first feature, or else by what they watched."""
     if data.spec["user_columns"]:
         kinds = _kinds(data.users[users], data.spec["user_columns"])
     else:
         kinds = _kinds(data.seen[users] @ data.items, _categories(data), "genres")
-    amount = ("activity", "items per user", np.diff(data.histories.indptr)[users])
-    draw_map(path, f"{title}: near users get the same items", points, kinds, amount)
+    return kinds, ("activity", "items per user", np.diff(data.histories.indptr)[users])
 
 
 def _categories(data: Features) -> dict[str, list[str]]:

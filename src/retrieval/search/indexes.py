@@ -16,6 +16,7 @@ from retrieval.params import Positive, Section
 import numpy as np
 from pydantic import Field
 
+MAX_CANDIDATES = 1000  # asked of an index; users who have seen more items get exact search
 Candidates = Annotated[int, Field(ge=1, le=32_768)]
 
 
@@ -56,6 +57,15 @@ class Index(Protocol):
 def has_index(model: Model) -> bool:
     """Whether the model can be indexed."""
     return model.kind == "vectors"
+
+
+def candidates(index: Index, query: np.ndarray, seen: np.ndarray, k: int) -> np.ndarray | None:
+    """Rows of items near `query` [1, e], ascending, without those in `seen`: k or more; None if it takes exact search."""
+    if len(seen) + k > MAX_CANDIDATES:
+        return None
+    found = index.search(query, len(seen) + k)[0]
+    found = np.setdiff1d(found[found >= 0], seen)
+    return found if len(found) >= k else None
 
 
 class Faiss:

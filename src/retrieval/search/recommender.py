@@ -11,13 +11,12 @@ from retrieval.newcomers import newcomer
 from retrieval.newitems import coefficients, rows_of
 from retrieval.ranking import CHUNK, score, top, transposed
 from retrieval.search.catalogue import Catalogue
-from retrieval.search.indexes import Index
+from retrieval.search.indexes import Index, candidates
 from retrieval.search.space import Space
 
 import numpy as np
 import scipy.sparse as sp
 
-MAX_CANDIDATES = 1000  # asked of an index; users who have seen more items get exact search
 TopItems = tuple[np.ndarray, np.ndarray]  # rows of items [n] int64, best first, and their scores [n] float32
 
 
@@ -88,11 +87,10 @@ class Recommender:
         seen = seen[seen < count]
         if allowed is not None:
             return self._exact(left, np.setdiff1d(allowed[allowed < count], seen), k)
-        if self.nearest is not None and len(seen) + k <= MAX_CANDIDATES:
+        if self.nearest is not None:
             space, index = self.nearest
-            found = index.search(space.query(left), len(seen) + k)[0]
-            found = np.setdiff1d(found[found >= 0], seen)
-            if len(found) >= k:
+            found = candidates(index, space.query(left), seen, k)
+            if found is not None:
                 new = np.setdiff1d(np.arange(trained, count), seen)  # the index does not have them
                 return self._exact(left, np.append(found, new), k)
         scores = self._scores(left)
