@@ -1,6 +1,6 @@
 """The ranking is a full stable sort by falling score, whatever the matrices are made of."""
 
-from concurrent.futures import ThreadPoolExecutor
+import threading
 
 from retrieval import ranking
 from retrieval.ranking import rank
@@ -8,9 +8,9 @@ from retrieval.ranking import rank
 import numpy as np
 import pytest
 import scipy.sparse as sp
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_limits
 
 KINDS = [("dense", "dense"), ("sparse", "dense"), ("sparse", "sparse"), ("dense", "sparse")]
 
@@ -65,7 +65,7 @@ def test_real_scores_of_either_sign_and_both_zeros() -> None:
     result = rank(np.ones((1, 1), np.float32), values[:, None], np.array([0]), 9)
     # 3e38, 0.5 (items 0 and 8), 1e-40, then -0 and 0, which are equal (items 1 and 2), -1e-40, -3.5, -3e38
     assert result.items[0].tolist() == [6, 0, 8, 4, 1, 2, 3, 5, 7]
-    assert ranking._first(torch.from_numpy(values)[None], 9)[0].tolist() == [6, 0, 8, 4, 1, 2, 3, 5, 7]
+    assert ranking._first(values[None], 9)[0].tolist() == [6, 0, 8, 4, 1, 2, 3, 5, 7]
 
 
 def test_a_popular_model_ties_at_the_border() -> None:
@@ -97,18 +97,27 @@ def test_a_popularity_is_ranked_as_any_other_model(factors: list[float]) -> None
 def test_the_number_of_threads_changes_no_bit() -> None:
     rng = np.random.default_rng(0)
     left, right = (rng.standard_normal((rows, 128), dtype=np.float32) for rows in (1500, 15706))
-    threads, found = torch.get_num_threads(), []
-    try:
-        for number in (1, 2, 3):
-            torch.set_num_threads(number)
+    found = []
+    for number in (1, 2, 3):
+        with threadpool_limits(number, "blas"):
             found.append(rank(left, right, np.arange(1500), 10))
-            with ThreadPoolExecutor() as pool:
-                assert pool.submit(torch.get_num_threads).result() == number, "of a thread that starts later"
-    finally:
-        torch.set_num_threads(threads)
     for other in found[1:]:
         assert np.array_equal(other.items, found[0].items)
         assert np.array_equal(other.scores.view(np.int32), found[0].scores.view(np.int32))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_as_many_blocks_run_at_once_as_blas_has_threads(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranking, "SCORES", 64)  # 64 users per block
+    met, parts = threading.Barrier(threads, timeout=300), []  # broken if a block has to end before the next begins
+
+    def work(part: slice, scores: np.ndarray) -> None:
+        met.wait()
+        parts.append(part.start)
+
+    with threadpool_limits(threads, "blas"):
+        ranking.each_block(work, np.ones((256, 1), np.float32), np.ones((1, 1), np.float32), np.arange(256))
+    assert sorted(parts) == [0, 64, 128, 192]
 
 
 def test_an_error_in_a_block_ends_the_ranking() -> None:

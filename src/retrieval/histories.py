@@ -24,6 +24,9 @@ DAY = 24 * 60 * 60  # seconds
 BATCH = 1 << 20  # rows
 OPTIONAL = ("disliked", "ages")  # matrices that a folder of features may lack
 
+Watched = tuple[np.ndarray, np.ndarray]  # by one user: rows of items [n] and seconds since 1970 [n], in time order
+Demographics = Iterable[tuple[str, str]]  # of one user: (column, value); a column may have several values
+
 
 @dataclass(frozen=True)
 class Histories:

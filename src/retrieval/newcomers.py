@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from retrieval.dssm.newcomer import Demographics, Tower, Watched
 from retrieval.errors import Problem
+from retrieval.histories import Demographics, Watched
 from retrieval.matrices import Matrix, Model, snap
 
 import numpy as np
@@ -99,11 +99,17 @@ class FeatureSum:
         return snap(self._rows[[0, *places]].sum(0)[None])
 
 
+def _towers(path: Path, model: Model) -> Newcomer:
+    from retrieval.dssm.newcomer import Tower  # loads torch, which takes a second
+
+    return Tower(path, model)
+
+
 # By the kind of the matrices, or what the card of a model of vectors names.
 NEWCOMERS: dict[str, Callable[[Path, Model], Newcomer]] = {
     "constant": Constant,
     "history": History,
-    "towers": Tower,
+    "towers": _towers,
     "least_squares": LeastSquares,
     "feature_sum": FeatureSum,
 }

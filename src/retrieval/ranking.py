@@ -9,16 +9,16 @@ sparse matrices, which use one thread only, run in parallel as well, and the num
 """
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from queue import SimpleQueue
 
+from retrieval import usable_cpus
 from retrieval.matrices import Matrix
 from retrieval.progress import progress
-from retrieval.threads import side_by_side
 
 import numpy as np
 import scipy.sparse as sp
-import torch
 from threadpoolctl import threadpool_limits
 
 CHUNK = 64  # items represented by the best one among them
@@ -77,16 +77,15 @@ def each_block(
     """work(part, scores) for every block of `users` [U]: which of them, and their scores [block, width] for all items.
 
     `width` is the number of items or `least`, rounded up to whole chunks; past the last item the scores are -inf.
-    `work` may be called by several threads at once, each with scores that are its own until it returns.
+    `work` may be called by several threads at once, each with scores that are its own until it returns: by as many as
+    BLAS has.
     """
-    count, threads = right.shape[0], torch.get_num_threads()
+    count = right.shape[0]
     size = max(64, SCORES // count)
     width = -(-max(count, least) // CHUNK) * CHUNK
     items = transposed(right, dense=not sp.issparse(left))
     buffers: SimpleQueue[tuple[np.ndarray, np.ndarray]] = SimpleQueue()
     rows, exact = min(size, len(users)), isinstance(items, np.ndarray) and not sp.issparse(left)
-    for _ in range(threads):
-        buffers.put((np.full((rows, width), -np.inf, np.float32), np.empty((rows if exact else 0, count))))
 
     def block(start: int) -> int:
         part = slice(start, min(start + size, len(users)))
@@ -99,9 +98,13 @@ def each_block(
             buffers.put((buffer, products))
         return len(scores)
 
-    with progress(title, len(users), "users") as advance, threadpool_limits(1, "blas"):
-        for done in side_by_side(block, range(0, len(users), size)):
-            advance(done)
+    with progress(title, len(users), "users") as advance, threadpool_limits(1, "blas") as limits:
+        threads = limits.get_original_num_threads()["blas"] or usable_cpus()  # a BLAS that threadpoolctl does not know
+        for _ in range(threads):
+            buffers.put((np.full((rows, width), -np.inf, np.float32), np.empty((rows if exact else 0, count))))
+        with ThreadPoolExecutor(threads) as pool:
+            for done in pool.map(block, range(0, len(users), size)):
+                advance(done)
 
 
 def transposed(right: Matrix, dense: bool) -> Matrix:
@@ -126,23 +129,24 @@ def score(left: Matrix, items: Matrix, out: np.ndarray, products: np.ndarray | N
 
 def top(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Places and scores [users, k] of the k best of each row of `scores` [users, chunks * CHUNK] float32."""
-    chunks = torch.from_numpy(scores).view(-1, CHUNK)  # [users * chunks, CHUNK]
-    each = scores.shape[1] // CHUNK
-    best = _first(chunks.amax(1).view(-1, each), min(k, each)).sort(1).values  # [users, k] chunks
-    of_user = torch.arange(0, len(chunks), each)[:, None]
-    candidates = chunks.index_select(0, (of_user + best).flatten()).view(len(scores), -1)  # [users, k * CHUNK]
+    rows, each = len(scores), scores.shape[1] // CHUNK
+    highest = np.maximum.reduceat(scores.ravel(), np.arange(0, scores.size, CHUNK)).reshape(rows, each)  # of a chunk
+    best = np.sort(_first(highest, min(k, each)), axis=1)  # [users, k] chunks
+    candidates = scores.reshape(rows, each, CHUNK)[np.arange(rows)[:, None], best].reshape(rows, -1)
     place = _first(candidates, k)  # [users, k]
-    items = best.gather(1, place // CHUNK) * CHUNK + place % CHUNK
-    return items.numpy(), candidates.gather(1, place).numpy()
+    items = np.take_along_axis(best, place // CHUNK, 1) * CHUNK + place % CHUNK
+    return items, np.take_along_axis(candidates, place, 1)
 
 
-def _first(scores: torch.Tensor, k: int) -> torch.Tensor:
-    """Places of the k highest of each row, equal ones in the order of their places.
+def _first(scores: np.ndarray, k: int) -> np.ndarray:
+    """Places [users, k] of the k highest of each row, equal ones in the order of their places.
 
-    Score and place are packed into one integer. Read as integers, the bits of floats from 0 up are in the order of the
-    floats; those below 0 are in the opposite order, so all their bits but the sign are flipped. Adding 0 makes -0 a 0.
+    Score and place are packed into one integer, the lowest for the highest score. Read as integers, the bits of floats
+    from 0 up are in the order of the floats; those below 0 are in the opposite order, so all their bits but the sign
+    are flipped. Adding 0 makes -0 a 0.
     """
-    bits = (scores + 0.0).view(torch.int32)
-    ordered = (bits >> 31).bitwise_and_(0x7FFFFFFF).bitwise_xor_(bits)
-    keys = ordered.long().bitwise_left_shift_(32).sub_(torch.arange(scores.shape[1]))
-    return keys.topk(k).indices
+    bits = (scores + np.float32(0)).view(np.int32)
+    ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)
+    keys = np.arange(scores.shape[1]) - (ordered.astype(np.int64) << 32)
+    keys.partition(k - 1)
+    return np.sort(keys[:, :k]) & 0xFFFFFFFF

@@ -1,13 +1,12 @@
 """Users who are not in the data: the row of left that a DSSM makes from what they watched and who they are."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from retrieval.dssm.batches import Batches
 from retrieval.dssm.model import WEIGHTS, Options, unit
 from retrieval.dssm.scoring import Scorer
 from retrieval.dssm.towers import UserTower
-from retrieval.histories import Histories
+from retrieval.histories import Demographics, Histories, Watched
 from retrieval.matrices import Model
 
 import numpy as np
@@ -15,9 +14,6 @@ import scipy.sparse as sp
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
-
-Demographics = Iterable[tuple[str, str]]  # (column, value); a column may have several values
-Watched = tuple[np.ndarray, np.ndarray]  # rows of items [n] and seconds since 1970 [n], in time order
 
 
 class Tower:

@@ -60,7 +60,10 @@ def has_index(model: Model) -> bool:
 
 
 def candidates(index: Index, query: np.ndarray, seen: np.ndarray, k: int) -> np.ndarray | None:
-    """Rows of items near `query` [1, e], ascending, without those in `seen`: k or more; None if it takes exact search."""
+    """The items near `query` [1, e] that are not in `seen`, as ascending rows.
+
+    None if there are fewer than k, or `seen` is too long: then the search has to be exact.
+    """
     if len(seen) + k > MAX_CANDIDATES:
         return None
     found = index.search(query, len(seen) + k)[0]

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from typing import NoReturn
 
 from retrieval.columns import VECTORS
-from retrieval.dssm.newcomer import Watched
 from retrieval.errors import Problem, choices
+from retrieval.histories import Watched
 from retrieval.matrices import Matrix
 from retrieval.search.catalogue import Catalogue
 from retrieval.search.filters import allowed
