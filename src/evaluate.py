@@ -32,7 +32,7 @@ class EvaluateParams(Section):
 
 def main(params: EvaluateParams, evaluation: Path, indexes: Path, metrics: Path, plots: Path) -> None:
     """data/evaluation, models/indexes -> metrics, plots."""
-    from retrieval.evaluation.pictures import draw_intervals, draw_scores  # loads matplotlib; `check` needs none
+    from retrieval.drawing.pictures import draw_intervals, draw_scores  # loads matplotlib; `check` needs none
 
     options, names = params.evaluate, sorted(params.models)
     systems = json.loads((evaluation / "external" / "systems.json").read_text(encoding="utf-8"))

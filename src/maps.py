@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from retrieval import histories, ids, matrices
+from retrieval.drawing.maps import write_maps
 from retrieval.encode import joined
-from retrieval.evaluation.maps import write_maps
 from retrieval.evaluation.options import Evaluation
 from retrieval.params import Section, Seed
 from retrieval.stage import read_table, run

@@ -44,7 +44,7 @@ def test_an_edited_file_runs_only_the_stages_that_use_it(project):
     """A loss is of the training alone, and its comment changes no model, so that nothing after it runs."""
     for file, stages in (
         ("training/losses.py", ["train_dssm"]),
-        ("evaluation/pictures.py", ["evaluate", "maps"]),
+        ("drawing/pictures.py", ["evaluate", "maps"]),
         ("evaluation/groups.py", EVALUATIONS),
     ):
         with (project / "src" / "retrieval" / file).open("a", encoding="utf-8") as source:

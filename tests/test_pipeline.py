@@ -191,6 +191,7 @@ ORDER = (
     {"newcomers", "newitems"},
     {"training"},
     {"evaluation"},
+    {"drawing"},
     {"search"},
     {"serving"},
     {"experiments", "recommend"},

@@ -4,9 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from retrieval.evaluation import maps as drawn
-from retrieval.evaluation import pictures
-from retrieval.evaluation.maps import _kinds, write_maps
+from retrieval.drawing import maps as drawn
+from retrieval.drawing import pictures
+from retrieval.drawing.maps import _kinds, write_maps
 from retrieval.evaluation.options import Evaluation
 from retrieval.histories import Features, Histories
 from retrieval.matrices import Model

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from retrieval.evaluation.pictures import COLOURS, GREY, LONGEST, draw_intervals, draw_map, draw_scores, shorten
+from retrieval.drawing.pictures import COLOURS, GREY, LONGEST, draw_intervals, draw_map, draw_scores, shorten
 
 import numpy as np
 import pytest

@@ -35,7 +35,7 @@ def write_maps(
 
 def _draw(path: Path, vectors: np.ndarray, seed: int, kind: str, title: str, *about: Any) -> None:
     """Project `vectors` [n, d] and draw them; about: the other arguments of `draw_map`."""
-    from retrieval.evaluation.pictures import draw_map  # loads matplotlib; `check` needs none
+    from retrieval.drawing.pictures import draw_map  # loads matplotlib; `check` needs none
 
     draw_map(path, title, project(vectors, seed, kind), *about)
 

@@ -5,7 +5,7 @@ import io
 from html import escape
 from textwrap import wrap
 
-from retrieval.evaluation.pictures import COLOURS, STYLE
+from retrieval.drawing.pictures import COLOURS, STYLE
 from retrieval.experiments.change import Change, Plot
 from retrieval.experiments.markdown import INTERVALS, format_difference, format_value, metric_names, ranked, verdict
 
