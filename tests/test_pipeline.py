@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import train_baselines
-from retrieval.baselines import Baselines
+from retrieval.baselines import BASELINES, Baselines
 from retrieval.params import Section, load
 
 import pytest
@@ -29,6 +29,7 @@ def resolve(stage: dict) -> dict:
     return json.loads(text)
 
 
+TEMPLATE = "src/train_${model}.py"  # in the deps of the stages that share the template of a model
 STAGES = {name: resolve(stage) for name, stage in PIPELINE["stages"].items()}
 
 
@@ -88,12 +89,22 @@ def outs(stage: dict) -> list[str]:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_deps_are_every_local_file_that_the_stage_imports(stage):
-    """A folder stands for all of its files, and is named only by a stage that imports each of them."""
+    """A folder stands for all of its files, and is named only by a stage that imports each of them.
+
+    The template of a model of one script lists all modules that such a script may import.
+    """
     listed = [ROOT / dep for dep in names(STAGES[stage]["deps"]) if dep.split("/")[0] == "src"]
     files = {file for dep in listed for file in ([dep] if dep.is_file() else dep.rglob("*.py"))}
     needed = imports(script(stage))
-    assert files == (set(SRC.rglob("*.py")) if stage == "check" else needed)
-    assert needed <= files
+    assert not needed - files, f"add to the deps of {stage} in dvc.yaml: {relative(needed - files)}"
+    if stage == "check":
+        assert files == set(SRC.rglob("*.py"))
+    elif TEMPLATE not in PIPELINE["stages"][stage]["deps"]:
+        assert not files - needed, f"remove from the deps of {stage} in dvc.yaml: {relative(files - needed)}"
+
+
+def relative(files: set[Path]) -> str:
+    return ", ".join(sorted(str(file.relative_to(ROOT)) for file in files))
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -131,11 +142,26 @@ def test_every_stage_says_what_it_makes():
 def test_every_model_has_its_stages_and_its_artifact():
     """A name in `models` is trained, evaluated and can be downloaded; models of vectors have indexes besides."""
     models = load(ROOT / "params.yaml")["models"]
+    assert not (missing := set(BASELINES) - set(models)), f"add to models in params.yaml: {missing}"
     for group, folder in (("train", "models"), ("evaluate", "data/evaluation")):
         made = {name.split("_", 1)[1]: outs(STAGES[name]) for name in STAGES if name.startswith(f"{group}_")}
         made.pop("external", None)
-        assert made == {model: [f"{folder}/{model}"] for model in models}
-    assert {each["path"] for each in PIPELINE["artifacts"].values()} >= {f"models/{model}" for model in models}
+        assert not (missing := set(made) - set(models)), (
+            f"add to models in params.yaml, or drop their stages: {missing}"
+        )
+        for model in models:
+            anchor = "baseline" if model in BASELINES else "model"
+            anchor = anchor if group == "train" else group
+            line = f"{group}_{model}: {{<<: *{anchor}, vars: [{{model: {model}}}]}}"
+            assert model in made, f"add to stages in dvc.yaml: {line}"
+            assert made[model] == [f"{folder}/{model}"]
+    paths = {each["path"] for each in PIPELINE["artifacts"].values()}
+    for model in models:
+        line = f"{model.replace('_', '-')}: {{path: models/{model}, type: model, desc: ..., labels: [...]}}"
+        assert f"models/{model}" in paths, f"add to artifacts in dvc.yaml: {line}"
+    for model in (name for name, baseline in BASELINES.items() if baseline.kind == "vectors"):
+        line = f"index_{model}: {{<<: *index, vars: [{{model: {model}}}]}}"
+        assert f"index_{model}" in STAGES, f"add to stages in dvc.yaml: {line}"
 
 
 def test_every_script_is_a_stage_and_every_key_of_params_is_read():

@@ -32,6 +32,7 @@ import torch
 
 ROOT = Path(__file__).parents[1]
 USERS, ITEMS, GROUPS = 60, 150, 3  # of the world that `write_world` writes
+MODELS = sorted(["dssm", *BASELINES])  # of the same
 
 COLUMNS = {"colour": ["blue", "green", "red"], "price": ["0-10", "10-20"], "rare, or not": ["rare, very", "0"]}
 
@@ -104,6 +105,14 @@ SMALL = {
     "recency": 0.0, "patience": 0,
 }  # fmt: skip
 SECTIONS = ("towers", "trend", "losses", "negatives", "train")
+
+
+def section(name: str, **changes: Any) -> dict[str, Any]:
+    """A section of params.yaml, such as `evaluate` or `baselines.ease`, with the values that a test is about."""
+    values = load(ROOT / "params.yaml")
+    for part in name.split("."):
+        values = values[part]
+    return values | changes
 
 
 def training_params(features: Features = FEATURES, **changes: Any) -> TrainDSSMParams:
