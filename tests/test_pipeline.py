@@ -4,6 +4,7 @@ import ast
 import importlib
 import inspect
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -113,12 +114,19 @@ def test_params_are_the_keys_that_the_stage_reads(stage):
     assert issubclass(kind, Section)
     listed = STAGES[stage].get("params", [])
     if listed == [{"params.yaml": None}]:
-        assert set(kind.model_fields) == set(load(ROOT / "params.yaml"))
+        others = set(kind.model_fields) ^ set(load(ROOT / "params.yaml"))
+        assert not others, f"in params.yaml or in a base of CheckParams in src/check.py, and not in both: {others}"
     elif kind is train_baselines.TrainBaselinesParams:
-        name = stage.removeprefix("train_")
-        assert listed == ["seed", *([f"baselines.{name}"] if name in Baselines.model_fields else [])]
+        expected = baseline_params(stage.removeprefix("train_"))
+        assert listed == expected, f"the params of {stage} in dvc.yaml: expected {expected}"
     else:
-        assert {key.split(".")[0] for key in listed} == set(kind.model_fields)
+        expected = list(kind.model_fields)
+        found = {key.split(".")[0] for key in listed}
+        assert found == set(expected), f"the params of {stage} in dvc.yaml: expected {expected}"
+
+
+def baseline_params(name: str) -> list[str]:
+    return ["seed", *([f"baselines.{name}"] if name in Baselines.model_fields else [])]
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -131,6 +139,12 @@ def test_paths_on_the_command_line_are_the_stages_deps_and_outs(stage):
         assert any(file == path or file.startswith(f"{path}/") for file in files), path
     for file in files:
         assert any(file == path or file.startswith(f"{path}/") for path in paths) or file == "data/checked", file
+
+
+def test_every_file_that_dvc_yaml_names_exists():
+    """Those of the template of a model, too, which no stage may use."""
+    paths = re.findall(r"\bsrc/[\w/]+\.py", (ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+    assert not {path for path in paths if not (ROOT / path).exists()}
 
 
 def test_every_stage_says_what_it_makes():
@@ -150,18 +164,22 @@ def test_every_model_has_its_stages_and_its_artifact():
             f"add to models in params.yaml, or drop their stages: {missing}"
         )
         for model in models:
-            anchor = "baseline" if model in BASELINES else "model"
-            anchor = anchor if group == "train" else group
-            line = f"{group}_{model}: {{<<: *{anchor}, vars: [{{model: {model}}}]}}"
-            assert model in made, f"add to stages in dvc.yaml: {line}"
+            assert model in made, f"add to stages in dvc.yaml: {stage_line(group, model)}"
             assert made[model] == [f"{folder}/{model}"]
     paths = {each["path"] for each in PIPELINE["artifacts"].values()}
     for model in models:
         line = f"{model.replace('_', '-')}: {{path: models/{model}, type: model, desc: ..., labels: [...]}}"
         assert f"models/{model}" in paths, f"add to artifacts in dvc.yaml: {line}"
     for model in (name for name, baseline in BASELINES.items() if baseline.kind == "vectors"):
-        line = f"index_{model}: {{<<: *index, vars: [{{model: {model}}}]}}"
-        assert f"index_{model}" in STAGES, f"add to stages in dvc.yaml: {line}"
+        assert f"index_{model}" in STAGES, f"add to stages in dvc.yaml: {stage_line('index', model)}"
+
+
+def stage_line(group: str, model: str) -> str:
+    """The line of dvc.yaml that makes a stage of a model out of the template of its group."""
+    own = group == "train" and model in BASELINES
+    anchor = "baseline" if own else "model" if group == "train" else group
+    params = f", params: [{', '.join(baseline_params(model))}]" if own else ""
+    return f"{group}_{model}: {{<<: *{anchor}, vars: [{{model: {model}}}]{params}}}"
 
 
 def test_every_script_is_a_stage_and_every_key_of_params_is_read():
