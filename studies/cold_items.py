@@ -16,14 +16,9 @@ from features import FeaturesParams
 from retrieval import histories
 from retrieval.baselines import BASELINES, Baselines
 from retrieval.dssm.model import DSSM, unit
-from retrieval.evaluation.assessment import Evaluation
-from retrieval.evaluation.cold_items import (
-    ColdItems,
-    assess_cold_items,
-    baselines,
-    prepare_cold_items,
-    summarize,
-)
+from retrieval.evaluation.cold_items import ColdItems, assess_cold_items, baselines, prepare_cold_items
+from retrieval.evaluation.joining import SETTINGS, summarize
+from retrieval.evaluation.options import Evaluation
 from retrieval.histories import Features
 from retrieval.lightfm import LightFM
 from retrieval.lightfm import train as train_lightfm
@@ -116,7 +111,8 @@ def main() -> None:
     assess("iALS", left, right, regress(catalogue, right, exam))
     results |= {name: assess_cold_items(model, exam, options) for name, model in baselines(exam, SEED).items()}
     own = f"DSSM, {next(iter(VARIANTS))}"
-    write_json(Path("studies/cold_items.json"), summarize(results, own, options, SEED))
+    settings = {setting: {name: result[setting] for name, result in results.items()} for setting in SETTINGS}
+    write_json(Path("studies/cold_items.json"), summarize(settings, own, options.resamples, SEED))
 
 
 def regress(catalogue: Features, right: np.ndarray, exam: ColdItems) -> np.ndarray:
