@@ -1,7 +1,9 @@
 """Run all stages in one process: python tests/machines.py PARAMS FOLDER. Variables stand in for other processors."""
 
 import sys
+from importlib import import_module
 from pathlib import Path
+from typing import get_type_hints
 
 import catalogue
 import check
@@ -14,10 +16,10 @@ import index
 import maps
 import prepare
 import train_baselines
-import train_dssm
-import train_lightfm
+from retrieval import matrices
 from retrieval.baselines import BASELINES
 from retrieval.params import read
+from retrieval.search.indexes import has_index
 
 OLD_NUMPY = "SSSE3 SSE41 POPCNT SSE42 AVX F16C FMA3 AVX2 AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL"
 NEW_NUMPY = "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL"
@@ -55,18 +57,19 @@ def main(params: Path, root: Path) -> None:
     fetch.main(read(fetch.FetchParams, params), raw)
     prepare.main(read(prepare.PrepareParams, params), raw, prepared)
     features.main(read(features.FeaturesParams, params), prepared, encoded)
-    for name in BASELINES:
-        train_baselines.main(read(train_baselines.TrainBaselinesParams, params), encoded, models / name)
-    train_lightfm.main(read(train_lightfm.TrainLightFMParams, params), encoded, models / "lightfm")
-    train_dssm.main(read(train_dssm.TrainDSSMParams, params), encoded, models / "dssm")
+    names = read(evaluate.EvaluateParams, params).models
+    for name in names:
+        train = train_baselines if name in BASELINES else import_module(f"train_{name}")
+        train.main(read(get_type_hints(train.main)["params"], params), encoded, models / name)
     evaluation, indexes = root / "evaluation", models / "indexes"
     options = read(evaluate_model.EvaluateModelParams, params)
-    for name in read(evaluate.EvaluateParams, params).models:
+    for name in names:
         evaluate_model.main(options, prepared, encoded, models / name, evaluation / name)
     options = read(evaluate_external.EvaluateExternalParams, params)
     evaluate_external.main(options, prepared, encoded, models / "external", evaluation / "external")
-    for name in ("dssm", "lightfm", "ials"):
-        index.main(read(index.IndexParams, params), encoded, models / name, indexes / name)
+    for name in names:
+        if has_index(matrices.load(models / name)):
+            index.main(read(index.IndexParams, params), encoded, models / name, indexes / name)
     catalogue.main(read(catalogue.CatalogueParams, params), prepared, encoded, models / "catalogue")
     evaluate.main(read(evaluate.EvaluateParams, params), evaluation, indexes, root / "metrics", root / "plots")
     maps.main(read(maps.MapsParams, params), prepared, encoded, models / "dssm", root / "plots")

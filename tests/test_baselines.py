@@ -22,8 +22,9 @@ from implicit.nearest_neighbours import CosineRecommender
 from rectools import Columns
 from rectools.dataset import Dataset
 from rectools.models import EASEModel, ImplicitALSWrapperModel, ImplicitItemKNNWrapperModel, PopularModel
+from worlds import section
 
-PARAMS = {
+PARAMS: dict[str, dict[str, float]] = {
     "itemknn": {"neighbours": 3},
     "userknn": {"neighbours": 4, "pool": 1000},
     "ease": {"regularization": 5.0, "items": 1000},
@@ -32,7 +33,12 @@ PARAMS = {
 
 
 def params(**sections: dict[str, float]) -> Baselines:
-    return Baselines.model_validate(PARAMS | {name: PARAMS[name] | change for name, change in sections.items()})
+    """params.yaml with PARAMS and the changes."""
+    values = section("baselines")
+    for changes in (PARAMS, sections):
+        for name, change in changes.items():
+            values[name] |= change
+    return Baselines(**values)
 
 
 def world(rows: list[tuple[int, int, int]]) -> Features:
@@ -105,6 +111,52 @@ def slow_nearest(rows: np.ndarray, pool: list[int], neighbours: int) -> np.ndarr
         for cosine, place in sorted(found)[:neighbours]:
             out[row, place] = -cosine
     return out
+
+
+def example() -> Features:
+    """User 0 watched items 0 and 1, user 1 watched item 0."""
+    return world([(0, 0, 1), (0, 1, 2), (1, 0, 1)])
+
+
+def alternating(seen: np.ndarray, factors: int, regularization: float, alpha: float, iterations: int) -> np.ndarray:
+    """Twin of implicit's ALS, seed 1: each user solves sum over all items of c (p - u v)^2 + regularization u^2."""
+    random = np.random.default_rng(1)
+    users, items = (random.random((rows, factors), dtype=np.float32) * 0.01 for rows in seen.shape)
+    for _ in range(iterations):
+        users = solve(seen, items, regularization, alpha)
+        items = solve(seen.T, users, regularization, alpha)
+    return users @ items.T
+
+
+def solve(seen: np.ndarray, others: np.ndarray, regularization: float, alpha: float) -> np.ndarray:
+    weights = [np.diag(np.where(row > 0, alpha, 1.0)) for row in seen]
+    penalty = regularization * np.eye(others.shape[1])
+    return np.array(
+        [
+            np.linalg.solve(others.T @ c @ others + penalty, others.T @ c @ row)
+            for c, row in zip(weights, seen, strict=True)
+        ]
+    )
+
+
+# Scores of `example` with PARAMS, [users, items]
+WORKED = {
+    "popular": [[2, 1], [2, 1]],
+    "popular_7d": [[2, 1], [2, 1]],
+    # The cosine of the items is 1/sqrt(2*1), and an item is not its own neighbour
+    "itemknn": [[0.5**0.5, 0.5**0.5], [0, 0.5**0.5]],
+    # So is that of the users: user 0 gets item 0 from user 1, user 1 both items from user 0
+    "userknn": [[0.5**0.5, 0], [0.5**0.5, 0.5**0.5]],
+    # X'X + 5 = [[7, 1], [1, 6]], inverse [[6, -1], [-1, 7]] / 41; B01 = -P01/P11 = 1/7, B10 = -P10/P00 = 1/6
+    "ease": [[1 / 6, 1 / 7], [0, 1 / 7]],
+    "ials": alternating(np.array([[1.0, 1.0], [1.0, 0.0]]), **PARAMS["ials"]),
+}
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_worked_example(name: str):
+    assert name in WORKED, f"add the scores of {name!r} for `example` to WORKED in {__file__}, its parameters to PARAMS"
+    np.testing.assert_allclose(scores(example(), name), WORKED[name], atol=1e-4)
 
 
 def test_popular_counts_by_hand():
@@ -194,7 +246,7 @@ def finest_grid(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_ease_by_hand():
-    features = world([(0, 0, 1), (0, 1, 2), (1, 0, 1)])
+    features = example()
     # X'X + 1 = [[3, 1], [1, 2]], inverse [[2, -1], [-1, 3]] / 5; B01 = -P01/P11 = 1/3, B10 = -P10/P00 = 1/2.
     expected = np.array([[1 / 2, 1 / 3], [0, 1 / 3]])
     # On the grid of numbers up to 1/2, whose power of two is 1: steps of 2^-17
@@ -262,7 +314,7 @@ def test_stage_writes_every_baseline(groups: Features, tmp_path, capsys: pytest.
         np.testing.assert_allclose(product, scores(groups, name), rtol=1e-6)
         assert model.users.tolist() == groups.user_ids.tolist()
         assert model.items.tolist() == groups.item_ids.tolist()
-        own = {name: PARAMS[name]} if name in PARAMS else {}
+        own = params().model_dump(include={name})
         assert model.card["params"] == {"seed": 1, "baselines": own}, "of another model they may change"
         assert len(model.card["data"]) == 64
     spec = json.loads((tmp_path / "features" / "spec.json").read_text())

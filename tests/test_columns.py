@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from worlds import section
 
 ROWS = 60
 IDS = np.arange(ROWS)
@@ -215,7 +216,12 @@ def test_every_number_has_a_bin_and_equal_numbers_the_same(values):
 )
 def test_columns_that_are_refused(values, expected):
     with pytest.raises(ValidationError, match=expected):
-        Columns(**{"user": "auto", "item": ["genres"], "multiple": "auto", "text": [], "text_model": None, **values})
+        Columns(
+            **section(
+                "columns",
+                **{"user": "auto", "item": ["genres"], "multiple": "auto", "text": [], "text_model": None, **values},
+            )
+        )
 
 
 def test_text_values_are_as_in_a_plain_loop():

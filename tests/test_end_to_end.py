@@ -5,10 +5,12 @@ import math
 import re
 from pathlib import Path
 
-import pytest
-from repositories import dvc, files, metrics, repository, run, set_params, stages_run
+from retrieval.params import load
 
-MODELS = {"dssm", "lightfm", "ease", "ials", "itemknn", "userknn", "popular", "popular_7d"}
+import pytest
+from repositories import ROOT, dvc, files, metrics, repository, run, set_params, stages_run
+
+MODELS = set(load(ROOT / "params.yaml")["models"])
 EVALUATIONS = [f"evaluate_{name}" for name in (*MODELS, "external")]
 RESULTS = ("models", "metrics", "plots")
 STAGES_AFTER_THE_TOWERS = {"evaluate_dssm", "index_dssm", "evaluate", "maps"}

@@ -22,9 +22,12 @@ import pyarrow.parquet as pq
 import pytest
 import rectools.metrics as rt
 import scipy.sparse as sp
+from worlds import section
 
 USERS, ITEMS, GENRES = 120, 50, 4
-OPTIONS = Evaluation(ks=[10, 12], head=0.2, resamples=50, negatives=10, points=40, map="tsne", candidates="train")
+OPTIONS = Evaluation(
+    **section("evaluate", ks=[10, 12], head=0.2, resamples=50, negatives=10, points=40, map="tsne", candidates="train")
+)
 SEED, NAMES = 3, ["popular", "itemknn", "ials", "dssm"]
 
 

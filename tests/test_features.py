@@ -10,9 +10,10 @@ from retrieval.stage import write_json
 
 import pandas as pd
 import pytest
+from worlds import section
 
 PARAMS = features.FeaturesParams(
-    columns=Columns(user=["sex", "age"], item=["genres", "decade"], multiple=["genres"], text=[], text_model=None)
+    columns=Columns(**section("columns", user=["sex", "age"], item=["genres", "decade"], multiple=["genres"], text=[]))
 )
 
 
@@ -67,9 +68,9 @@ def test_auto_stands_for_the_columns_that_the_source_names(tmp_path: Path) -> No
     train.astype({"weight": "float32"}).to_parquet(prepared / "train.parquet")
     pd.DataFrame({"user_id": [1, 2], "sex": ["M", "F"], "shoe": ["S", "L"]}).to_parquet(prepared / "users.parquet")
     pd.DataFrame({"item_id": [3, 4], "genres": ["war, drama", "war"]}).to_parquet(prepared / "items.parquet")
-    auto = features.FeaturesParams(columns=Columns(user="auto", item="auto", multiple="auto", text=[], text_model=None))
+    columns = Columns(**section("columns", user="auto", item="auto", multiple="auto", text=[]))
     stats = {"split": "days", "moment": 0, "repeats": "drop", "timed": True}
-    for columns, expected in [({"user": ["sex"], "item": []}, {"sex"}), (None, {"sex", "shoe"})]:
-        write_json(prepared / "stats.json", {**stats, "columns": columns})
-        features.main(auto, prepared, tmp_path / "features")
+    for listed, expected in [({"user": ["sex"], "item": []}, {"sex"}), (None, {"sex", "shoe"})]:
+        write_json(prepared / "stats.json", {**stats, "columns": listed})
+        features.main(features.FeaturesParams(columns=columns), prepared, tmp_path / "features")
         assert set(histories.load(tmp_path / "features").spec["user_columns"]) == expected

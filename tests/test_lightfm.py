@@ -18,6 +18,7 @@ from dvc.utils.serialize import dumps_yaml
 from rectools import Columns
 from rectools.dataset import Dataset
 from rectools.models import LightFMWrapperModel, model_from_config
+from worlds import section
 
 NOTEBOOK = {
     "components": 4,
@@ -33,7 +34,7 @@ NOTEBOOK = {
 
 
 def params(**changes: object) -> LightFM:
-    return LightFM.model_validate(NOTEBOOK | changes)
+    return LightFM(**section("lightfm", **NOTEBOOK | changes))
 
 
 @pytest.fixture(scope="module")

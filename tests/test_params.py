@@ -120,7 +120,7 @@ def test_the_projects_own_parameters_are_valid(tmp_path):
             "loss=triplet has a margin, and its scores can have no trend",
         ),
         (("trend", "personal"), 0.7, "trend.personal is now called trend.user_weight"),
-        (("towers", "heads"), 3, "towers: width 64 is not a multiple of heads 3"),
+        (("towers", "heads"), 7919, f"towers: width {VALUES['towers']['width']} is not a multiple of heads 7919"),
         (("seed",), 5_000_000_000, "seed: 5000000000 is not valid: expected less than or equal to 4294967295"),
         (("seed",), "x" * 9000, "xxx... is text, expected a number"),
         (("folder",), "a\nb", "folder: 'a\\nb' is not valid: expected text without line breaks"),

@@ -4,12 +4,13 @@ import ast
 import importlib
 import inspect
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import train_baselines
-from retrieval.baselines import Baselines
+from retrieval.baselines import BASELINES, Baselines
 from retrieval.params import Section, load
 
 import pytest
@@ -29,6 +30,7 @@ def resolve(stage: dict) -> dict:
     return json.loads(text)
 
 
+TEMPLATE = "src/train_${model}.py"  # in the deps of the stages that share the template of a model
 STAGES = {name: resolve(stage) for name, stage in PIPELINE["stages"].items()}
 
 
@@ -88,12 +90,22 @@ def outs(stage: dict) -> list[str]:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_deps_are_every_local_file_that_the_stage_imports(stage):
-    """A folder stands for all of its files, and is named only by a stage that imports each of them."""
+    """A folder stands for all of its files, and is named only by a stage that imports each of them.
+
+    The template of a model of one script lists all modules that such a script may import.
+    """
     listed = [ROOT / dep for dep in names(STAGES[stage]["deps"]) if dep.split("/")[0] == "src"]
     files = {file for dep in listed for file in ([dep] if dep.is_file() else dep.rglob("*.py"))}
     needed = imports(script(stage))
-    assert files == (set(SRC.rglob("*.py")) if stage == "check" else needed)
-    assert needed <= files
+    assert not needed - files, f"add to the deps of {stage} in dvc.yaml: {relative(needed - files)}"
+    if stage == "check":
+        assert files == set(SRC.rglob("*.py"))
+    elif TEMPLATE not in PIPELINE["stages"][stage]["deps"]:
+        assert not files - needed, f"remove from the deps of {stage} in dvc.yaml: {relative(files - needed)}"
+
+
+def relative(files: set[Path]) -> str:
+    return ", ".join(sorted(str(file.relative_to(ROOT)) for file in files))
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -102,12 +114,19 @@ def test_params_are_the_keys_that_the_stage_reads(stage):
     assert issubclass(kind, Section)
     listed = STAGES[stage].get("params", [])
     if listed == [{"params.yaml": None}]:
-        assert set(kind.model_fields) == set(load(ROOT / "params.yaml"))
+        others = set(kind.model_fields) ^ set(load(ROOT / "params.yaml"))
+        assert not others, f"in params.yaml or in a base of CheckParams in src/check.py, and not in both: {others}"
     elif kind is train_baselines.TrainBaselinesParams:
-        name = stage.removeprefix("train_")
-        assert listed == ["seed", *([f"baselines.{name}"] if name in Baselines.model_fields else [])]
+        expected = baseline_params(stage.removeprefix("train_"))
+        assert listed == expected, f"the params of {stage} in dvc.yaml: expected {expected}"
     else:
-        assert {key.split(".")[0] for key in listed} == set(kind.model_fields)
+        expected = list(kind.model_fields)
+        found = {key.split(".")[0] for key in listed}
+        assert found == set(expected), f"the params of {stage} in dvc.yaml: expected {expected}"
+
+
+def baseline_params(name: str) -> list[str]:
+    return ["seed", *([f"baselines.{name}"] if name in Baselines.model_fields else [])]
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -122,6 +141,12 @@ def test_paths_on_the_command_line_are_the_stages_deps_and_outs(stage):
         assert any(file == path or file.startswith(f"{path}/") for path in paths) or file == "data/checked", file
 
 
+def test_every_file_that_dvc_yaml_names_exists():
+    """Those of the template of a model, too, which no stage may use."""
+    paths = re.findall(r"\bsrc/[\w/]+\.py", (ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+    assert not {path for path in paths if not (ROOT / path).exists()}
+
+
 def test_every_stage_says_what_it_makes():
     descriptions = [stage["desc"] for stage in STAGES.values()]
     assert all(descriptions)
@@ -131,11 +156,30 @@ def test_every_stage_says_what_it_makes():
 def test_every_model_has_its_stages_and_its_artifact():
     """A name in `models` is trained, evaluated and can be downloaded; models of vectors have indexes besides."""
     models = load(ROOT / "params.yaml")["models"]
+    assert not (missing := set(BASELINES) - set(models)), f"add to models in params.yaml: {missing}"
     for group, folder in (("train", "models"), ("evaluate", "data/evaluation")):
         made = {name.split("_", 1)[1]: outs(STAGES[name]) for name in STAGES if name.startswith(f"{group}_")}
         made.pop("external", None)
-        assert made == {model: [f"{folder}/{model}"] for model in models}
-    assert {each["path"] for each in PIPELINE["artifacts"].values()} >= {f"models/{model}" for model in models}
+        assert not (missing := set(made) - set(models)), (
+            f"add to models in params.yaml, or drop their stages: {missing}"
+        )
+        for model in models:
+            assert model in made, f"add to stages in dvc.yaml: {stage_line(group, model)}"
+            assert made[model] == [f"{folder}/{model}"]
+    paths = {each["path"] for each in PIPELINE["artifacts"].values()}
+    for model in models:
+        line = f"{model.replace('_', '-')}: {{path: models/{model}, type: model, desc: ..., labels: [...]}}"
+        assert f"models/{model}" in paths, f"add to artifacts in dvc.yaml: {line}"
+    for model in (name for name, baseline in BASELINES.items() if baseline.kind == "vectors"):
+        assert f"index_{model}" in STAGES, f"add to stages in dvc.yaml: {stage_line('index', model)}"
+
+
+def stage_line(group: str, model: str) -> str:
+    """The line of dvc.yaml that makes a stage of a model out of the template of its group."""
+    own = group == "train" and model in BASELINES
+    anchor = "baseline" if own else "model" if group == "train" else group
+    params = f", params: [{', '.join(baseline_params(model))}]" if own else ""
+    return f"{group}_{model}: {{<<: *{anchor}, vars: [{{model: {model}}}]{params}}}"
 
 
 def test_every_script_is_a_stage_and_every_key_of_params_is_read():

@@ -21,9 +21,9 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 import scipy.sparse as sp
-from worlds import GROUPS, ITEMS, USERS, add_lightfm, complete, reindex, write_world
+from worlds import GROUPS, ITEMS, MODELS, USERS, add_lightfm, complete, reindex, write_world
 
-MODELS = ["dssm", "ease", "ials", "itemknn", "lightfm", "popular", "popular_7d", "userknn"]
+EVERY = [*MODELS, "lightfm"]
 
 
 @pytest.fixture(scope="module", params=["integers", "text"])
@@ -47,7 +47,7 @@ def table(world: Path, tmp_path: Path, *arguments: object) -> pd.DataFrame:
     return pq.read_table(tmp_path / "lists.parquet").to_pandas()
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("exclude", [True, False])
 def test_file_python_service_and_evaluate_agree_for_every_user(world, tmp_path, name, exclude, monkeypatch):
     monkeypatch.setattr(recommendations, "CHUNK_ROWS", 70)  # parts of 7 users
@@ -113,7 +113,7 @@ def test_users_from_a_file_come_in_its_order_each_once(world, tmp_path):
             pd.testing.assert_frame_equal(*rows)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", EVERY)
 def test_candidates_are_the_best_of_those_that_are_allowed(world, tmp_path, name):
     data, model = histories.load(world / "features"), load(world / "models" / name)
     some, no = data.item_ids[::3].tolist(), data.item_ids[::9].tolist()

@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from worlds import trained
+from worlds import section, trained
 
 TASTES = ["dragon", "wedding", "submarine", "любовь", "robot", "zombie"]
 ODD = [None, "", " ", [], [None, ""], "the", "и", "word", "word " * 10_000, "x" * 50_000, "🎬🎬", "❤️", "1917", "007",
@@ -133,7 +133,7 @@ def planted(tmp_path: Path, text: list[str]) -> tuple[Features, np.ndarray]:
     items = {"item_id": np.arange(180), "title": titles, "kind": rng.choice(["film", "series"], 180)}
     pd.DataFrame(items).to_parquet(prepared / "items.parquet")
     write_json(prepared / "stats.json", {"split": "leave-last", "moment": 0, "repeats": "drop", "timed": True})
-    columns = Columns(user=[], item=["kind"], multiple=[], text=text, text_model=None)
+    columns = Columns(**section("columns", user=[], item=["kind"], multiple=[], text=text, text_model=None))
     features.main(features.FeaturesParams(columns=columns), prepared, tmp_path / "features")
     return histories.load(tmp_path / "features"), taste
 

@@ -32,6 +32,7 @@ import torch
 
 ROOT = Path(__file__).parents[1]
 USERS, ITEMS, GROUPS = 60, 150, 3  # of the world that `write_world` writes
+MODELS = sorted(["dssm", *BASELINES])  # of the same
 
 COLUMNS = {"colour": ["blue", "green", "red"], "price": ["0-10", "10-20"], "rare, or not": ["rare, very", "0"]}
 
@@ -95,15 +96,26 @@ def seen(batch, i):
 
 FEATURES = features_of([[0, 1, 2, 3], [4, 2], [5, 0, 1], [3, 4, 5, 0, 2]], 6)
 
-# What differs from params.yaml: plain and quick to train. `trend` is the key `enabled` of its section.
+# What the tests rest on, whatever params.yaml says: plain, quick to train. `trend` is the key `enabled` of its section.
 SMALL = {
-    "architecture": "mlp", "history": "bag", "width": 8, "dropout": 0.0, "id_dropout": 0.0, "length": 5, "layers": 1,
-    "windows": [1, 7], "mix": [0.5, 0.25], "slope": 2.0, "user_weight": 0.5, "mean_weight": 0.25,
-    "count": 8, "exclude_seen": False,
-    "epochs": 10, "batch": 128, "learning_rate": 0.01, "weight_decay": 0.0, "warmup": 0.0, "clip": 5.0, "average": 0.0,
-    "recency": 0.0, "patience": 0,
+    "architecture": "mlp", "history": "bag", "item": "both", "normalize": False, "score": "auto", "loss": "softmax",
+    "width": 8, "dropout": 0.0, "id_dropout": 0.0, "length": 5, "layers": 1, "heads": 2, "half_life": 0, "tied": True,
+    "bias": "auto", "temperature": 1.0, "learn_temperature": False,
+    "trend": "auto", "windows": [1, 7], "mix": [0.5, 0.25], "slope": 2.0, "user_weight": 0.5, "mean_weight": 0.25,
+    "kind": "uniform", "count": 8, "logq": True, "exclude_seen": False,
+    "targets": "sequence", "epochs": 10, "batch": 128, "learning_rate": 0.01, "weight_decay": 0.0, "warmup": 0.0,
+    "schedule": "constant", "clip": 5.0, "average": 0.0, "recency": 0.0, "holdout": 0.1, "patience": 0,
+    "precision": "auto", "compile": False, "seed": 42,
 }  # fmt: skip
 SECTIONS = ("towers", "trend", "losses", "negatives", "train")
+
+
+def section(name: str, **changes: Any) -> dict[str, Any]:
+    """A section of params.yaml, such as `evaluate` or `baselines.ease`, with the values that a test is about."""
+    values = load(ROOT / "params.yaml")
+    for part in name.split("."):
+        values = values[part]
+    return values | changes
 
 
 def training_params(features: Features = FEATURES, **changes: Any) -> TrainDSSMParams:

@@ -14,9 +14,12 @@ from retrieval.matrices import Model
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from worlds import section
 
 VOCABULARY = {"type": ["film", "series"], "genres": ["drama", "war"]}
-OPTIONS = Evaluation(ks=[2, 3], head=0.25, resamples=10, negatives=2, points=3, map="tsne", candidates="train")
+OPTIONS = Evaluation(
+    **section("evaluate", ks=[2, 3], head=0.25, resamples=10, negatives=2, points=3, map="tsne", candidates="train")
+)
 SEEN = np.array([[1, 0, 1, 0], [1, 0, 1, 1], [0, 0, 1, 0], [0, 0, 1, 0]], dtype=np.float32)  # counts 2, 0, 4, 1
 
 

@@ -10,9 +10,9 @@ from retrieval.training.negatives import SAMPLERS
 import numpy as np
 import pytest
 import torch
-from worlds import DAY, batch, features_of, model, sampler_of
+from worlds import DAY, batch, features_of, model, sampler_of, section, training_params
 
-OPTIONS = Trend(enabled=True, windows=[1, 7], mix=[0.5, 0.25], slope=2.0, user_weight=0.5, mean_weight=0.25)
+OPTIONS = training_params(trend=True, bias=False).trend
 # Items 0, 1, 2 by day; serving is at the end of day 9.
 FEATURES = features_of([[0, 1], [0, 2], [2, 0]], 3, [[1, 9], [8, 9], [2, 4]])
 
@@ -111,7 +111,7 @@ def test_auto_follows_the_split_and_a_trend_replaces_the_bias(monkeypatch):
 
 def test_windows_and_mix_go_together():
     with pytest.raises(ValueError, match="mix has 1 shares for 2 windows"):
-        Trend(enabled=True, windows=[1, 7], mix=[1.0], slope=1.0, user_weight=1.0, mean_weight=1.0)
+        Trend(**section("trend", windows=[1, 7], mix=[1.0]))
 
 
 def test_the_shared_batch_has_a_target_for_each_interaction():

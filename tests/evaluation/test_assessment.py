@@ -14,8 +14,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from worlds import section
 
-OPTIONS = Evaluation(ks=[2, 3], head=0.25, resamples=10, negatives=2, points=2, map="tsne", candidates="train")
+OPTIONS = Evaluation(
+    **section("evaluate", ks=[2, 3], head=0.25, resamples=10, negatives=2, points=2, map="tsne", candidates="train")
+)
 USERS, ITEMS = np.array([10, 20, 30]), np.array([5, 6, 7, 8])
 TRAIN = [[0], [0, 1], [2]]  # the items (rows) of each user
 TEST = [(10, 6), (30, 8)]  # ids: user 0 watched item 1, user 2 watched item 3

@@ -17,9 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import scipy.sparse as sp
-from worlds import odd_ids, write_world
+from worlds import odd_ids, section, write_world
 
-OPTIONS = Evaluation(ks=[3], head=0.2, resamples=10, negatives=2, points=2, map="tsne", candidates="train")
+OPTIONS = Evaluation(
+    **section("evaluate", ks=[3], head=0.2, resamples=10, negatives=2, points=2, map="tsne", candidates="train")
+)
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from worlds import section
 
 OPTIONS = Evaluation(
-    ks=[2, 3], head=0.25, resamples=10, negatives=2, points=2, map="tsne", candidates="train"
-)  # fmt: skip
+    **section("evaluate", ks=[2, 3], head=0.25, resamples=10, negatives=2, points=2, map="tsne", candidates="train")
+)
 USERS, ITEMS = np.array([10, 20, 30, 40]), np.array([5, 6, 7, 1, 2, 3])  # three of train, three new ones
 TRAIN = [[0], [0, 1], [0, 2], [0]]
 KINDS = [[1, 0], [0, 1], [0, 1], [1, 0], [0, 1], [0, 0]]  # of the items: item 0 is of the kind that all watch

@@ -10,6 +10,7 @@ from retrieval.matrices import Model
 
 import numpy as np
 import pytest
+from worlds import section
 
 
 def test_dimensions_that_are_constant_on_either_side_are_no_taste() -> None:
@@ -48,8 +49,7 @@ def test_the_fewest_points_that_have_a_map_are_apart() -> None:
 
 
 def test_umap_is_refused_where_it_is_missing_and_used_where_it_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    options = {"ks": [10, 12], "head": 0.2, "resamples": 50, "negatives": 10, "points": 40}
-    options |= {"map": "umap", "candidates": "train"}
+    options = section("evaluate", map="umap")
     monkeypatch.setattr(projection, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match="umap needs a package that is not installed: pip install umap-learn"):
         Evaluation(**options)

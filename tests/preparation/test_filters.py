@@ -7,12 +7,13 @@ from retrieval.preparation.filters import Filter, active
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from worlds import section
 
 
 def stays(raw: Any, pairs: list[tuple[int, int]], test_users: list[int], users: int, items: int) -> list[bool]:
     """Whether each row is left; a row's tie is its place."""
     train = raw([(*pair, 1) for pair in pairs], "user_id item_id time")
-    limits = Filter(enabled=True, user_interactions=users, item_interactions=items)
+    limits = Filter(**section("filter", enabled=True, user_interactions=users, item_interactions=items))
     chosen = train.filter(train.user_id.isin([*test_users, -1])).select("user_id").distinct()
     left = set(active(train, chosen, limits).to_pyarrow()["tie"].to_pylist())
     return [place in left for place in range(len(pairs))]

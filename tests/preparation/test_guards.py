@@ -8,10 +8,9 @@ from retrieval.preparation.positives import Positives
 
 import pyarrow as pa
 import pytest
+from worlds import section
 
-POSITIVES = Positives(
-    min_value=None, events=[], min_duration=0, repeats="last", weight="bin", exclude_disliked=False
-)  # fmt: skip
+POSITIVES = Positives(**section("positives", min_value=None, events=[], min_duration=0, repeats="last", weight="bin"))
 
 
 def sizes(**changes: Any) -> list[str]:

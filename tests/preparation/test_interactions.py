@@ -18,18 +18,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from raw_tables import day, write_interactions
+from worlds import section
 
-SPLIT = {"kind": "auto", "days": 2, "last": 1, "fold": 0, "repeats": "drop", "until": None}
-POSITIVES = {
-    "min_value": None, "events": [], "min_duration": 0, "repeats": "last", "weight": "bin", "exclude_disliked": False,
-}  # fmt: skip
-OFF = Filter(enabled=False, user_interactions=0, item_interactions=0)
+SPLIT = section("split", days=2, last=1, fold=0, repeats="drop", until=None)
+POSITIVES = section(
+    "positives", min_value=None, events=[], min_duration=0, repeats="last", weight="bin", exclude_disliked=False
+)
+OFF = Filter(**section("filter", enabled=False))
 ROWS = st.lists(
     st.tuples(st.integers(1, 4), st.integers(1, 5), st.integers(1, 9), st.sampled_from([0.0, 40.0, 100.0, None])),
     min_size=1,
     max_size=30,
 )
 Row = tuple[int, int, int, float | None]
+
+
+def limit(users: int, items: int, enabled: bool = True) -> Filter:
+    """A filter that drops users and items with this many interactions or fewer."""
+    return Filter(**section("filter", enabled=enabled, user_interactions=users, item_interactions=items))
 
 
 def rules(**changes: Any) -> Rules:
@@ -171,7 +177,7 @@ def test_the_filter_keeps_users_of_the_test_period_and_drops_users_without_featu
         (3, 1, 9, 1.0),
         (2, 4, 9, 1.0),  # makes user 2 a test user, too; its item 4 goes with user 4
     ]  # fmt: skip
-    limits = Filter(enabled=True, user_interactions=1, item_interactions=1)
+    limits = limit(1, 1)
     result = prepare_rows(duckdb, raw(rows), filter=limits)
     assert sorted(pairs(result.train)) == [(1, 1), (1, 2), (2, 1), (2, 2), (2, 3), (3, 3)]
     assert pairs(result.test) == [(3, 1)]
@@ -198,7 +204,7 @@ def test_the_filter_keeps_users_of_the_test_period_and_drops_users_without_featu
         ),
         (
             [(1, 1, 1, 1.0), (2, 2, 9, 1.0)],
-            {"filter": Filter(enabled=True, user_interactions=9, item_interactions=9)},
+            {"filter": limit(9, 9)},
             "no item of the test is in train|no row is left for train with user_interactions=9 and item_interactions=9",
         ),
     ],
@@ -260,7 +266,7 @@ def twin(rows: list[Row], kind: str, fold: int, limits: Filter, described: list[
 def test_it_is_its_slow_twin_and_every_row_is_accounted_for(
     raw: Any, duckdb: Engine, rows: list[Row], kind: str, fold: int, enabled: bool
 ) -> None:
-    limits = Filter(enabled=enabled, user_interactions=1, item_interactions=1)
+    limits = limit(1, 1, enabled)
     described = [[1, 2, 3], [1, 3, 5]]
     try:
         result = prepare_rows(duckdb, raw(rows), *described, kind=kind, fold=fold, filter=limits)
@@ -287,7 +293,7 @@ def test_spark_writes_the_same_bytes(duckdb: Engine, spark: Engine, tmp_path: Pa
     rows = [(*row[:5], row[5] or None) for row in rows]
     columns = "user_id item_id time tie value event"
     path = write_interactions(tmp_path / "interactions.parquet", [*rows, *rows[:200]], columns)
-    limits = Filter(enabled=True, user_interactions=3, item_interactions=20)
+    limits = limit(3, 20)
     changes = {"kind": "leave-last", "fold": 1, "min_value": 1, "events": ["buy"], "weight": "count", "filter": limits}
     files = {}
     for name, engine in (("duckdb", duckdb), ("spark", spark)):

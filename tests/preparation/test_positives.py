@@ -8,17 +8,16 @@ from retrieval.preparation.positives import Positives, reason
 
 import pytest
 from raw_tables import day
+from worlds import section
 
-EVERY = {
-    "min_value": None, "events": [], "min_duration": 0, "repeats": "last", "weight": "bin", "exclude_disliked": False,
-}  # fmt: skip
+EVERY = {"min_value": None, "events": [], "min_duration": 0}  # all rows count
 ROWS = [(1, 1, 1, 4.0, "view", 5.0), (1, 2, 2, 3.5, "buy", None), (1, 3, 3, None, None, 50.0)]
 COLUMNS = "user_id item_id time value event duration"
 
 
 def reasons(raw: Any, end: Any = None, rows: list[Any] = ROWS, columns: str = COLUMNS, **changes: Any) -> list[str]:
     table = raw(rows, columns)
-    options = Positives(**{**EVERY, **changes})
+    options = Positives(**section("positives", **{**EVERY, **changes}))
     return table.select("tie", why=reason(table, options, end)).order_by("tie").to_pyarrow()["why"].to_pylist()
 
 
@@ -62,4 +61,4 @@ def test_a_condition_on_a_column_that_the_data_lack_is_refused(raw: Any, changes
 )
 def test_values_that_mean_nothing_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(Problem):
-        validate(Positives, {**EVERY, **changes})
+        validate(Positives, section("positives", **{**EVERY, **changes}))

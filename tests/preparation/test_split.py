@@ -5,21 +5,22 @@ from typing import Any
 
 from retrieval.errors import Problem
 from retrieval.params import validate
-from retrieval.preparation.split import LATER, TEST, TRAIN, Parts, Split, last_days, leave_last
+from retrieval.preparation.split import LATER, SPLITS, TEST, TRAIN, Parts, Split, last_days, leave_last
 
 import ibis.expr.types as ir
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from raw_tables import day
+from worlds import section
 
-SIZE = {"kind": "auto", "days": 7, "last": 1, "fold": 0, "repeats": "drop", "until": None}
+SIZE = {"days": 7, "last": 1, "fold": 0, "until": None}
 ROWS = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 12)), min_size=2, max_size=40)
 FEW = settings(max_examples=25)
 
 
 def split(**changes: Any) -> Split:
-    return Split(**{**SIZE, **changes})
+    return Split(**section("split", **{**SIZE, **changes}))
 
 
 def part_of(parts: Parts) -> list[int]:
@@ -29,6 +30,21 @@ def part_of(parts: Parts) -> list[int]:
 
 def of_days(raw: Any, days: list[float]) -> ir.Table:
     return raw([(0, 0, each) for each in days], "user_id item_id time")
+
+
+# The part of each row of `days`, by user 0 and user 1 in turn, with SIZE
+WORKED = {
+    "days": [TRAIN, TRAIN, TEST, TEST],  # the last is day 9: the test is (2, 9]
+    "leave-last": [TRAIN, TRAIN, TEST, TEST],
+}
+
+
+@pytest.mark.parametrize("kind", SPLITS)
+def test_worked_example(raw: Any, kind: str) -> None:
+    """User 0 on days 1 and 8, user 1 on days 2 and 9."""
+    assert kind in WORKED, f"add the parts of these four rows by the split {kind!r} to WORKED in {__file__}"
+    rows = raw([(0, 0, 1), (1, 0, 2), (0, 1, 8), (1, 1, 9)], "user_id item_id time")
+    assert part_of(SPLITS[kind](rows, split())) == WORKED[kind]
 
 
 def test_the_last_days_begin_after_the_moment(raw: Any) -> None:
@@ -131,4 +147,4 @@ def test_until_is_a_moment_or_a_whole_day(until: str | None, end: datetime | Non
 
 def test_until_that_is_no_date_is_refused() -> None:
     with pytest.raises(Problem, match=r"until: 'yesterday' is not a date such as 2021-08-22 or 2021-08-22 20:15:00"):
-        validate(Split, {**SIZE, "until": "yesterday"})
+        validate(Split, section("split", until="yesterday"))

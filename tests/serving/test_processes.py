@@ -24,9 +24,8 @@ import httpx
 import pytest
 import uvicorn
 from service_process import COMMAND, SECONDS, TOKEN, command_line, environment, start, wait_until, workers
-from worlds import ROOT, resave, train_models
+from worlds import MODELS, ROOT, resave, train_models
 
-MODELS = ["dssm", "ease", "ials", "itemknn", "popular", "popular_7d", "userknn"]
 HEAD = b"POST /reco/dssm HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n%s\r\n"
 
 

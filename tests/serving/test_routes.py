@@ -17,9 +17,7 @@ import scipy.sparse as sp
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
-from worlds import COLUMNS, ITEMS, ODD, USERS, complete, odd_ids, reindex
-
-MODELS = ["dssm", "ease", "ials", "itemknn", "popular", "popular_7d", "userknn"]
+from worlds import COLUMNS, ITEMS, MODELS, ODD, USERS, complete, odd_ids, reindex
 
 
 def test_health_and_models(client):

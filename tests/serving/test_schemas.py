@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
-from worlds import COLUMNS, ODD
+from worlds import COLUMNS, MODELS, ODD
 
-NAMES = ["dssm", "ease", "ials", "itemknn", "popular", "popular_7d", "userknn", "x", "%00"]
+NAMES = [*MODELS, "x", "%00"]
 
 integers = st.integers() | st.integers(min_value=0, max_value=160).map(lambda i: 7 * i + 3) | st.just(15)
 scalars = (

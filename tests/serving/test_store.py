@@ -5,13 +5,14 @@ import shutil
 from pathlib import Path
 
 from retrieval import matrices
+from retrieval.baselines import BASELINES
 from retrieval.errors import Problem
 from retrieval.search.indexes import Faiss
 from retrieval.serving import store
 from retrieval.serving.settings import Settings
 
 import pytest
-from worlds import resave
+from worlds import MODELS, resave
 
 
 def flip_a_bit(path: Path) -> None:
@@ -32,15 +33,15 @@ def edit(card: Path) -> None:
 
 
 def test_all_models_are_loaded_unless_some_are_named(world):
-    names = ["dssm", "ease", "ials", "itemknn", "popular", "popular_7d", "userknn"]
-    assert list(store.load(Settings(models=world / "models")).models) == names
+    assert list(store.load(Settings(models=world / "models")).models) == MODELS
     some = store.load(Settings(models=world / "models", serve=["dssm", "popular"]))
     assert list(some.models) == ["dssm", "popular"]
 
 
 def test_the_backend_searches_the_models_that_have_an_index(world):
     near = store.load(Settings(models=world / "models", backend="hnsw")).models
-    assert {name for name, each in near.items() if each.nearest is not None} == {"dssm", "ials"}
+    vectors = {name for name, baseline in BASELINES.items() if baseline.kind == "vectors"}
+    assert {name for name, each in near.items() if each.nearest is not None} == {"dssm", *vectors}
     assert isinstance(near["dssm"].nearest[1], Faiss)
     exact = store.load(Settings(models=world / "models")).models
     assert all(each.nearest is None for each in exact.values())

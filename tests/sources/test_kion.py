@@ -14,6 +14,7 @@ from retrieval.sources.raw import Raw
 
 import pyarrow.parquet as pq
 import pytest
+from worlds import section
 
 FILES = {
     "data_original/interactions.csv": "user_id,item_id,last_watch_dt,total_dur,watched_pct\n"
@@ -35,7 +36,9 @@ def settings(server, data: bytes, **changes: Any) -> Kion:
     """The server serves `data`; the settings expect these bytes and the rows of FILES."""
     server.data = data
     blob = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
-    return Kion(**{"url": server.url, "blob": blob, "interactions": 2000, "users": 1, "items": 2, **changes})
+    return Kion(
+        **section("kion", **{"url": server.url, "blob": blob, "interactions": 2000, "users": 1, "items": 2, **changes})
+    )
 
 
 def test_the_three_files_are_read(server, out: Path) -> None:

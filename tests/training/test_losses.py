@@ -19,8 +19,8 @@ def softplus(x: float) -> float:
     return math.log1p(math.exp(x))
 
 
-# Per sample, then the mean of the two.
-EXPECTED = {
+# Each loss of P, N and M with OPTIONS and 101 items: per sample, then the mean of the two
+WORKED = {
     # max(0, .4 - 1 + 0) = 0 and max(0, .4 - 1 + .8) = .2: mean .1; then 2.4, max(0, .4 - 1) = 0, .9: mean 1.1
     "triplet": (0.1 + 1.1) / 2,
     # below 1 stand 0 and .8, the hardest is .8: .2; below 0 stands -1 alone: max(0, .4 - 1) = 0
@@ -31,13 +31,20 @@ EXPECTED = {
     / 2,
     # (1 - 1) + 10 x mean(0, .4), (1 - 0) + 10 x mean(1.6, 0, .1)
     "ccl": (10 * 0.4 / 2 + 1 + 10 * 1.7 / 3) / 2,
+    # 3 of 101 - 1 items: a = .03, beta = .03 (.75 (1 - 1 / .03) + 1 / .03) = .2725
+    "gbce": (
+        (0.2725 * softplus(-1) + softplus(0) + softplus(0.8)) / 3
+        + (0.2725 * softplus(0) + softplus(2) + softplus(-1) + softplus(0.5)) / 4
+    )
+    / 2,
 }
-EXPECTED["sampled_softmax"] = EXPECTED["softmax"]
+WORKED["sampled_softmax"] = WORKED["softmax"]
 
 
-@pytest.mark.parametrize("name", EXPECTED)
-def test_value_by_hand(name):
-    assert make(name, OPTIONS, items=101)(P, N, M).item() == pytest.approx(EXPECTED[name], rel=1e-6)
+@pytest.mark.parametrize("name", LOSSES)
+def test_worked_example(name):
+    assert name in WORKED, f"add the loss {name!r} to WORKED in {__file__}, worked by hand, and its options to OPTIONS"
+    assert make(name, OPTIONS, items=101)(P, N, M).item() == pytest.approx(WORKED[name], rel=1e-6)
 
 
 def test_gbce_by_hand():
