@@ -10,6 +10,7 @@ from pathlib import Path
 
 import train_baselines
 from retrieval.baselines import Baselines
+from retrieval.evaluation.options import PEERS
 from retrieval.params import Section, load
 
 import pytest
@@ -29,7 +30,16 @@ def resolve(stage: dict) -> dict:
     return json.loads(text)
 
 
-STAGES = {name: resolve(stage) for name, stage in PIPELINE["stages"].items()}
+def each_peer(name: str, stage: dict) -> dict[str, dict]:
+    """Name -> stage; one for each of PEERS, whether `peers` names it or not, if it is a matrix of them."""
+    if "matrix" not in stage:
+        return {name: resolve(stage)}
+    assert stage["matrix"] == {"model": "${peers}"}
+    text = json.dumps(stage)
+    return {f"{name}@{peer}": json.loads(text.replace("${item.model}", peer)) for peer in PEERS}
+
+
+STAGES = {name: stage for each in PIPELINE["stages"].items() for name, stage in each_peer(*each).items()}
 
 
 def script(stage: str) -> Path:
@@ -134,7 +144,8 @@ def test_every_model_has_its_stages_and_its_artifact():
     for group, folder in (("train", "models"), ("evaluate", "data/evaluation")):
         made = {name.split("_", 1)[1]: outs(STAGES[name]) for name in STAGES if name.startswith(f"{group}_")}
         made.pop("external", None)
-        assert made == {model: [f"{folder}/{model}"] for model in models}
+        expected = {model: [f"{folder}/{model}"] for model in models}
+        assert made == expected | {f"peer@{peer}": [f"{folder}/{peer}"] for peer in PEERS}
     assert {each["path"] for each in PIPELINE["artifacts"].values()} >= {f"models/{model}" for model in models}
 
 
@@ -186,7 +197,7 @@ ORDER = (
     {"sources"},
     {"preparation"},
     {"ids", "histories", "encode", "text", "columns", "vocabulary", "matrices", "ranking"},
-    {"baselines", "lightfm"},
+    {"baselines", "lightfm", "sasrec"},
     {"dssm"},
     {"newcomers", "newitems"},
     {"training"},
