@@ -30,16 +30,18 @@ def resolve(stage: dict) -> dict:
     return json.loads(text)
 
 
-def each_peer(name: str, stage: dict) -> dict[str, dict]:
-    """Name -> stage; one for each of PEERS, whether `peers` names it or not, if it is a matrix of them."""
-    if "matrix" not in stage:
-        return {name: resolve(stage)}
-    assert stage["matrix"] == {"model": "${peers}"}
-    text = json.dumps(stage)
-    return {f"{name}@{peer}": json.loads(text.replace("${item.model}", peer)) for peer in PEERS}
+def peer_stages() -> dict[str, dict]:
+    """The stages of peers/dvc.yaml, as those of each of PEERS, whether params.yaml names it or not."""
+    pipeline = yaml.safe_load((ROOT / "peers" / "dvc.yaml").read_text(encoding="utf-8"))
+    assert all(each["matrix"] == {"model": "${peers}"} for each in pipeline["stages"].values())
+    return {
+        f"{name}_{peer}": json.loads(json.dumps(stage).replace("${item.model}", peer))
+        for name, stage in pipeline["stages"].items()
+        for peer in PEERS
+    }
 
 
-STAGES = {name: stage for each in PIPELINE["stages"].items() for name, stage in each_peer(*each).items()}
+STAGES = {name: resolve(stage) for name, stage in PIPELINE["stages"].items()} | peer_stages()
 
 
 def script(stage: str) -> Path:
@@ -144,8 +146,7 @@ def test_every_model_has_its_stages_and_its_artifact():
     for group, folder in (("train", "models"), ("evaluate", "data/evaluation")):
         made = {name.split("_", 1)[1]: outs(STAGES[name]) for name in STAGES if name.startswith(f"{group}_")}
         made.pop("external", None)
-        expected = {model: [f"{folder}/{model}"] for model in models}
-        assert made == expected | {f"peer@{peer}": [f"{folder}/{peer}"] for peer in PEERS}
+        assert made == {model: [f"{folder}/{model}"] for model in [*models, *PEERS]}
     assert {each["path"] for each in PIPELINE["artifacts"].values()} >= {f"models/{model}" for model in models}
 
 

@@ -36,7 +36,7 @@ EVALUATION, SEEDS = "data/evaluation", "seeds.json"
 
 def targets(model: str) -> list[str]:
     """The stages that train and judge a model."""
-    return [f"evaluate_peer@{model}" if model in PEERS else f"evaluate_{model}"]
+    return [f"peers/dvc.yaml:evaluate@{model}" if model in PEERS else f"evaluate_{model}"]
 
 
 @dataclass(frozen=True)
