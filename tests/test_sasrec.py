@@ -1,5 +1,7 @@
 """RecTools' SASRec as two matrices: its lists are RecTools' own, order is learned, ids are those of the data."""
 
+import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from retrieval.sasrec import SASRec, build, dataset, train
 import numpy as np
 import pytest
 import worlds
+from repositories import RESULTS, dvc, metrics, run
 
 lightning = pytest.importorskip("pytorch_lightning", reason="needs requirements/sasrec.txt")
 
@@ -106,3 +109,20 @@ def test_the_model_has_the_ids_of_the_data_and_leaves_seen_items_out(tmp_path, t
     assert found.min() >= 0
     assert not any(data.seen[user, items].sum() for user, items in enumerate(found))
     assert model.card["machine"]["precision"] == "float32"
+
+
+def test_an_experiment_adds_the_row_and_trains_nothing_else(project):
+    """With the real DVC. The default table has no such row, and the way back leads to it."""
+    before, way_back = metrics(project), ("params.yaml", "dvc.lock", *RESULTS)
+    output = dvc(project, "exp", "run", "-S", "peers=[sasrec]", "-S", "sasrec.epochs=1", "-S", "sasrec.factors=8")
+    ran = re.findall(r"Running stage '(.+)'", output)
+    own = [f"peers/dvc.yaml:{stage}@sasrec" for stage in ("train", "evaluate")]
+    assert [stage for stage in ran if stage not in ("check", "evaluate", "evaluate_external")] == own
+    after = metrics(project)
+    assert after.pop("sasrec")["map@10"] > 0
+    assert after == before
+    assert "sasrec" in json.loads((project / "metrics" / "machines.json").read_text(encoding="utf-8"))
+    run(project, "git", "checkout", *way_back)
+    run(project, "git", "clean", "-fq", "peers", "plots")
+    dvc(project, "checkout")
+    assert "up to date" in dvc(project, "status")
