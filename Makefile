@@ -89,8 +89,8 @@ ANNOUNCE = @echo "Installing $<. $$(sed -n '1s/^\# //p' $<)"
 CPU_BUILDS = https://download.pytorch.org/whl/cpu
 CUDA = 4 GB more, some minutes
 
-# What serve, test, lint, bench, search and sasrec need on top, and what the tests on Spark need, for which no target asks.
-# test includes requirements/search.txt, bench requirements/sasrec.txt; test, lint and bench include requirements/serve.txt.
+# What serve, test, lint, bench, search and sasrec need on top, and what the tests on Spark need, for which no target
+# asks. test includes requirements/search.txt, bench requirements/sasrec.txt; these two and lint requirements/serve.txt.
 EXTRAS = serve test lint bench search sasrec spark
 INCLUDED = $(patsubst %,requirements/%.txt,serve search sasrec)
 $(EXTRAS:%=.venv/ready-%): .venv/ready-%: requirements/%.txt $(INCLUDED) .venv/ready
