@@ -3,7 +3,7 @@ PYTHON ?= python3
 BASE ?= main
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: repro test test-quick test-slow test-kill lint serve bench recommend leaderboard report verify seeds search compare clean help
+.PHONY: repro test test-quick test-slow test-kill lint serve bench recommend leaderboard report verify seeds search compare sasrec clean help
 .NOTPARALLEL:  # two targets must not install into .venv at the same time
 
 repro: .venv/ready            ## run the pipeline on the data that params.yaml names
@@ -51,6 +51,9 @@ search: .venv/ready-search    ## search parameters on the validation: make searc
 compare: .venv/ready          ## is A better than B, over folds and seeds? make compare ARGS="loss=softmax loss=bpr"
 	@PYTHONPATH=src python -m retrieval.experiments.compare $(ARGS)
 
+sasrec: .venv/ready-sasrec    ## add RecTools' SASRec to the table: make sasrec ARGS="-S sasrec.layers=ligr"
+	dvc exp run -S 'peers=[sasrec]' $(ARGS)
+
 seeds: .venv/ready            ## train with five seeds, into metrics/seeds.json, a row of README's table
 	PYTHONPATH=src python -m retrieval.experiments.seeds $(ARGS)
 
@@ -86,10 +89,11 @@ ANNOUNCE = @echo "Installing $<. $$(sed -n '1s/^\# //p' $<)"
 CPU_BUILDS = https://download.pytorch.org/whl/cpu
 CUDA = 4 GB more, some minutes
 
-# What serve, test, lint, bench and search need on top, and what the tests on Spark need, for which no target asks. test
-# includes requirements/search.txt; test, lint and bench include requirements/serve.txt.
-EXTRAS = serve test lint bench search spark
-$(EXTRAS:%=.venv/ready-%): .venv/ready-%: requirements/%.txt requirements/serve.txt requirements/search.txt .venv/ready
+# What serve, test, lint, bench, search and sasrec need on top, and what the tests on Spark need, for which no target
+# asks. test includes requirements/search.txt, bench requirements/sasrec.txt; these two and lint requirements/serve.txt.
+EXTRAS = serve test lint bench search sasrec spark
+INCLUDED = $(patsubst %,requirements/%.txt,serve search sasrec)
+$(EXTRAS:%=.venv/ready-%): .venv/ready-%: requirements/%.txt $(INCLUDED) .venv/ready
 	$(ANNOUNCE)
 	@$(PIP) --requirement $<
 	@touch $@

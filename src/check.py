@@ -17,6 +17,7 @@ import prepare
 import train_baselines
 import train_dssm
 import train_lightfm
+import train_sasrec
 from retrieval.sources import SOURCES
 from retrieval.stage import run
 
@@ -28,6 +29,7 @@ class CheckParams(
     train_baselines.TrainBaselinesParams,
     train_lightfm.TrainLightFMParams,
     train_dssm.TrainDSSMParams,
+    train_sasrec.TrainSASRecParams,
     evaluate.EvaluateParams,
     evaluate_model.EvaluateModelParams,
     evaluate_external.EvaluateExternalParams,

@@ -15,7 +15,7 @@ from retrieval.evaluation.joining import (
     summarize,
     summary,
 )
-from retrieval.evaluation.options import OWN, Evaluation, Models
+from retrieval.evaluation.options import OWN, Evaluation, Models, Peers
 from retrieval.params import Section, Seed
 from retrieval.stage import run, write_json
 
@@ -27,6 +27,7 @@ class EvaluateParams(Section):
 
     seed: Seed
     models: Models
+    peers: Peers
     evaluate: Evaluation
 
 
@@ -34,7 +35,7 @@ def main(params: EvaluateParams, evaluation: Path, indexes: Path, metrics: Path,
     """data/evaluation, models/indexes -> metrics, plots."""
     from retrieval.drawing.pictures import draw_intervals, draw_scores  # loads matplotlib; `check` needs none
 
-    options, names = params.evaluate, sorted(params.models)
+    options, names = params.evaluate, sorted([*params.models, *params.peers])
     systems = json.loads((evaluation / "external" / "systems.json").read_text(encoding="utf-8"))
     external = evaluation / "external"
     models = {name: evaluation / name for name in names}

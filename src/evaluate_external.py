@@ -8,7 +8,7 @@ from retrieval.evaluation.cold import assess_cold, cold_users
 from retrieval.evaluation.cold_items import assess_cold_items, baselines, prepare_cold_items
 from retrieval.evaluation.external import read_all
 from retrieval.evaluation.joining import write_values
-from retrieval.evaluation.options import Evaluation, Models
+from retrieval.evaluation.options import Evaluation, Models, Peers
 from retrieval.evaluation.report import write_result
 from retrieval.params import Section, Seed
 from retrieval.stage import folder, read_table, run, write_json
@@ -20,6 +20,7 @@ class EvaluateExternalParams(Section):
 
     seed: Seed
     models: Models
+    peers: Peers
     evaluate: Evaluation
 
 
@@ -32,7 +33,8 @@ def main(params: EvaluateExternalParams, prepared: Path, features: Path, path: P
     data = catalogue if options.candidates == "all" else data
     exam = prepare_exam(prepared, data, options, params.seed)
     test = data.user_ids[exam.users]
-    systems = read_all(path, data, cold_users(prepared), test, params.models, options.ks[-1])
+    taken = [*params.models, *params.peers]
+    systems = read_all(path, data, cold_users(prepared), test, taken, options.ks[-1])
     with folder(out) as aside:
         write_json(aside / "systems.json", list(systems))
         for name, system in systems.items():

@@ -114,7 +114,7 @@ class World:
         for name in NAMES:
             params = evaluate_model.EvaluateModelParams(**own)
             evaluate_model.main(params, *data, models / name, evaluation / name)
-        own["models"] = NAMES
+        own |= {"models": NAMES, "peers": []}
         params = evaluate_external.EvaluateExternalParams(**own)
         evaluate_external.main(params, *data, models / "external", evaluation / "external")
         evaluate.main(evaluate.EvaluateParams(**own), evaluation, models / "indexes", *joined)
@@ -299,13 +299,13 @@ def test_the_machine_of_a_training_that_is_not_exact_is_written(tmp_path: Path) 
 def test_a_model_that_is_not_evaluated_is_an_error(world: World, out: Path, tmp_path: Path) -> None:
     evaluation = shutil.copytree(world.root / "first-evaluation", tmp_path / "evaluation")
     (evaluation / "ials").rename(evaluation / "other")
-    params = evaluate.EvaluateParams(seed=SEED, models=NAMES, evaluate=OPTIONS)
+    params = evaluate.EvaluateParams(seed=SEED, models=NAMES, peers=[], evaluate=OPTIONS)
     with pytest.raises(Problem, match=r"evaluation/ials: no such folder; run dvc repro evaluate"):
         evaluate.main(params, evaluation, tmp_path / "indexes", tmp_path / "metrics", tmp_path / "plots")
 
 
 def test_a_folder_of_a_model_that_is_not_named_is_not_read(world: World, out: Path, tmp_path: Path) -> None:
-    params = evaluate.EvaluateParams(seed=SEED, models=["dssm", "popular"], evaluate=OPTIONS)
+    params = evaluate.EvaluateParams(seed=SEED, models=["dssm", "popular"], peers=[], evaluate=OPTIONS)
     evaluation = world.root / "first-evaluation"
     evaluate.main(params, evaluation, tmp_path / "indexes", tmp_path / "metrics", tmp_path / "plots")
     assert list(read(tmp_path / "metrics/metrics.json")) == ["dssm", "popular"]
@@ -325,7 +325,7 @@ def test_the_summary_has_three_metrics_of_each_model(out: Path) -> None:
 def test_recall_and_size_of_the_indexes_are_in_one_file(world: World, out: Path, tmp_path: Path) -> None:
     measured = {"hnsw": {"recall@10": 0.5, "megabytes": 1.0}}
     write_json(tmp_path / "indexes" / "ials" / "index.json", {"measured": measured})
-    params = evaluate.EvaluateParams(seed=SEED, models=NAMES, evaluate=OPTIONS)
+    params = evaluate.EvaluateParams(seed=SEED, models=NAMES, peers=[], evaluate=OPTIONS)
     evaluation = world.root / "first-evaluation"
     evaluate.main(params, evaluation, tmp_path / "indexes", tmp_path / "metrics", tmp_path / "plots")
     assert read(tmp_path / "metrics/index.json") == {"ials": measured}

@@ -292,7 +292,8 @@ def check_handled(result: Run, table: Table, damage: str) -> None:
         assert matrix.shape[1] == sum(map(len, features.spec[name].values()))
         assert set(matrix.data) <= {1}
     for name, key in (("users", "user_id"), ("items", "item_id")):
-        assert result.stats[name]["in"] == result.stats[name]["kept"] + sum(result.stats[name]["dropped"].values())
+        rows = result.stats[name]
+        assert rows["in"] == rows["kept"] + rows["repeated"] + rows["without_interaction"]
         assert result.table(f"prepared/{name}")[key].null_count == 0
     if damage not in LOSSES:
         assert account["in"] == len(table["user"])

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import train_baselines
 from retrieval.baselines import BASELINES, Baselines
+from retrieval.evaluation.options import PEERS
 from retrieval.params import Section, load
 
 import pytest
@@ -31,7 +32,20 @@ def resolve(stage: dict) -> dict:
 
 
 TEMPLATE = "src/train_${model}.py"  # in the deps of the stages that share the template of a model
-STAGES = {name: resolve(stage) for name, stage in PIPELINE["stages"].items()}
+
+
+def peer_stages() -> dict[str, dict]:
+    """The stages of peers/dvc.yaml, as those of each of PEERS, whether params.yaml names it or not."""
+    pipeline = yaml.safe_load((ROOT / "peers" / "dvc.yaml").read_text(encoding="utf-8"))
+    assert all(each["matrix"] == {"model": "${peers}"} for each in pipeline["stages"].values())
+    return {
+        f"{name}_{peer}": json.loads(json.dumps(stage).replace("${item.model}", peer))
+        for name, stage in pipeline["stages"].items()
+        for peer in PEERS
+    }
+
+
+STAGES = {name: resolve(stage) for name, stage in PIPELINE["stages"].items()} | peer_stages()
 
 
 def script(stage: str) -> Path:
@@ -100,7 +114,7 @@ def test_deps_are_every_local_file_that_the_stage_imports(stage):
     assert not needed - files, f"add to the deps of {stage} in dvc.yaml: {relative(needed - files)}"
     if stage == "check":
         assert files == set(SRC.rglob("*.py"))
-    elif TEMPLATE not in PIPELINE["stages"][stage]["deps"]:
+    elif stage not in PIPELINE["stages"] or TEMPLATE not in PIPELINE["stages"][stage]["deps"]:
         assert not files - needed, f"remove from the deps of {stage} in dvc.yaml: {relative(files - needed)}"
 
 
@@ -160,10 +174,10 @@ def test_every_model_has_its_stages_and_its_artifact():
     for group, folder in (("train", "models"), ("evaluate", "data/evaluation")):
         made = {name.split("_", 1)[1]: outs(STAGES[name]) for name in STAGES if name.startswith(f"{group}_")}
         made.pop("external", None)
-        assert not (missing := set(made) - set(models)), (
+        assert not (missing := set(made) - {*models, *PEERS}), (
             f"add to models in params.yaml, or drop their stages: {missing}"
         )
-        for model in models:
+        for model in (*models, *PEERS):
             assert model in made, f"add to stages in dvc.yaml: {stage_line(group, model)}"
             assert made[model] == [f"{folder}/{model}"]
     paths = {each["path"] for each in PIPELINE["artifacts"].values()}
@@ -230,7 +244,7 @@ ORDER = (
     {"sources"},
     {"preparation"},
     {"ids", "histories", "encode", "text", "columns", "vocabulary", "matrices", "ranking"},
-    {"baselines", "lightfm"},
+    {"baselines", "lightfm", "sasrec"},
     {"dssm"},
     {"newcomers", "newitems"},
     {"training"},

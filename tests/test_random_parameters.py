@@ -98,7 +98,7 @@ def check(root: Path, seed: int) -> dict[str, str]:
             stage.run(main)
             ends[name] = ""
             for path in root.glob(f"{out}/**/card.json"):
-                model = matrices.load(path.parent, verify=True)
+                model = matrices.load(path.parent)
                 assert math.isfinite(abs(model.left).max() * abs(model.right).max())
         except SystemExit as end:
             ends[name] = str(end.code)

@@ -18,7 +18,8 @@ ROOT = Path(__file__).parents[1]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 TARGETS = re.search(r"^\.PHONY: (.+)$", MAKEFILE, re.M)[1].split()
 FILES = [ROOT / "requirements.txt", *sorted((ROOT / "requirements").glob("*.txt"))]
-EXTRAS = {"test": "test", "test-quick": "test", "test-slow": "test", "lint": "lint", "serve": "serve", "bench": "bench"}
+EXTRAS = {"test": "test", "test-quick": "test", "test-slow": "test", "lint": "lint", "serve": "serve", "bench": "bench",
+          "search": "search", "sasrec": "sasrec"}  # fmt: skip
 
 
 def test_the_version_is_the_same_everywhere_and_the_first_of_the_changelog():

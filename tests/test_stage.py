@@ -102,7 +102,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path: Path):
     for script, *paths in (
         ("train_lightfm.py", "features", "models/lightfm", "models/lightfm.run.json"),
         ("train_dssm.py", "features", "models/dssm", "models/dssm.run.json"),
-        ("index.py", "prepared", "features", "models", "models/catalogue", "index.json"),
+        ("index.py", "features", "models/dssm", "models/indexes/dssm"),
     ):
         run = small_files(world, script, *paths)
         last = run.stderr.splitlines()[-1]

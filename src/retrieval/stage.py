@@ -43,6 +43,8 @@ def run(main: Callable[..., None], everything: bool = False) -> None:
         if os.environ.get(DEBUG):
             traceback.print_exc()
         outcome = f"{name}: {explain(error)}"
+        if main.__module__ == "__main__":
+            _end(outcome)  # while `error` holds the open files: closing them may fail again, with a traceback
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
         outcome = 130

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from retrieval.errors import Problem
+from retrieval.experiments.arguments import models
 from retrieval.experiments.repository import work_tree
-from retrieval.experiments.trials import Trial, set_params
+from retrieval.experiments.trials import Trial, set_params, trial_of
 
 import pytest
 from repositories import run
@@ -58,3 +59,13 @@ def test_the_work_tree_is_only_read(base, tmp_path):
     before = run(tmp_path, "git", "status", "--porcelain").stdout
     assert work_tree().read("notes.md") == "a new file"
     assert run(tmp_path, "git", "status", "--porcelain").stdout == before
+
+
+def test_a_trial_of_sasrec_switches_it_on(base):
+    pytest.importorskip("pytorch_lightning")
+    trial = trial_of(base.snapshot, "sasrec").changed(["sasrec.epochs=2"]).at(1)
+    assert trial.changes == ("peers=[sasrec]", "sasrec.epochs=2", "split.fold=1")
+    assert trial.params["peers"] == ["sasrec"]
+    assert trial.experiment.targets == ["peers/dvc.yaml:evaluate@sasrec"]
+    assert "sasrec" in models(base.snapshot)
+    assert trial_of(base.snapshot, "dssm") == base

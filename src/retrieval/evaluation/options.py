@@ -1,5 +1,6 @@
-"""The sections `models` and `evaluate` of params.yaml, apart from the code that ranks: `evaluate` needs no torch."""
+"""The keys `models`, `peers` and `evaluate` of params.yaml, apart from the code that ranks: no torch is needed."""
 
+from importlib.util import find_spec
 from typing import Annotated, Literal
 
 from retrieval.evaluation.projection import PROJECTIONS, missing
@@ -8,6 +9,7 @@ from retrieval.params import Section, one_of
 from pydantic import AfterValidator, Field, field_validator
 
 OWN = "dssm"  # compared with every other model, and the model of the training curve and the maps
+PEERS = {"sasrec": "pytorch_lightning"}  # models of other libraries, and the package that each needs
 Length = Annotated[int, Field(ge=1, le=1000)]  # items per list; the lists of all users are in memory at once
 Lengths = Annotated[list[Length], Field(min_length=1)]
 
@@ -58,5 +60,15 @@ def _check_names(names: list[str]) -> list[str]:
     return names
 
 
+def _check_peers(names: list[str]) -> list[str]:
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{name} appears twice")
+        if find_spec(PEERS[name]) is None:
+            raise ValueError(f"{name} needs packages that are not installed: make .venv/ready-{name}")
+    return names
+
+
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
 Models = Annotated[list[Name], AfterValidator(_check_names)]
+Peers = Annotated[list[Annotated[str, one_of(PEERS)]], AfterValidator(_check_peers)]

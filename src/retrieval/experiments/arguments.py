@@ -4,14 +4,15 @@ import os
 from argparse import ArgumentParser, Namespace
 
 from retrieval.errors import Problem, choices
+from retrieval.evaluation.options import PEERS
 from retrieval.experiments.repository import PARAMS, Snapshot
 from retrieval.experiments.rows import TEST
 from retrieval.params import parse
 
 
 def models(snapshot: Snapshot) -> list[str]:
-    """The names of the models of the table."""
-    return parse(snapshot.read(PARAMS))["models"]
+    """The names of the models of the table, and of those that can be added to it."""
+    return [*parse(snapshot.read(PARAMS))["models"], *PEERS]
 
 
 def add_options(parser: ArgumentParser) -> None:

@@ -17,7 +17,7 @@ from retrieval.evaluation.intervals import bootstrap
 from retrieval.experiments.arguments import add_options, check_options, models
 from retrieval.experiments.copies import find
 from retrieval.experiments.repository import Snapshot, call, command, first_map, work_tree
-from retrieval.experiments.trials import Trial, per_user, run_all
+from retrieval.experiments.trials import Trial, per_user, run_all, trial_of
 
 import numpy as np
 from tabulate import tabulate
@@ -85,11 +85,11 @@ def main() -> None:
 def contender(text: str, here: Snapshot, model: str) -> Trial:
     """What a name on the command line stands for. Raises `Problem` if it is not valid."""
     if "=" in text:
-        trial = Trial(here, model, tuple(shlex.split(text)))
+        trial = trial_of(here, model).changed(shlex.split(text))
     elif text == "workspace" or text in models(here):
-        trial = Trial(here, model if text == "workspace" else text, ())
+        trial = trial_of(here, model if text == "workspace" else text)
     else:
-        trial = Trial(revision(text), model, ())
+        trial = trial_of(revision(text), model)
     trial.params  # noqa: B018
     return trial
 

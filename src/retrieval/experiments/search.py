@@ -16,7 +16,7 @@ from retrieval.errors import Problem
 from retrieval.experiments.arguments import add_options, check_options
 from retrieval.experiments.repository import command, first_map, work_tree
 from retrieval.experiments.space import Dimension, check_space, read_dimension
-from retrieval.experiments.trials import Trial, metrics, run_all
+from retrieval.experiments.trials import Trial, metrics, run_all, trial_of
 from retrieval.training.checkpoints import progress
 
 import numpy as np
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=20, help="number of trials, in all (default: 20)")
     add_options(parser)
     options = parser.parse_args()
-    base, space = Trial(work_tree(), options.model, ()), [read_dimension(each) for each in options.space]
+    base, space = trial_of(work_tree(), options.model), [read_dimension(each) for each in options.space]
     check_options(options, base.snapshot)
     check_space(base, space)
     search = Search(base, space, options.folds, options.jobs)

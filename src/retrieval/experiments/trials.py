@@ -20,6 +20,7 @@ from typing import Any
 from check import CheckParams
 from retrieval.errors import Problem, choices
 from retrieval.evaluation.joining import VALUES, join_files, read_users, read_values, summary
+from retrieval.evaluation.options import PEERS
 from retrieval.experiments.copies import Experiment, Watch, find, take
 from retrieval.experiments.repository import METRICS, PARAMS, Snapshot, call
 from retrieval.params import parse, validate
@@ -35,7 +36,7 @@ EVALUATION, SEEDS = "data/evaluation", "seeds.json"
 
 def targets(model: str) -> list[str]:
     """The stages that train and judge a model."""
-    return [f"evaluate_{model}"]
+    return [f"peers/dvc.yaml:evaluate@{model}" if model in PEERS else f"evaluate_{model}"]
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,11 @@ class Trial:
         return Experiment(
             self.snapshot, self.name, self.changes, targets(self.model), self.inputs, partial(join, model=self.model)
         )
+
+
+def trial_of(snapshot: Snapshot, model: str) -> Trial:
+    """A model with the parameters of a snapshot; one of PEERS is switched on."""
+    return Trial(snapshot, model, (f"peers=[{model}]",) if model in PEERS else ())
 
 
 def set_params(values: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:
