@@ -11,12 +11,12 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator
 from matplotlib.transforms import Bbox
 from matplotlib.typing import RcKeyType
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442")
 GREY = "#BBBBBB"
+DIGITS = 6  # of a logarithm
 LONGEST = 40  # characters of a text that comes from the data
 PANEL, GAP, ABOVE, BELOW = 6.8, 0.15, 0.65, 0.95  # inches: width of a map, and the room around it
 LABELS = {"other": "other items", "watched": "the user's items"}
@@ -155,15 +155,19 @@ def _by_kind(axes: Axes, points: np.ndarray, name: str, kinds: Sequence[str] | n
 
 
 def _by_amount(axes: Axes, points: np.ndarray, name: str, unit: str, amount: np.ndarray) -> None:
-    """Scatter the points in colours of a log scale, the largest amounts on top, with the scale below."""
-    order = np.argsort(amount, kind="stable")
+    """Scatter the points in colours of a log scale, the largest amounts on top, with the scale below.
+
+    Logarithms are rounded: their last bit, which differs between processors, would change the colour of a pixel.
+    """
+    order, level = np.argsort(amount, kind="stable"), np.log10(amount).round(DIGITS)
     x, y = points[order].T
-    dots = axes.scatter(x, y, c=amount[order], norm="log", cmap="viridis", s=12, linewidths=0)
+    dots = axes.scatter(x, y, c=level[order], cmap="viridis", s=12, linewidths=0)
     high = axes.bbox.height / axes.figure.dpi  # inches
     scale = axes.inset_axes((0.05, -0.35 / high, 0.9, 0.2 / high))
-    ticks = LogLocator(subs=(1, 2, 5))
-    bar = axes.figure.colorbar(dots, cax=scale, orientation="horizontal", label=unit, format="%g", ticks=ticks)
-    bar.ax.xaxis.set_minor_locator(NullLocator())
+    bar = axes.figure.colorbar(dots, cax=scale, orientation="horizontal", label=unit)
+    powers = range(int(level.min()), int(level.max()) + 1)
+    marks = [m for m in (k * 10**power for power in powers for k in (1, 2, 5)) if amount.min() <= m <= amount.max()]
+    bar.set_ticks(np.log10(marks).round(DIGITS).tolist(), labels=[f"{mark:g}" for mark in marks])
     axes.set_title(f"by {name}")
 
 
