@@ -14,7 +14,7 @@ def test_the_command_compares_an_experiment_with_the_branch(experimented, source
     assert re.search(r"\| `loss` +\| `softmax` +\| `bpr`", text)
     assert '"DSSM: training loss (plots/loss.json)"' in text
     addresses = sources((experimented / "report" / "report.html").read_text(encoding="utf-8")).addresses
-    assert len([each for each in addresses if each.startswith("data:image/svg+xml")]) >= 6
+    assert len([each for each in addresses if each.startswith("data:image/svg+xml")]) == 5
     assert len([each for each in addresses if each.startswith("data:image/png")]) == 8
     assert len(addresses) == len([each for each in addresses if each.startswith("data:image/")])
 
