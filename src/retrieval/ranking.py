@@ -19,7 +19,7 @@ from retrieval.progress import progress
 
 import numpy as np
 import scipy.sparse as sp
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_info, threadpool_limits
 
 CHUNK = 64  # items represented by the best one among them
 SCORES = 2**22  # scores of a block of users: 16 MB per thread, and 32 MB for their products
@@ -98,13 +98,17 @@ def each_block(
             buffers.put((buffer, products))
         return len(scores)
 
-    with progress(title, len(users), "users") as advance, threadpool_limits(1, "blas") as limits:
-        threads = limits.get_original_num_threads()["blas"] or usable_cpus()  # a BLAS that threadpoolctl does not know
-        for _ in range(threads):
-            buffers.put((np.full((rows, width), -np.inf, np.float32), np.empty((rows if exact else 0, count))))
-        with ThreadPoolExecutor(threads) as pool:
-            for done in pool.map(block, range(0, len(users), size)):
-                advance(done)
+    blas = (each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas")
+    threads = max(blas, default=usable_cpus())  # none that threadpoolctl knows
+    for _ in range(threads):
+        buffers.put((np.full((rows, width), -np.inf, np.float32), np.empty((rows if exact else 0, count))))
+    with (
+        progress(title, len(users), "users") as advance,
+        threadpool_limits(1, "blas"),
+        ThreadPoolExecutor(threads) as pool,
+    ):
+        for done in pool.map(block, range(0, len(users), size)):
+            advance(done)
 
 
 def transposed(right: Matrix, dense: bool) -> Matrix:
