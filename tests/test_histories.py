@@ -99,7 +99,14 @@ def test_facts_about_the_data():
         assert features.by_days == (split == "days")
 
 
-def features(**facts: str) -> Features:
+def test_categories_are_no_words_and_no_vectors_of_texts():
+    columns = {"genres": ["a", "b"], "title": ["war"], "title (vectors)": ["0", "1"], "decade": ["1990"]}
+    found = features(item_columns=columns, item_texts={"title": [1.0]}).categories
+    assert found == {"genres": ["a", "b"], "decade": ["1990"]}
+    assert features(item_columns=columns).categories == columns
+
+
+def features(**facts: Any) -> Features:
     none = sp.csr_matrix((2, 0), dtype=np.float32), sp.csr_matrix((3, 0), dtype=np.float32)
     return Features(HISTORIES, *none, USERS, ITEMS, {"repeats": "drop"} | facts)
 

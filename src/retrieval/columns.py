@@ -19,6 +19,7 @@ from retrieval.encode import (
     separator_of,
     stack,
 )
+from retrieval.histories import VECTORS
 from retrieval.params import AUTO, Line, Section
 from retrieval.text import MIN_ITEMS, encode_sentences, encode_text, fit, library
 
@@ -34,7 +35,6 @@ BINS = 10
 NAMES = 20  # in one line
 FIRST_YEAR, LAST_YEAR = 1800, 2100
 UNIQUE = "nearly every row has a value of its own"
-VECTORS = " (vectors)"  # follows the name of a column of text
 BOOLEANS = ({"true", "false"}, {"yes", "no"}, {"t", "f"}, {"y", "n"}, {"on", "off"})
 
 

@@ -23,6 +23,7 @@ import scipy.sparse as sp
 DAY = 24 * 60 * 60  # seconds
 BATCH = 1 << 20  # rows
 OPTIONAL = ("disliked", "ages")  # matrices that a folder of features may lack
+VECTORS = " (vectors)"  # follows the name of a column of text, in that of its vectors
 
 Watched = tuple[np.ndarray, np.ndarray]  # by one user: rows of items [n] and seconds since 1970 [n], in time order
 Demographics = Iterable[tuple[str, str]]  # of one user: (column, value); a column may have several values
@@ -123,6 +124,12 @@ class Features:
     def described(self) -> sp.csr_matrix:
         """All that is said of the items, [items, columns + buckets] CSR float32."""
         return self.items if self.ages is None else sp.csr_matrix(sp.hstack([self.items, self.ages]))
+
+    @property
+    def categories(self) -> dict[str, list[str]]:
+        """The values by column of the items, without the words and vectors of texts; these come last in the matrix."""
+        texts, columns = self.spec.get("item_texts", {}), self.spec["item_columns"]
+        return {name: values for name, values in columns.items() if name.removesuffix(VECTORS) not in texts}
 
     @cached_property
     def counts(self) -> np.ndarray:

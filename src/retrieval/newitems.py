@@ -1,7 +1,7 @@
 """Items that are not in train: a row of right from their features, for every model of vectors.
 
-A ridge regression of the rows of right of the items in train on their features says which row belongs to new ones. It
-serves all models alike, and does better than the item tower without an id (see docs/results.md). Source: Gantner et al.
+A ridge regression of right on the features of the items in train gives new items a row. It serves all models alike, and
+ranks new items at least about as well as an item tower without ids does (see docs/results.md). Source: Gantner et al.
 2010, "Learning attribute-to-feature mappings for cold-start recommendations".
 """
 

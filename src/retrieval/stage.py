@@ -35,31 +35,28 @@ def run(main: Callable[..., None], everything: bool = False) -> None:
         if name != "params":
             parser.add_argument(name, type=Path)
     paths = vars(parser.parse_args()).values()
-    name = Path(sys.argv[0]).stem
-    outcome: str | int | None = None
+    name, is_script = Path(sys.argv[0]).stem, main.__module__ == "__main__"
     try:
         main(read(signature.parameters["params"].annotation, everything=everything), *paths)
     except Exception as error:
         if os.environ.get(DEBUG):
             traceback.print_exc()
-        outcome = f"{name}: {explain(error)}"
-        if main.__module__ == "__main__":
-            _end(outcome)  # while `error` holds the open files: closing them may fail again, with a traceback
+        _end(f"{name}: {explain(error)}", is_script)  # while `error` holds its open files: closing them may fail again
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
-        outcome = 130
-    if main.__module__ == "__main__":
-        _end(outcome)
-    if outcome is not None:
-        sys.exit(outcome)
+        _end(130, is_script)
+    if is_script:
+        _end(None, is_script)
 
 
-def _end(outcome: str | int | None) -> None:
-    """End this process as `sys.exit(outcome)` does, but at once.
+def _end(outcome: str | int | None, at_once: bool) -> None:
+    """End this process as `sys.exit(outcome)` does. Scripts end at once: no destructor and no other thread runs.
 
     Threads of Arrow that outlive a reader may abort a process that takes its time
     (https://github.com/apache/arrow/issues/34314).
     """
+    if not at_once:
+        sys.exit(outcome)
     if isinstance(outcome, str):
         print(outcome, file=sys.stderr)
         outcome = 1

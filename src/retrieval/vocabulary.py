@@ -5,9 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from retrieval.columns import VECTORS, decade
+from retrieval.columns import decade
 from retrieval.encode import Cells, Reading, matrix, of_ids, only, read
-from retrieval.histories import Features
+from retrieval.histories import VECTORS, Features
 from retrieval.text import Words, encode_sentences, encode_text
 
 import numpy as np

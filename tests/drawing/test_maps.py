@@ -47,7 +47,7 @@ def test_words_of_titles_are_no_kinds() -> None:
     empty = sp.csr_matrix((1, 2), dtype=np.float32)
     histories = Histories(np.array([0, 0]), *(np.zeros(0, each) for each in (np.int32, np.int64, np.float32)))
     data = Features(histories, empty, empty, np.arange(1), np.arange(1), spec)
-    assert drawn._categories(data) == {"type": ["film"]}
+    assert data.categories == {"type": ["film"]}
 
 
 def maps(monkeypatch: pytest.MonkeyPatch, user_columns: dict[str, list[str]]) -> tuple[dict[str, tuple], np.ndarray]:

@@ -125,10 +125,10 @@ def test_the_progress_of_a_training_is_read_while_it_runs(tmp_path, monkeypatch)
 
     def saved(self, history):
         save(self, history)
-        seen.append(checkpoints.progress(tmp_path))
+        seen.append(checkpoints.history_so_far(tmp_path))
 
     monkeypatch.setattr(Checkpoint, "save", saved)
-    assert checkpoints.progress(tmp_path) == []
+    assert checkpoints.history_so_far(tmp_path) == []
     history = train(path, PATIENT)[1]
     assert seen == [history[: epoch + 1] for epoch in range(len(history))]
     assert all("validation" in line for line in history)

@@ -42,7 +42,7 @@ def _draw(path: Path, vectors: np.ndarray, seed: int, kind: str, title: str, *ab
 
 def _about_items(items: np.ndarray, data: Features, titles: np.ndarray) -> tuple[Any, ...]:
     """Items are coloured by genre, or else by their first feature; the first 60 have their titles."""
-    kinds = _kinds(data.items[items], _categories(data), "genres")
+    kinds = _kinds(data.items[items], data.categories, "genres")
     return kinds, ("popularity", "users per item", np.maximum(data.counts[items], 1)), titles[items[:60]]
 
 
@@ -51,14 +51,8 @@ def _about_users(users: np.ndarray, data: Features) -> tuple[Any, ...]:
     if data.spec["user_columns"]:
         kinds = _kinds(data.users[users], data.spec["user_columns"])
     else:
-        kinds = _kinds(data.seen[users] @ data.items, _categories(data), "genres")
+        kinds = _kinds(data.seen[users] @ data.items, data.categories, "genres")
     return kinds, ("activity", "items per user", np.diff(data.histories.indptr)[users])
-
-
-def _categories(data: Features) -> dict[str, list[str]]:
-    """The columns of the items, without texts: a word of a title is no kind of item."""
-    texts = data.spec.get("item_texts", {})
-    return {name: values for name, values in data.spec["item_columns"].items() if name not in texts}
 
 
 def _kinds(matrix: sp.csr_matrix, vocabulary: Mapping[str, list[str]], column: str = "") -> tuple[str, np.ndarray]:

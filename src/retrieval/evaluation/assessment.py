@@ -65,7 +65,7 @@ def prepare_exam(prepared: Path, data: Features, params: Evaluation, seed: int) 
     both = truth.multiply(data.seen).nnz
     if both and data.spec["repeats"] == "drop":
         raise Problem(f"{path}: {both} of its {truth.nnz} pairs of user and item are also in train; run dvc repro")
-    train_items = TrainItems(data.seen, _categories(data), params.head)
+    train_items = TrainItems(data.seen, data.items[:, : sum(map(len, data.categories.values()))], params.head)
     return Exam(data, truth, _debiased(truth, seed), np.flatnonzero(np.diff(truth.indptr)), train_items)
 
 
@@ -93,12 +93,6 @@ def assess_lists(new: np.ndarray, exam: Exam, k: int, settings: dict[str, dict[s
     first = lists.first(k)
     beyond = values(first, BEYOND) | values(debiased, DEBIASED)
     return Assessment(lists, values(first, METRICS), beyond, settings)
-
-
-def _categories(data: Features) -> sp.csr_matrix:
-    """The features of the items without those of texts, which are words, not categories: [items, categories] CSR."""
-    texts, columns = data.spec.get("item_texts", {}), data.spec["item_columns"]
-    return data.items[:, : sum(len(values) for name, values in columns.items() if name not in texts)]  # texts are last
 
 
 def _debiased(truth: sp.csr_matrix, seed: int) -> sp.csr_matrix:

@@ -17,7 +17,7 @@ from retrieval.experiments.arguments import add_options, check_options
 from retrieval.experiments.repository import command, first_map, work_tree
 from retrieval.experiments.space import Dimension, check_space, read_dimension
 from retrieval.experiments.trials import Trial, metrics, run_all, trial_of
-from retrieval.training.checkpoints import progress
+from retrieval.training.checkpoints import history_so_far
 
 import numpy as np
 import optuna
@@ -134,7 +134,7 @@ class Search:
 
         def prune(root: Path) -> None:
             nonlocal reported
-            curve = [line for line in progress(root) if "validation" in line]
+            curve = [line for line in history_so_far(root) if "validation" in line]
             for line in curve[reported:]:
                 proposal.report(line["validation"], int(line["epoch"]))
             reported = len(curve)

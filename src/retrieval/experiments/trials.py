@@ -22,7 +22,7 @@ from retrieval.errors import Problem, choices
 from retrieval.evaluation.joining import VALUES, join_files, read_users, read_values, summary
 from retrieval.evaluation.options import PEERS
 from retrieval.experiments.copies import Experiment, Watch, find, take
-from retrieval.experiments.repository import METRICS, PARAMS, Snapshot, call
+from retrieval.experiments.repository import METRICS, PARAMS, Snapshot, call, committed
 from retrieval.params import parse, validate
 from retrieval.runs import INPUTS
 from retrieval.sources import SOURCES
@@ -156,7 +156,7 @@ class Stopped(Exception):
 
 def metrics(reference: str, model: str) -> dict[str, float]:
     """Metric -> value of a model in an experiment."""
-    return json.loads(call("git", "show", f"{reference}:{METRICS}"))[model]
+    return committed(reference, METRICS)[model]
 
 
 def join(root: Path, model: str) -> None:

@@ -34,13 +34,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import scipy.sparse as sp
 
-SPEC = (
-    "item_columns",
-    "item_readings",
-    "item_texts",
-    "text_model",
-    "moment",
-)  # of the features: what encodes new items
+# What encodes new items, of the spec of the features
+SPEC = ("item_columns", "item_readings", "item_texts", "text_model", "moment")
 REMEDY = "run dvc repro"
 ARRAYS = (
     "indptr", "item", "time", "disliked_indptr", "disliked_item", "user_indptr", "user_values", "item_indptr",
@@ -176,8 +171,7 @@ def write(out: Path, features: Features, items: pa.Table, new: pa.Table) -> None
     ids.save(out / "user_ids.parquet", features.user_ids)
     sp.save_npz(out / "new_items.npz", features.described[trained:], compressed=False)
     disliked = sp.csr_matrix(features.seen.shape) if features.disliked is None else features.disliked
-    columns = _value_columns(features.spec)
-    values = features.items[:, : sum(map(len, columns.values()))]
+    values = features.items[:, : sum(map(len, features.categories.values()))]
     matrices = disliked, features.users, values
     arrays = h.indptr, h.item, h.time, *(part for each in matrices for part in (each.indptr, each.indices))
     for name, array in zip(ARRAYS, arrays, strict=True):
@@ -190,7 +184,7 @@ def write(out: Path, features: Features, items: pa.Table, new: pa.Table) -> None
         "trained": trained,
         "spec": {name: features.spec[name] for name in SPEC if name in features.spec},
         "user_columns": features.spec["user_columns"],
-        "item_columns": columns,
+        "item_columns": features.categories,
         "gap": int(np.median(gaps)) if len(gaps) else 0,
         "timed": features.spec["timed"],
         "data": features.spec["data"],
@@ -222,13 +216,6 @@ def extended(catalogue: Catalogue, table: pa.Table) -> Catalogue:
         starts=(*catalogue.starts, len(catalogue.items)),
         new=sp.csr_matrix(sp.vstack([catalogue.new, described])),
     )
-
-
-def _value_columns(spec: dict[str, Any]) -> dict[str, list[str]]:
-    """The columns of items that hold values, not the words or vectors of a text; they are the first of the matrix."""
-    texts = spec.get("item_texts", {})
-    vectors = {f"{column} (vectors)" for column in texts}
-    return {column: values for column, values in spec["item_columns"].items() if column not in {*texts, *vectors}}
 
 
 def describe(table: pa.Table, item_ids: np.ndarray) -> pa.Table:

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NoReturn
 
-from retrieval.columns import VECTORS
 from retrieval.errors import Problem, choices
-from retrieval.histories import Watched
+from retrieval.histories import VECTORS, Watched
 from retrieval.matrices import Matrix
 from retrieval.search.catalogue import Catalogue
 from retrieval.search.filters import allowed

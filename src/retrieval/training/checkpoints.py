@@ -83,7 +83,7 @@ class Checkpoint:
         return rest["history"]
 
 
-def progress(root: Path) -> list[dict[str, float]]:
+def history_so_far(root: Path) -> list[dict[str, float]]:
     """The history so far of the training that runs in the folder `root`; empty before its first checkpoint."""
     for path in (root / FOLDER).glob("*.safetensors"):
         try:

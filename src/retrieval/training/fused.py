@@ -8,8 +8,8 @@ thread works on its own targets.
 from collections.abc import Iterator
 from typing import Any
 
-from retrieval.threads import side_by_side
 from retrieval.training.negatives import AllItems
+from retrieval.training.threads import side_by_side
 
 import torch
 from torch import Tensor

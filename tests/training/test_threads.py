@@ -8,7 +8,7 @@ from pathlib import Path
 
 import retrieval
 from retrieval import usable_cpus
-from retrieval.threads import side_by_side
+from retrieval.training.threads import side_by_side
 
 import pytest
 import torch
