@@ -28,7 +28,7 @@ class World:
         self.dies_at = self.fails_from = 10**9
         monkeypatch.setattr(module, "run_all", self.run_all)
         monkeypatch.setattr(module, "metrics", lambda reference, model: {"map@10": reference, "ndcg@10": 0.5})
-        monkeypatch.setattr(module, "progress", lambda root: self.curve)
+        monkeypatch.setattr(module, "history_so_far", lambda root: self.curve)
 
     def run_all(self, trials, jobs, watches):
         params, values = trials[0].params, []
