@@ -20,7 +20,7 @@ def pairs(users: int = 120, seed: int = 0):
 
 
 def chosen_weight(features, **changes):
-    params = training_params(features, patience=5, holdout=0.5, weight="auto", **changes)
+    params = training_params(features, patience=5, holdout=0.5, weight="auto", exclude_seen=True, **changes)
     return weigh(params, features, fit(params, features).model).cooccurrence.weight
 
 
