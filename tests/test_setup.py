@@ -17,7 +17,8 @@ from packaging.version import Version
 ROOT = Path(__file__).parents[1]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 TARGETS = re.search(r"^\.PHONY: (.+)$", MAKEFILE, re.M)[1].split()
-FILES = [ROOT / "requirements.txt", *sorted((ROOT / "requirements").glob("*.txt"))]
+IMAGE = ROOT / "requirements" / "image.txt"  # made from the others, see tests/serving/test_image.py
+FILES = [ROOT / "requirements.txt", *sorted(set((ROOT / "requirements").glob("*.txt")) - {IMAGE})]
 EXTRAS = {"test": "test", "test-quick": "test", "test-slow": "test", "lint": "lint", "serve": "serve", "bench": "bench",
           "search": "search", "sasrec": "sasrec"}  # fmt: skip
 

@@ -10,6 +10,7 @@ from retrieval.search import filters
 from retrieval.search.catalogue import load
 from retrieval.serving.app import create
 from retrieval.serving.settings import Settings
+from retrieval.stage import sha256
 
 import numpy as np
 import pytest
@@ -439,3 +440,55 @@ def test_every_answer_forbids_sniffing_and_frames_and_the_page_inline_scripts(cl
     assert client.get("/page.js").headers["content-type"].startswith("text/javascript")
     assert client.get("/page.css").headers["content-type"].startswith("text/css")
     assert client.get("/page.py").status_code == 422
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "choice", [{}, {"k": 100, "exclude_seen": False}, {"where": {"colour": "red"}, "without": [10]}]
+)
+def test_a_batch_gets_what_each_of_its_users_gets(client, name, choice):
+    users = [595, *range(5, 600, 10), 5]
+    answer = client.post(f"/reco/{name}/batch", json={"user_ids": users, **choice})
+    assert answer.status_code == 200
+    alone = [client.post(f"/reco/{name}", json={"user_id": user, **choice}).json() for user in users]
+    assert answer.json() == {"lists": alone}
+
+
+def test_unknown_users_of_a_batch_get_a_reason_each(client, text_client):
+    lists = client.post("/reco/dssm/batch", json={"user_ids": [16, 15, "x"], "k": 3}).json()["lists"]
+    reasons = [f"user {user} is not in the data" for user in (16, "x")]
+    assert lists[::2] == [{"user_id": user, "detail": each} for user, each in zip((16, "x"), reasons, strict=True)]
+    assert lists[1] == client.get("/reco/dssm/15?k=3").json()
+    assert client.post("/reco/dssm/batch", json={"user_ids": [16]}).json()["lists"][0]["detail"] == reasons[0]
+    found = text_client.post("/reco/dssm/batch", json={"user_ids": TEXT_USERS[:5]}).json()["lists"]
+    assert [each["user_id"] for each in found] == TEXT_USERS[:5]
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "status", "reason"),
+    [
+        ("nothing", {"user_ids": [15]}, 404, "unknown model"),
+        ("dssm", {"user_ids": []}, 422, "at least 1 item"),
+        ("dssm", {"user_ids": [15] * 1001}, 422, "at most 1000 items"),
+        ("dssm", {}, 422, "Field required"),
+        ("dssm", {"user_ids": [15], "history": []}, 422, "Extra inputs"),
+        ("dssm", {"user_ids": [15], "only": [4]}, 422, "only: not in the catalogue: 4"),
+    ],
+)
+def test_bad_batches_get_a_reason(client, name, body, status, reason):
+    answer = client.post(f"/reco/{name}/batch", json=body)
+    assert answer.status_code == status
+    assert reason in answer.json()["detail"]
+
+
+def test_batch_is_also_an_id_of_a_user(client):
+    assert client.get("/reco/dssm/batch").json() == {
+        "detail": "user batch is not in the data; use fallback=true to get popular items"
+    }
+
+
+def test_the_version_has_the_hash_of_each_card(client, world):
+    answer = client.get("/version").json()
+    assert set(answer) == {"version", "revision", "models", "catalogue"}
+    assert answer["models"] == {name: sha256(world / "models" / name / "card.json") for name in MODELS}
+    assert answer["catalogue"] == sha256(world / "models" / "catalogue" / "catalogue.json")

@@ -1,5 +1,6 @@
 """The routes of the service."""
 
+import asyncio
 import json
 import logging
 import secrets
@@ -16,10 +17,11 @@ from retrieval.serving.processes import reload_all
 from retrieval.serving.reading import refuse
 from retrieval.serving.schemas import MAX_K, MAX_TEXT, Id
 from retrieval.serving.service import Service, demographics, describe
+from retrieval.serving.store import CATALOGUE
 
 import prometheus_client
 from fastapi import APIRouter, Header, Query, Request
-from fastapi.responses import FileResponse, Response
+from fastapi.responses import FileResponse, HTMLResponse, Response
 from fastapi.routing import APIRoute
 from prometheus_client import CollectorRegistry, multiprocess
 from starlette.convertors import CONVERTOR_TYPES, Convertor
@@ -107,6 +109,14 @@ async def ready() -> schemas.Status:
     return schemas.Status(status="ready")
 
 
+@router.get("/version", tags=["operation"])
+async def version(request: Request) -> schemas.Release:
+    """The project's version, the git revision, and the hashes of the models."""
+    service = _service(request)
+    cards = dict(service.store.cards)
+    return schemas.Release(**service.about, catalogue=cards.pop(CATALOGUE), models=cards)
+
+
 @router.get("/models", tags=["catalogue"])
 async def models(request: Request) -> schemas.Models:
     """The models with their metrics, and the demographics that a profile may have."""
@@ -154,6 +164,25 @@ async def recommend_to(request: Request, model: str, profile: schemas.Profile) -
     """
     service = _service(request)
     return _json(await service.call(service.recommend_to, await service.current(), model, profile))
+
+
+@router.post("/reco/{model}/batch", tags=["recommendations"], response_model=schemas.Lists)
+async def recommend_to_all(request: Request, model: str, batch: schemas.Batch) -> Response:
+    """The best items of up to 1,000 users of the data, from one product: each list is that of a request of its own.
+
+    A user who is not in the data gets a reason in place of a list.
+    """
+    service = _service(request)
+    current = await service.current()
+
+    def work() -> Response:
+        lists = service.recommend_to_all(current, model, batch)
+        text = ", ".join(
+            json.dumps(each, allow_nan=False) for each in lists
+        )  # in parts: each keeps other threads waiting
+        return Response(f'{{"lists": [{text}]}}', media_type="application/json")
+
+    return await asyncio.to_thread(work)
 
 
 @router.get("/similar/{model}/{item_id:id}", tags=["recommendations"], response_model=schemas.Similar)
@@ -246,6 +275,12 @@ async def metrics(request: Request) -> Response:
 async def page() -> FileResponse:
     """The demo page."""
     return FileResponse(PAGE / "page.html", headers={"content-security-policy": POLICY})
+
+
+@router.get("/docs", include_in_schema=False)
+async def docs(request: Request) -> HTMLResponse:
+    """The requests and answers, as a page without scripts."""
+    return HTMLResponse(request.app.state.reference, headers={"content-security-policy": POLICY})
 
 
 @router.get("/page.{kind}", include_in_schema=False)

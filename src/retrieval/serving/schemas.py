@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 MAX_K = 100  # items in an answer
 MAX_HISTORY = 1000  # watched items in a profile
 MAX_CANDIDATES = 10_000  # items of `only` and of `without`
+MAX_USERS = 1000  # of a batch
 MAX_NEW = 1000  # items of POST /items
 MAX_CELL, MAX_LIST = 10_000, 100  # characters, and values, of one of their columns
 MAX_VALUES = 1000  # of a column of `where`
@@ -60,11 +61,8 @@ class WatchedItem(BaseModel):
     date: datetime | None = None
 
 
-class Profile(BaseModel):
-    """A user, and which items may be recommended.
-
-    The user is one of the data, by `user_id`, or any other, by history and demographics. Give all items of the history
-    a date, or none: then their order counts. demographics: column -> value, or a list of values.
+class Choice(BaseModel):
+    """Which items may be recommended.
 
     only, without: ids of the items that may, and may not, be in the answer. where: column -> value, or a list of
     values, see GET /items/columns; an item needs one of the values of every column.
@@ -72,9 +70,6 @@ class Profile(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    user_id: Id | None = None
-    history: Annotated[list[WatchedItem], Field(max_length=MAX_HISTORY)] = []
-    demographics: Annotated[dict[Text, Text | Texts], Field(max_length=32)] = {}
     k: Annotated[int, Field(ge=1, le=MAX_K)] = 10
     exclude_seen: bool = True
     only: Ids | None = None
@@ -83,11 +78,42 @@ class Profile(BaseModel):
         dict[Text, Value | Annotated[list[Value], Field(max_length=MAX_VALUES)]], Field(max_length=32)
     ] = {}
 
+
+class Profile(Choice):
+    """A user, and which items may be recommended.
+
+    The user is one of the data, by `user_id`, or any other, by history and demographics. Give all items of the history
+    a date, or none: then their order counts. demographics: column -> value, or a list of values.
+    """
+
+    user_id: Id | None = None
+    history: Annotated[list[WatchedItem], Field(max_length=MAX_HISTORY)] = []
+    demographics: Annotated[dict[Text, Text | Texts], Field(max_length=32)] = {}
+
     @model_validator(mode="after")
     def _one_user(self) -> "Profile":
         if self.user_id is not None and (self.history or self.demographics):
             raise ValueError("a user_id comes without history and demographics: those of the data are used")
         return self
+
+
+class Batch(Choice):
+    """Users of the data, and which items may be recommended to each."""
+
+    user_ids: Annotated[list[Id], Field(min_length=1, max_length=MAX_USERS)]
+
+
+class Unknown(BaseModel):
+    """A user of a batch who is not in the data."""
+
+    user_id: int | str
+    detail: str
+
+
+class Lists(BaseModel):
+    """What each user of a batch gets, in the order of the request."""
+
+    lists: list[Recommendations | Unknown]
 
 
 class Visit(BaseModel):
@@ -189,6 +215,18 @@ class Models(BaseModel):
     version: str
     models: list[ModelInfo]
     demographics: dict[str, list[str]]
+
+
+class Release(BaseModel):
+    """What runs. `version`: of the project; `revision`: of git; both null if unknown.
+
+    models, catalogue: the hash of the card, which covers all files of the folder.
+    """
+
+    version: str | None
+    revision: str | None
+    models: dict[str, str]
+    catalogue: str
 
 
 class Version(BaseModel):
