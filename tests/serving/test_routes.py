@@ -1,5 +1,8 @@
 """The routes: answers are those of the models; bad questions get a reason."""
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 from urllib.parse import quote
@@ -492,3 +495,54 @@ def test_the_version_has_the_hash_of_each_card(client, world):
     assert set(answer) == {"version", "revision", "models", "catalogue"}
     assert answer["models"] == {name: sha256(world / "models" / name / "card.json") for name in MODELS}
     assert answer["catalogue"] == sha256(world / "models" / "catalogue" / "catalogue.json")
+
+
+@pytest.mark.parametrize(("large", "threads"), [(ITEMS, {True}), (10**6, {False})])
+def test_in_a_large_catalogue_searches_run_in_threads_and_one_user_at_a_time_is_folded_in(
+    app, client, monkeypatch, large, threads
+):
+    monkeypatch.setattr("retrieval.serving.service.LARGE", large)
+    model = app.state.service.store.models["dssm"]
+    inner, inside, seen = model.fold_in, [], []
+
+    class FoldIn:
+        reads_history = reads_demographics = True
+
+        def __call__(self, watched, demographics):
+            inside.append(1)
+            time.sleep(0.01)
+            seen.append((len(inside), threading.current_thread() is not loop[0]))
+            inside.pop()
+            return inner(watched, demographics)
+
+    async def thread(request):
+        loop.append(threading.current_thread())
+
+    loop: list[threading.Thread] = []
+    client.portal.call(lambda: thread(None))
+    expected = client.post("/reco/dssm", json={"history": [{"item_id": 10}]}).json()
+    monkeypatch.setattr(model, "fold_in", FoldIn())
+    ask = lambda _: client.post("/reco/dssm", json={"history": [{"item_id": 10}]}).json()  # noqa: E731
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(ask, range(8))) == [expected] * 8
+    assert {each for _, each in seen} == threads
+    assert {count for count, _ in seen} == {1}
+    assert client.get("/items", params={"query": "film 14", "k": 3}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "reason"),
+    [
+        ("/reco/dssm", {"only": [1.5] * 3000}, "only.0"),
+        ("/reco/dssm", {"history": [{"item_id": 1.5}] * 900}, "history.0.item_id"),
+        ("/reco/dssm/batch", {"user_ids": [None] * 1000}, "user_ids.0"),
+        ("/reco/dssm", {f"k{i}": 1 for i in range(1500)}, "expected objects of at most 100 fields"),
+        ("/reco/dssm", {"history": [{f"k{i}": 1 for i in range(1500)}]}, "expected objects of at most 100 fields"),
+    ],
+)
+def test_of_thousands_of_errors_only_the_first_is_described(client, path, body, reason):
+    answer = client.post(path, json=body)
+    assert answer.status_code == 422
+    detail = answer.json()["detail"]
+    assert reason in detail
+    assert detail.count("body.") <= 2  # an id is one of two types

@@ -63,13 +63,14 @@ class StrictRoute(APIRoute):
         handle, names = super().get_route_handler(), [parameter.alias for parameter in self.dependant.query_params]
 
         async def check(request: Request) -> Response:
-            given = [name for name, _ in request.query_params.multi_items()]
-            for name in given:
+            seen: set[str] = set()
+            for name, _ in request.query_params.multi_items():
                 if name not in names:
                     listed = choices(name[:MAX_TEXT], names) if names else "expected none"
                     refuse(422, f"unknown query parameter {name[:MAX_TEXT]!r}; {listed}")
-                if given.count(name) > 1:
+                if name in seen:
                     refuse(422, f"query parameter {name!r} appears twice")
+                seen.add(name)
             return await handle(request)
 
         return check
@@ -220,9 +221,8 @@ async def history(request: Request, user_id: Id, k: K = 20) -> schemas.User:
 @router.get("/items", tags=["catalogue"])
 async def items(request: Request, query: Search = "", k: K = 20) -> list[schemas.Item]:
     """Items whose title contains the text, the most watched first."""
-    catalogue = (await _service(request).current()).catalogue
-    rows, counts = catalogue.find_items(query, k), catalogue.view_counts
-    return [schemas.Item(**describe(catalogue, row), watched=int(counts[row])) for row in rows]
+    service = _service(request)
+    return await service.call(service.find, await service.current(), query, k)
 
 
 @router.get("/items/columns", tags=["catalogue"])

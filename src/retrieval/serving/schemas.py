@@ -13,6 +13,7 @@ MAX_NEW = 1000  # items of POST /items
 MAX_CELL, MAX_LIST = 10_000, 100  # characters, and values, of one of their columns
 MAX_VALUES = 1000  # of a column of `where`
 MAX_TEXT = 200  # characters
+MAX_FIELDS = 100  # of an object
 
 Integer = Annotated[int, Field(strict=True, ge=-(2**63), le=2**63 - 1)]
 Id = Annotated[
@@ -20,10 +21,11 @@ Id = Annotated[
     Field(description="an id as it is in the data: a 64-bit integer, or text"),
 ]
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
+# Of a long list only the first error is reported: thousands take long to describe.
 Texts = Annotated[list[Text], Field(max_length=32)]
 Value = Text | Integer  # of a column
-Values = Annotated[list[Value], Field(max_length=MAX_VALUES)]
-Ids = Annotated[list[Id], Field(max_length=MAX_CANDIDATES)]
+Values = Annotated[list[Value], Field(max_length=MAX_VALUES, fail_fast=True)]
+Ids = Annotated[list[Id], Field(max_length=MAX_CANDIDATES, fail_fast=True)]
 
 
 class Items(BaseModel):
@@ -61,22 +63,34 @@ class WatchedItem(BaseModel):
     date: datetime | None = None
 
 
-class Choice(BaseModel):
+class Body(BaseModel):
+    """The body of a request."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few_fields(cls, value: Any) -> Any:
+        """Refuse an object of very many fields before each of them becomes an error."""
+        parts = value.values() if isinstance(value, dict) else ()
+        nested = (each for part in parts for each in (part if isinstance(part, list) else (part,)))
+        if any(isinstance(each, dict) and len(each) > MAX_FIELDS for each in (value, *nested)):
+            raise ValueError(f"expected objects of at most {MAX_FIELDS} fields")
+        return value
+
+
+class Choice(Body):
     """Which items may be recommended.
 
     only, without: ids of the items that may, and may not, be in the answer. where: column -> value, or a list of
     values, see GET /items/columns; an item needs one of the values of every column.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
     k: Annotated[int, Field(ge=1, le=MAX_K)] = 10
     exclude_seen: bool = True
     only: Ids | None = None
     without: Ids = []
-    where: Annotated[
-        dict[Text, Value | Annotated[list[Value], Field(max_length=MAX_VALUES)]], Field(max_length=32)
-    ] = {}
+    where: Annotated[dict[Text, Value | Values], Field(max_length=32)] = {}
 
 
 class Profile(Choice):
@@ -87,7 +101,7 @@ class Profile(Choice):
     """
 
     user_id: Id | None = None
-    history: Annotated[list[WatchedItem], Field(max_length=MAX_HISTORY)] = []
+    history: Annotated[list[WatchedItem], Field(max_length=MAX_HISTORY, fail_fast=True)] = []
     demographics: Annotated[dict[Text, Text | Texts], Field(max_length=32)] = {}
 
     @model_validator(mode="after")
@@ -100,7 +114,7 @@ class Profile(Choice):
 class Batch(Choice):
     """Users of the data, and which items may be recommended to each."""
 
-    user_ids: Annotated[list[Id], Field(min_length=1, max_length=MAX_USERS)]
+    user_ids: Annotated[list[Id], Field(min_length=1, max_length=MAX_USERS, fail_fast=True)]
 
 
 class Unknown(BaseModel):
@@ -165,12 +179,10 @@ class NewItem(BaseModel):
     columns: Annotated[dict[Text, bool | CellText | Number | CellList | None], Field(max_length=100)] = {}
 
 
-class NewItems(BaseModel):
+class NewItems(Body):
     """Items to add."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    items: Annotated[list[NewItem], Field(min_length=1, max_length=MAX_NEW)]
+    items: Annotated[list[NewItem], Field(min_length=1, max_length=MAX_NEW, fail_fast=True)]
 
 
 class Added(BaseModel):

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,6 +29,7 @@ from retrieval.serving.settings import Settings
 import numpy as np
 
 T = TypeVar("T")
+LARGE = 20_000  # items, from which on a search may take more than some milliseconds
 
 
 class Service:
@@ -43,6 +45,7 @@ class Service:
         self._additions = Additions(shared)
         self._stamp: Hashable = None
         self._changing = asyncio.Lock()
+        self._folding = threading.Lock()  # a tower holds the user that it computes
 
     async def current(self) -> store.Store:
         """The store, with all items that were added to any worker."""
@@ -81,11 +84,14 @@ class Service:
         old = [each for each in rows if each not in added]
         return {"added": list(added), "features": features.tolist(), "in_data": old, "version": loaded.version}
 
-    async def call(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Run a search, in a thread if it waits for a database. Exact search and FAISS are faster than starting one."""
-        if self.settings.backend == "milvus":
-            return await asyncio.to_thread(function, *arguments)
-        return function(*arguments)
+    async def call(self, function: Callable[..., T], current: store.Store, *arguments: Any) -> T:
+        """function(current, *arguments), in a thread if it waits for a database or may keep others waiting.
+
+        Exact search and FAISS in a catalogue that is not large are faster than handing over to a thread.
+        """
+        if self.settings.backend == "milvus" or len(current.catalogue.items) > LARGE:
+            return await asyncio.to_thread(function, current, *arguments)
+        return function(current, *arguments)
 
     async def reload(self) -> bool:
         """Read the folders again and return whether a model has changed: then items that were added are dropped.
@@ -130,7 +136,9 @@ class Service:
             refuse(422, f"{name} cannot score new users{why}; models that accept profiles: {names}")
         watched = watched_of(catalogue, profile)
         trained = watched[0] < catalogue.trained  # the models have not seen new items: only the lists leave them out
-        left = fold_in((watched[0][trained], watched[1][trained]), demographics_of(catalogue, profile))
+        pairs = demographics_of(catalogue, profile)
+        with self._folding:
+            left = fold_in((watched[0][trained], watched[1][trained]), pairs)
         items = filters.best_of(recommender, left, [watched[0] if profile.exclude_seen else NOTHING], profile.k)[0]
         personal = bool(
             (fold_in.reads_history and profile.history) or (fold_in.reads_demographics and profile.demographics)
@@ -163,6 +171,12 @@ class Service:
             able = ", ".join(name for name, each in current.models.items() if each.has_new)
             refuse(422, f"{item_id} is not in train; models that know new items: {able or 'none'}")
         return {"item_id": convert(item_id, catalogue.items), **_items(catalogue, name, recommender.similar(item, k))}
+
+    def find(self, current: store.Store, text: str, k: int) -> list[schemas.Item]:
+        """Up to k items whose title contains the text, the most watched first."""
+        catalogue = current.catalogue
+        rows, counts = catalogue.find_items(text, k), catalogue.view_counts
+        return [schemas.Item(**describe(catalogue, row), watched=int(counts[row])) for row in rows]
 
     def metrics(self) -> dict[str, Any]:
         """The metrics that `evaluate` wrote; empty if the file is missing or invalid."""
