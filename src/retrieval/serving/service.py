@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+import logging
 import threading
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +14,7 @@ from retrieval.search.catalogue import Catalogue, extended
 from retrieval.search.recommender import Recommender, TopItems
 from retrieval.serving import schemas, store
 from retrieval.serving.about import about
-from retrieval.serving.additions import Additions, own_id, table_of
+from retrieval.serving.additions import Additions, Cells, own_id, table_of
 from retrieval.serving.reading import (
     NO_FILTERS,
     NOTHING,
@@ -27,6 +28,8 @@ from retrieval.serving.reading import (
 from retrieval.serving.settings import Settings
 
 import numpy as np
+
+log = logging.getLogger("retrieval.service")
 
 T = TypeVar("T")
 LARGE = 20_000  # items, from which on a search may take more than some milliseconds
@@ -75,7 +78,7 @@ class Service:
             added = {each: cells for (each, cells), old in zip(rows.items(), of_data, strict=True) if not old}
             if added:
                 extended(loaded.catalogue, table_of(added, loaded.catalogue))  # refuses what does not encode
-                self._additions.add(loaded.version, added)
+                self._store(loaded.version, added)
         except Problem as problem:
             refuse(422, str(problem))
         self._refresh()
@@ -83,6 +86,15 @@ class Service:
         features = np.diff(catalogue.new.indptr)[catalogue.item_rows(list(added)) - catalogue.trained]
         old = [each for each in rows if each not in added]
         return {"added": list(added), "features": features.tolist(), "in_data": old, "version": loaded.version}
+
+    def _store(self, version: str, added: Mapping[Any, Cells]) -> None:
+        try:
+            self._additions.add(version, added)
+        except (Problem, OSError) as error:
+            if isinstance(error, Problem) and not isinstance(error.__cause__, OSError):
+                raise
+            log.error("items not added: %s", error)
+            refuse(503, "the items cannot be stored, see the log")
 
     async def call(self, function: Callable[..., T], current: store.Store, *arguments: Any) -> T:
         """function(current, *arguments), in a thread if it waits for a database or may keep others waiting.
