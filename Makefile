@@ -3,7 +3,7 @@ PYTHON ?= python3
 BASE ?= main
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: repro test test-quick test-slow test-kill lint serve bench recommend leaderboard report verify seeds search compare sasrec clean help
+.PHONY: repro test test-quick test-slow test-kill lint audit serve bench recommend leaderboard report verify seeds search compare sasrec clean help
 .NOTPARALLEL:  # two targets must not install into .venv at the same time
 
 repro: .venv/ready            ## run the pipeline on the data that params.yaml names
@@ -26,6 +26,12 @@ lint: .venv/ready-lint        ## check style, imports, complexity and types
 	ruff check .
 	ruff format --check .
 	mypy
+
+audit:                        ## look up known vulnerabilities of all pinned packages, with pip-audit
+	@$(PYTHON) -m venv .venv/audit && .venv/audit/bin/python -m pip install --quiet --disable-pip-version-check $(AUDIT)
+	@for file in requirements/*.txt; do echo "$$file"; .venv/audit/bin/pip-audit --no-deps --disable-pip $(ARGS) \
+	    --requirement $$file || failed=1; done; exit $${failed:-0}
+AUDIT = pip-audit==2.10.1  # in an environment of its own, where it changes no pin
 
 serve: .venv/ready-serve      ## start the service on http://127.0.0.1:8000; options: make serve FLAGS="--port 9000"
 	PYTHONPATH=src python -m retrieval.serving $(FLAGS)
@@ -72,7 +78,8 @@ ANNOUNCE = @echo "Installing $<. $$(sed -n '1s/^\# //p' $<)"
 # LightFM compiles with -ffast-math -march=native unless told otherwise, so that two machines would get two models. It is
 # compiled here without both, and not taken from pip's cache, where an older build may be.
 # The .pth file puts .venv/bin first on PATH for every Python that runs in it, so that `.venv/bin/dvc repro` finds the
-# right `python` even if the environment is not activated.
+# right `python` even if the environment is not activated. It also moves DVC's state, which is pickled, from /var/tmp/dvc,
+# where other users of the machine can write, to .venv/dvc, which is open to its user only.
 .venv/ready: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is required: make PYTHON=python3.12")'
 	$(ANNOUNCE)
@@ -84,7 +91,9 @@ ANNOUNCE = @echo "Installing $<. $$(sed -n '1s/^\# //p' $<)"
 	@LIGHTFM_NO_CFLAGS=1 CFLAGS="-O3 -ffp-contract=off" $(PIP) --no-cache-dir --no-deps $$(grep '^rectools-lightfm==' $<)
 	@$(PIP) --requirement $<
 	@.venv/bin/python -c 'import sysconfig; open(sysconfig.get_path("purelib") + "/own_programs_first.pth", "w").write(\
-	"import os, sys; os.environ[\"PATH\"] = os.path.join(sys.prefix, \"bin\") + os.pathsep + os.environ.get(\"PATH\", \"\")\n")'
+	"import os, sys; os.environ[\"PATH\"] = os.path.join(sys.prefix, \"bin\") + os.pathsep + os.environ.get(\"PATH\", \"\"); \
+	os.environ.setdefault(\"DVC_SITE_CACHE_DIR\", os.path.join(sys.prefix, \"dvc\"))\n")'
+	@mkdir -p -m 700 .venv/dvc
 	@touch $@
 CPU_BUILDS = https://download.pytorch.org/whl/cpu
 CUDA = 4 GB more, some minutes

@@ -7,6 +7,7 @@ popularity in the last column, as a trained model has. Queries come one at a tim
 """
 
 import asyncio
+import json
 import os
 import socket
 import subprocess
@@ -30,6 +31,8 @@ from results import record
 
 ROOT = Path(__file__).parents[1]
 SECONDS, RATE, CONNECTIONS = 20, 300, 32
+BUSY = [64, 1000]  # connections at the top rate
+BATCH = 1000  # users
 WIDTH, CLUSTERS, QUERIES, K = 64, 1000, 1000, 10
 SEARCHES = {"hnsw": [16, 32, 64, 128, 256, 512], "ivf": [1, 4, 16, 64, 256]}
 SIZES = [10_000, 100_000, 1_000_000]
@@ -47,36 +50,72 @@ def main() -> None:
 
 
 async def measure(workers: int) -> dict[str, float]:
-    """Seconds to start, latency at a fixed rate, and requests per second when all connections are busy."""
+    """Seconds to start; latency at a fixed rate; with all connections busy: requests per second and their latency; and
+    users per second of batches."""
     users = ids.load(ROOT / "models" / "dssm" / "user_ids.parquet")
     draw = np.random.default_rng(0).choice(users, 100_000)
     with served(workers) as (port, started):
         async with connections(port, CONNECTIONS) as idle:
-            await asyncio.gather(*(ask(idle, user) for user in draw[:2000]))
+            await asyncio.gather(*(ask(idle, single(user)) for user in draw[:2000]))
             due = time.perf_counter() + np.arange(RATE * SECONDS) / RATE
             late = await asyncio.gather(
                 *(timed(idle, user, at) for user, at in zip(draw[: len(due)], due, strict=True))
             )
-            begin, count = time.perf_counter(), 0
-            while time.perf_counter() - begin < SECONDS:
-                await asyncio.gather(*(ask(idle, user) for user in draw[count : count + 1000]))
-                count = (count + 1000) % 90_000
-            rate = count / (time.perf_counter() - begin)
-    p50, p99 = (float(np.percentile(late, q) * 1000) for q in (50, 99))
-    return {"start_s": started, f"p50_ms_at_{RATE}": p50, f"p99_ms_at_{RATE}": p99, "requests_per_s": rate}
+            result = {"start_s": started} | percentiles(late, f"at_{RATE}")
+            whole = batch(draw[:BATCH])
+            begin = time.perf_counter()
+            await asyncio.gather(*(ask(idle, whole) for _ in range(20)))
+            result["batch_users_per_s"] = 20 * BATCH / (time.perf_counter() - begin)
+        for count in BUSY:
+            async with connections(port, count) as idle:
+                taken = await asyncio.gather(*(ask_on(idle, draw[i::count]) for i in range(count)))
+            waits = [each for link in taken for each in link]
+            result |= {f"requests_per_s_{count}": len(waits) / SECONDS} | percentiles(waits, f"{count}_connections")
+    return result
+
+
+def percentiles(seconds: list[float], where: str) -> dict[str, float]:
+    """The median and the 99th percentile, in milliseconds."""
+    return {f"p{q}_ms_{where}": float(np.percentile(seconds, q) * 1000) for q in (50, 99)}
+
+
+async def ask_on(idle: asyncio.Queue, users: np.ndarray) -> list[float]:
+    """Seconds of each request of one connection that is never idle, for SECONDS."""
+    link, taken = await idle.get(), []
+    own: asyncio.Queue = asyncio.Queue()
+    own.put_nowait(link)
+    last = begin = time.perf_counter()
+    while last - begin < SECONDS:
+        await ask(own, single(users[len(taken) % len(users)]))
+        taken.append(time.perf_counter() - last)
+        last += taken[-1]
+    idle.put_nowait(link)
+    return taken
+
+
+def single(user: int | str) -> bytes:
+    """The request for the items of a user."""
+    return f"GET /reco/dssm/{quote(str(user), safe='')} HTTP/1.1\r\nhost: x\r\n\r\n".encode()
+
+
+def batch(users: np.ndarray) -> bytes:
+    """The request for the items of many users."""
+    body = json.dumps({"user_ids": users.tolist()}).encode()
+    head = f"POST /reco/dssm/batch HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {len(body)}"
+    return f"{head}\r\n\r\n".encode() + body
 
 
 async def timed(idle: asyncio.Queue, user: int | str, due: float) -> float:
     """Seconds from the scheduled time of the request to its answer."""
     await asyncio.sleep(due - time.perf_counter())
-    await ask(idle, user)
+    await ask(idle, single(user))
     return time.perf_counter() - due
 
 
-async def ask(idle: asyncio.Queue, user: int | str) -> None:
+async def ask(idle: asyncio.Queue, request: bytes) -> None:
     """Send one request over an idle connection."""
     reader, writer = await idle.get()
-    writer.write(f"GET /reco/dssm/{quote(str(user), safe='')} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+    writer.write(request)
     head = await reader.readuntil(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200"), head
     length = next(line for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))

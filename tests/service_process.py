@@ -28,9 +28,7 @@ def start(
     world: Path, *flags: str, log: Path | None = None, **variables: str
 ) -> Iterator[tuple[subprocess.Popen, str]]:
     """Run the service over the models of `world`: the process, and its URL once it answers. stderr goes to `log`."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [*COMMAND, "--models", str(world / "models"), "--port", str(port), *flags]
     with (log or Path(os.devnull)).open("w") as stderr:
         process = subprocess.Popen(
@@ -43,6 +41,13 @@ def start(
     finally:
         process.terminate()
         process.wait(SECONDS)
+
+
+def free_port() -> int:
+    """A port on which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def is_ready(url: str, process: subprocess.Popen) -> bool:

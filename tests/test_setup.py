@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
@@ -17,7 +18,8 @@ from packaging.version import Version
 ROOT = Path(__file__).parents[1]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 TARGETS = re.search(r"^\.PHONY: (.+)$", MAKEFILE, re.M)[1].split()
-FILES = [ROOT / "requirements.txt", *sorted((ROOT / "requirements").glob("*.txt"))]
+IMAGE = ROOT / "requirements" / "image.txt"  # made from the others, see tests/serving/test_image.py
+FILES = [ROOT / "requirements.txt", *sorted(set((ROOT / "requirements").glob("*.txt")) - {IMAGE})]
 EXTRAS = {"test": "test", "test-quick": "test", "test-slow": "test", "lint": "lint", "serve": "serve", "bench": "bench",
           "search": "search", "sasrec": "sasrec"}  # fmt: skip
 
@@ -94,12 +96,44 @@ def test_help_lists_every_target():
     assert set(listed) == set(TARGETS)
 
 
-@pytest.mark.parametrize("target", sorted(set(TARGETS) - {"clean", "help"}))
+@pytest.mark.parametrize("target", sorted(set(TARGETS) - {"clean", "help", "audit"}))
 def test_a_target_installs_only_what_it_needs(target):
     """`--what-if` makes an existing environment count as out of date."""
     installed = re.findall(r"--requirement (\S+)", make("--dry-run", "--what-if=requirements.txt", target))
     extra = [f"requirements/{EXTRAS[target]}.txt"] if target in EXTRAS else []
     assert installed == ["requirements.txt", *extra]
+
+
+def test_audit_looks_up_every_file_with_packages_in_an_environment_of_its_own(tmp_path):
+    """It ends with an error if any file has a vulnerability, after all of them."""
+    shutil.copytree(ROOT / "requirements", tmp_path / "requirements")
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    program = tmp_path / ".venv" / "audit" / "bin" / "pip-audit"
+    program.parent.mkdir(parents=True)
+    for path, script in ((program, 'case "$*" in *lint.txt) exit 1;; esac\n'), (tmp_path / "python", "")):
+        path.write_text(f"#!/bin/sh\necho $0 $* >>{tmp_path}/log\n{script}")
+        path.chmod(0o755)
+    shutil.copy(tmp_path / "python", program.with_name("python"))
+    with pytest.raises(subprocess.CalledProcessError):
+        make("audit", f"PYTHON={tmp_path}/python", root=tmp_path)
+    log = (tmp_path / "log").read_text()
+    assert "-m venv .venv/audit\n" in log
+    assert "-m pip install --quiet --disable-pip-version-check pip-audit==" in log
+    asked = re.findall(r"--requirement requirements/(\S+)", log)
+    assert asked == sorted(path.name for path in (ROOT / "requirements").glob("*.txt"))
+
+
+def test_the_state_of_dvc_lies_in_the_environment_and_is_open_to_its_user_only(tmp_path, install):
+    """DVC keeps pickles in it; its default /var/tmp/dvc is open to all users of the machine."""
+    install(gpu=True)
+    assert (tmp_path / ".venv" / "dvc").stat().st_mode & 0o777 == 0o700
+    written = re.search(r"\.write\(\\\n\t\"(.+?)\\n\"\)'", MAKEFILE, re.S)[1].replace("\\\n\t", "").replace('\\"', '"')
+    code = f"import sys; sys.prefix = '/own'; {written}; print(os.environ['DVC_SITE_CACHE_DIR'], os.environ['PATH'])"
+    for given, expected in (({}, "/own/dvc /own/bin:/bin"), ({"DVC_SITE_CACHE_DIR": "/x"}, "/x /own/bin:/bin")):
+        run = subprocess.run(
+            [sys.executable, "-S", "-c", code], env={"PATH": "/bin"} | given, capture_output=True, text=True, check=True
+        )
+        assert run.stdout.strip() == expected
 
 
 def test_repro_is_the_default_target():

@@ -82,11 +82,11 @@ def test_the_traceback_is_shown_on_demand(monkeypatch, capsys):
     assert "Traceback" in capsys.readouterr().err
 
 
-def small_files(world: Path, script: str, *paths: str) -> subprocess.CompletedProcess[str]:
-    """Run a stage that may write no file of more than 1 KB, as on a full disk."""
+def small_files(world: Path, script: str, *paths: str, limit: int = 1024) -> subprocess.CompletedProcess[str]:
+    """Run a stage that may write no file of more than `limit` bytes, as on a full disk."""
     code = (
         "import resource, runpy, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
-        f"resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024)); sys.argv = {[script, *paths]!r}; "
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); sys.argv = {[script, *paths]!r}; "
         f"sys.path.insert(0, {str(SRC)!r}); runpy.run_path({str(SRC / script)!r}, run_name='__main__')"
     )
     return subprocess.run([sys.executable, "-c", code], cwd=world, capture_output=True, text=True, check=False)
@@ -113,6 +113,29 @@ def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path: Path):
         assert "models" in last or ".checkpoints" in last, last
     assert {path: path.read_bytes() for path in before} == before
     assert not list(world.rglob(".*.partial"))
+
+
+@pytest.mark.heavy
+def test_a_full_disk_ends_the_stages_of_the_data_in_one_line(tmp_path: Path):
+    """Whichever file is the first that no longer fits. The line names the folder, and nothing is left of it."""
+    rows = [f"u{i % 90},i{(7 * i + i // 90) % 80},{10**9 + 40_000 * i}" for i in range(4000)]
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "interactions.csv").write_text("\n".join(["user_id,item_id,timestamp", *rows]))
+    (tmp_path / "mine" / "items.csv").write_text("item_id,genre\n" + "".join(f"i{i},g{i % 7}\n" for i in range(80)))
+    params = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    params = re.sub(r"^data: \S+", "data: folder", re.sub(r"^folder: \S+", "folder: mine", params, flags=re.M))
+    (tmp_path / "params.yaml").write_text(params, encoding="utf-8")
+    stages = ("fetch.py", "raw"), ("prepare.py", "raw", "prepared"), ("features.py", "prepared", "features")
+    for script, *paths in stages:
+        for limit in (100, 5000):
+            run = small_files(tmp_path, script, *paths, limit=limit)
+            assert run.returncode == 1
+            start = f"{script.removesuffix('.py')}: {paths[-1]}: cannot be written: "
+            assert re.fullmatch(rf"{start}.*File too large", run.stderr.splitlines()[-1]), run.stderr
+            assert "Traceback" not in run.stderr
+            assert not list(tmp_path.glob(f"*{paths[-1]}*"))
+            assert not list(tmp_path.glob(f".*{paths[-1]}*"))
+        assert small_files(tmp_path, script, *paths, limit=10**9).returncode == 0
 
 
 def test_a_read_only_or_wrong_place_is_one_line(tmp_path: Path, monkeypatch):

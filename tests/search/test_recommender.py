@@ -1,5 +1,6 @@
 """One model that answers: exact search is the ranking of evaluate, new users are folded in, items are compared."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,6 +44,29 @@ def test_every_user_of_the_models_that_make_repro_made_gets_the_ranking_of_evalu
         assert not any(np.isin(items[user], seen[user].indices).any() for user in range(users)), name
         np.testing.assert_array_equal(scores, expected.scores, err_msg=name)
         np.testing.assert_array_equal(items, expected.items, err_msg=name)
+
+
+@pytest.mark.parametrize("name", ["dssm", "ease", "popular"])
+@pytest.mark.parametrize("allowed", [None, np.arange(0, ITEMS, 2)], ids=["all", "some"])
+def test_many_users_get_what_each_gets_however_many_fit_into_a_block(
+    world, items_and_users, recommender, monkeypatch, name, allowed
+):
+    one = recommender(world, name)
+    seen = [items_and_users.history(user)[0] for user in range(USERS)]
+    expected = [one.best(one.model.left[[user]], seen[user], 7, allowed) for user in range(USERS)]
+    for scores in (1, 4 * ITEMS, 2**22):
+        monkeypatch.setattr("retrieval.search.recommender.SCORES", scores)
+        found = one.best_of(one.model.left[np.arange(USERS)], seen, 7, allowed)
+        np.testing.assert_equal(found, expected)
+
+
+def test_without_the_package_that_a_fold_in_needs_there_is_none(world, monkeypatch):
+    """As in the image of the service, which has no torch."""
+    monkeypatch.setitem(sys.modules, "retrieval.dssm.newcomer", None)
+    one = Recommender(world / "models" / "dssm", matrices.load(world / "models" / "dssm"), None)
+    assert one.fold_in is None
+    assert one.missing == "retrieval.dssm.newcomer"
+    assert len(one.best(one.model.left[[0]], np.zeros(0, np.int64), 5)[0]) == 5
 
 
 def test_all_unseen_items_come_back_once_if_k_is_larger(world, items_and_users, recommender, lists):

@@ -1,11 +1,12 @@
 """Items that clients add: recommended at once by their features, by every worker, until other models come."""
 
+import errno
 import json
 import shutil
 from pathlib import Path
 
 from retrieval import histories
-from retrieval.errors import Problem
+from retrieval.errors import Problem, writing
 from retrieval.search.catalogue import load
 from retrieval.serving import additions
 from retrieval.serving.additions import Additions, table_of
@@ -224,6 +225,24 @@ def test_workers_share_what_is_added_to_one_of_them(planted, tmp_path):
             answer = client.get("/reco/dssm/5?k=100&exclude_seen=false").json()
             new = {item for item, new in zip(answer["items"], answer["new"], strict=True) if new}
             assert new >= set(range(5000, 5006))
+
+
+def test_where_items_cannot_be_stored_the_answer_says_so_and_nothing_changes(planted, tmp_path, monkeypatch, caplog):
+    """As on a full disk, or without the folder that the workers share; the reason is in the log only."""
+    with TestClient(create(Settings(models=planted / "models", token="secret", workers=2), tmp_path)) as client:
+
+        def full(path, value):
+            with writing(path):
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(additions, "write_json", full)
+        for _ in range(2):
+            answer = add(client, NEW)
+            assert answer.status_code == 503
+            assert answer.json() == {"detail": "the items cannot be stored, see the log"}
+            if tmp_path.exists():
+                tmp_path.rename(tmp_path.with_name("gone"))
+        assert client.get("/items", params={"query": "A new one"}).json() == []
 
 
 def test_versions_do_not_mix(tmp_path):

@@ -109,3 +109,10 @@ def test_a_proxy_may_show_the_service_under_a_path_that_it_strips_or_not(world):
     for path in ("reco-api", "/reco-api/", "/a b"):
         with pytest.raises(ValidationError, match="root_path"):
             Settings(root_path=path)
+
+
+def test_the_log_has_what_is_at_least_of_the_level(world, capfd):
+    for level, count in (("info", 1), ("warning", 0)):
+        with TestClient(create(Settings(models=world / "models", log_level=level))) as client:
+            client.get("/health")
+        assert capfd.readouterr().err.count('"path": "/health"') == count

@@ -25,8 +25,9 @@ def test_an_internal_error_is_logged_with_its_id_and_tells_the_client_nothing(ap
 def test_prometheus_counts_requests_by_route(client):
     client.get("/reco/dssm/15")
     text = client.get("/metrics").text
-    assert re.search(r'retrieval_requests_total\{method="GET",route="/reco/\{model\}/\{user_id\}",status="200"\}', text)
-    assert "retrieval_request_seconds_bucket" in text
+    labels = 'method="GET",model="dssm",route="/reco/{model}/{user_id}",status="200"'
+    assert f"retrieval_requests_total{{{labels}}}" in text
+    assert 'retrieval_request_seconds_bucket{le="0.001",model="dssm",route="/reco/{model}/{user_id}"}' in text
 
 
 def test_a_log_record_is_one_line_of_json():
@@ -38,8 +39,10 @@ def test_a_log_record_is_one_line_of_json():
     assert (line["level"], line["message"], line["status"]) == ("info", "two\nlines é", 200)
 
 
-def test_paths_without_a_route_share_one_label(client):
+def test_paths_without_a_route_and_unknown_models_share_one_label(client):
     client.get("/invented-by-a-client")
+    client.get("/reco/invented-by-a-client/15")
     text = client.get("/metrics").text
     assert "invented-by-a-client" not in text
-    assert 'retrieval_requests_total{method="any",route="none",status="404"}' in text
+    assert 'retrieval_requests_total{method="any",model="none",route="none",status="404"}' in text
+    assert 'model="none",route="/reco/{model}/{user_id}",status="404"' in text

@@ -4,17 +4,23 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from retrieval.stage import read_card, write_card
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import NoAlertPresentException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
 from service_process import SECONDS, start
-from worlds import write_world
+from worlds import ROOT, write_world
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 FLAGS = ["headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking"]
@@ -81,6 +87,36 @@ def text_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A service whose ids are text, and odd."""
     with start(write_world(tmp_path_factory.mktemp("text") / "world", text=True)) as (_, url):
         yield url
+
+
+MARKUP, ENDLESS = "<img src=x onerror=alert(1)>", "W" * 5000
+
+
+@pytest.fixture(scope="module")
+def hostile_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A service whose titles are markup or endless, and whose genres are both."""
+    world = write_world(tmp_path_factory.mktemp("hostile") / "world")
+    folder = world / "models" / "catalogue"
+    card, table = read_card(folder / "catalogue.json", ""), pq.read_table(folder / "items.parquet")
+    texts = {"title": [MARKUP, ENDLESS], "genres": [[MARKUP, ENDLESS]] * 2}
+    for name, values in texts.items():
+        column = [values[row % 2] for row in range(len(table))]
+        table = table.set_column(table.column_names.index(name), name, pa.array(column))
+    pq.write_table(table, folder / "items.parquet")
+    write_card(folder / "catalogue.json", {name: value for name, value in card.items() if name != "sha256"})
+    with start(world, "--metrics", "metrics.json") as (_, url):
+        yield url
+
+
+@contextmanager
+def screen(browser: webdriver.Chrome, width: int) -> Iterator[None]:
+    """A screen of this width; below 700 pixels that of a phone."""
+    size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 700}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        yield
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 @pytest.fixture(scope="module")
@@ -219,17 +255,82 @@ def test_input_is_text_and_not_markup(page):
 
 @pytest.mark.parametrize("width", [320, 390, 768, 1280])
 def test_nothing_is_cut_off_at_any_width(browser, url, width, tmp_path):
-    size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 700}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    try:
+    with screen(browser, width):
+        fits(Page(browser, url), width)
+        browser.save_screenshot(str(Path(os.environ.get("SCREENSHOTS", tmp_path)) / f"{width}.png"))
+        browser.get(f"{url}/docs")
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+
+
+def fits(page: Page, width: int) -> None:
+    """Nothing is wider than the screen, and no control is cut off."""
+    assert page.browser.execute_script("return document.documentElement.scrollWidth") <= width
+    script = "return [...document.querySelectorAll('button, select, input')].filter((one) => one.checkVisibility()"
+    script += " && one.getBoundingClientRect().right > innerWidth + 1).length"
+    assert page.browser.execute_script(script) == 0
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_titles_of_markup_and_of_5000_characters_are_text_that_fits(browser, hostile_url, width, tmp_path):
+    with screen(browser, width):
+        page = Page(browser, hostile_url)
+        page.all("#tab-profile")[0].click()
+        for query, shown in ((MARKUP, MARKUP), (ENDLESS[:200], "W" * 119 + "…")):
+            page.type("film-query", query)
+            page.until(lambda shown=shown: any(text.startswith(shown) for text in page.texts("#films button")))
+            fits(page, width)
+            page.all("#films button")[0].click()
+            page.until(lambda shown=shown: shown in page.texts("#history b"))
+        page.until(lambda: page.texts("#lists section:first-child p") == ["made for this user"])
+        assert set(page.titles(0)) == {MARKUP, "W" * 119 + "…"}
+        fits(page, width)
+        page.browser.save_screenshot(str(Path(os.environ.get("SCREENSHOTS", tmp_path)) / f"hostile-{width}.png"))
+        for place in (0, 1):
+            page.all("#history .film")[place].click()
+            page.until(lambda: len(page.texts("#similar b")) == 10)
+            fits(page, width)
+            page.browser.switch_to.active_element.send_keys(Keys.ESCAPE)
+        assert page.all("img") == []
+        with pytest.raises(NoAlertPresentException):
+            _ = page.browser.switch_to.alert
+
+
+AXE = Path(os.environ.get("AXE", ROOT / "node_modules" / "axe-core" / "axe.min.js"))
+
+
+@pytest.mark.skipif(not AXE.exists(), reason="needs axe-core: npm install --no-save axe-core")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_axe_finds_nothing_serious(browser, url, scheme, width):
+    """On the page, on a new profile, in the dialog of similar items, and on the page of the API."""
+    dark = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", dark)
+    with screen(browser, width):
         page = Page(browser, url)
-        assert page.browser.execute_script("return document.documentElement.scrollWidth") <= width
-        script = "return [...document.querySelectorAll('button, select, input')].filter((one) => one.checkVisibility()"
-        script += " && one.getBoundingClientRect().right > innerWidth + 1).length"
-        assert page.browser.execute_script(script) == 0
-        page.browser.save_screenshot(str(Path(os.environ.get("SCREENSHOTS", tmp_path)) / f"{width}.png"))
-    finally:
-        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        page.pick_user(15)
+        assert serious(browser) == []
+        page.all("#lists .film")[0].click()
+        page.until(lambda: len(page.texts("#similar b")) == 10)
+        assert serious(browser) == []
+        page.browser.switch_to.active_element.send_keys(Keys.ESCAPE)
+        page.all("#tab-profile")[0].click()
+        page.add_film("Film 12")
+        assert serious(browser) == []
+        browser.get(f"{url}/docs")
+        assert serious(browser) == []
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def serious(browser: webdriver.Chrome) -> list[str]:
+    """Rule and place of each serious or critical finding."""
+    browser.execute_script(AXE.read_text(encoding="utf-8"))
+    found = browser.execute_async_script("axe.run().then(arguments[0])")["violations"]
+    return [
+        f"{rule['id']}: {node['html'][:200]} {node['failureSummary']}"
+        for rule in found
+        for node in rule["nodes"]
+        if rule["impact"] in ("serious", "critical")
+    ]
 
 
 def test_the_page_sends_no_request_to_another_host(browser, url):

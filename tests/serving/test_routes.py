@@ -1,5 +1,8 @@
 """The routes: answers are those of the models; bad questions get a reason."""
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 from urllib.parse import quote
@@ -10,6 +13,7 @@ from retrieval.search import filters
 from retrieval.search.catalogue import load
 from retrieval.serving.app import create
 from retrieval.serving.settings import Settings
+from retrieval.stage import sha256
 
 import numpy as np
 import pytest
@@ -439,3 +443,106 @@ def test_every_answer_forbids_sniffing_and_frames_and_the_page_inline_scripts(cl
     assert client.get("/page.js").headers["content-type"].startswith("text/javascript")
     assert client.get("/page.css").headers["content-type"].startswith("text/css")
     assert client.get("/page.py").status_code == 422
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "choice", [{}, {"k": 100, "exclude_seen": False}, {"where": {"colour": "red"}, "without": [10]}]
+)
+def test_a_batch_gets_what_each_of_its_users_gets(client, name, choice):
+    users = [595, *range(5, 600, 10), 5]
+    answer = client.post(f"/reco/{name}/batch", json={"user_ids": users, **choice})
+    assert answer.status_code == 200
+    alone = [client.post(f"/reco/{name}", json={"user_id": user, **choice}).json() for user in users]
+    assert answer.json() == {"lists": alone}
+
+
+def test_unknown_users_of_a_batch_get_a_reason_each(client, text_client):
+    lists = client.post("/reco/dssm/batch", json={"user_ids": [16, 15, "x"], "k": 3}).json()["lists"]
+    reasons = [f"user {user} is not in the data" for user in (16, "x")]
+    assert lists[::2] == [{"user_id": user, "detail": each} for user, each in zip((16, "x"), reasons, strict=True)]
+    assert lists[1] == client.get("/reco/dssm/15?k=3").json()
+    assert client.post("/reco/dssm/batch", json={"user_ids": [16]}).json()["lists"][0]["detail"] == reasons[0]
+    found = text_client.post("/reco/dssm/batch", json={"user_ids": TEXT_USERS[:5]}).json()["lists"]
+    assert [each["user_id"] for each in found] == TEXT_USERS[:5]
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "status", "reason"),
+    [
+        ("nothing", {"user_ids": [15]}, 404, "unknown model"),
+        ("dssm", {"user_ids": []}, 422, "at least 1 item"),
+        ("dssm", {"user_ids": [15] * 1001}, 422, "at most 1000 items"),
+        ("dssm", {}, 422, "Field required"),
+        ("dssm", {"user_ids": [15], "history": []}, 422, "Extra inputs"),
+        ("dssm", {"user_ids": [15], "only": [4]}, 422, "only: not in the catalogue: 4"),
+    ],
+)
+def test_bad_batches_get_a_reason(client, name, body, status, reason):
+    answer = client.post(f"/reco/{name}/batch", json=body)
+    assert answer.status_code == status
+    assert reason in answer.json()["detail"]
+
+
+def test_batch_is_also_an_id_of_a_user(client):
+    assert client.get("/reco/dssm/batch").json() == {
+        "detail": "user batch is not in the data; use fallback=true to get popular items"
+    }
+
+
+def test_the_version_has_the_hash_of_each_card(client, world):
+    answer = client.get("/version").json()
+    assert set(answer) == {"version", "revision", "models", "catalogue"}
+    assert answer["models"] == {name: sha256(world / "models" / name / "card.json") for name in MODELS}
+    assert answer["catalogue"] == sha256(world / "models" / "catalogue" / "catalogue.json")
+
+
+@pytest.mark.parametrize(("large", "threads"), [(ITEMS, {True}), (10**6, {False})])
+def test_in_a_large_catalogue_searches_run_in_threads_and_one_user_at_a_time_is_folded_in(
+    app, client, monkeypatch, large, threads
+):
+    monkeypatch.setattr("retrieval.serving.service.LARGE", large)
+    model = app.state.service.store.models["dssm"]
+    inner, inside, seen = model.fold_in, [], []
+
+    class FoldIn:
+        reads_history = reads_demographics = True
+
+        def __call__(self, watched, demographics):
+            inside.append(1)
+            time.sleep(0.01)
+            seen.append((len(inside), threading.current_thread() is not loop[0]))
+            inside.pop()
+            return inner(watched, demographics)
+
+    async def thread(request):
+        loop.append(threading.current_thread())
+
+    loop: list[threading.Thread] = []
+    client.portal.call(lambda: thread(None))
+    expected = client.post("/reco/dssm", json={"history": [{"item_id": 10}]}).json()
+    monkeypatch.setattr(model, "fold_in", FoldIn())
+    ask = lambda _: client.post("/reco/dssm", json={"history": [{"item_id": 10}]}).json()  # noqa: E731
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(ask, range(8))) == [expected] * 8
+    assert {each for _, each in seen} == threads
+    assert {count for count, _ in seen} == {1}
+    assert client.get("/items", params={"query": "film 14", "k": 3}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "reason"),
+    [
+        ("/reco/dssm", {"only": [1.5] * 3000}, "only.0"),
+        ("/reco/dssm", {"history": [{"item_id": 1.5}] * 900}, "history.0.item_id"),
+        ("/reco/dssm/batch", {"user_ids": [None] * 1000}, "user_ids.0"),
+        ("/reco/dssm", {f"k{i}": 1 for i in range(1500)}, "expected objects of at most 100 fields"),
+        ("/reco/dssm", {"history": [{f"k{i}": 1 for i in range(1500)}]}, "expected objects of at most 100 fields"),
+    ],
+)
+def test_of_thousands_of_errors_only_the_first_is_described(client, path, body, reason):
+    answer = client.post(path, json=body)
+    assert answer.status_code == 422
+    detail = answer.json()["detail"]
+    assert reason in detail
+    assert detail.count("body.") <= 2  # an id is one of two types

@@ -71,9 +71,9 @@ def test_none_of_ten_thousand_profiles_causes_an_internal_error(client):
 def check_openapi(app: FastAPI, count: int) -> None:
     """Send `count` requests that the OpenAPI schema allows or forbids, over all routes; check status and schema."""
     operations = [one.ok() for one in schemathesis.openapi.from_asgi("/openapi.json", app).get_all_operations()]
-    assert len(operations) == 13
+    assert len(operations) == 15
     checks = [not_a_server_error, status_code_conformance, response_schema_conformance]
-    bare = {"/health", "/ready", "/models", "/metrics", "/items/columns"}  # no parameters to get wrong
+    bare = {"/health", "/ready", "/version", "/models", "/metrics", "/items/columns"}  # no parameters to get wrong
     cases = [(one, mode) for one in operations for mode in GenerationMode if mode.is_positive or one.path not in bare]
 
     @settings(max_examples=count, suppress_health_check=list(HealthCheck))

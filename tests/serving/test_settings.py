@@ -21,6 +21,8 @@ def run(*flags: str, **variables: str) -> subprocess.CompletedProcess[str]:
         (["--port", "abc"], {}, "serving: port: 'abc' is not valid: "),
         (["--root-path", "x"], {}, "serving: root_path: 'x' is not valid: "),
         (["--origin", "https://a.example/"], {}, "serving: origin.0: 'https://a.example/' is not valid: "),
+        (["--log-level", "loud"], {}, "serving: log_level: 'loud' is not valid: "),
+        (["--serve", "dssm,new="], {}, "serving: serve.1: 'new=' is not valid: "),
         (["--workers", "0"], {}, "serving: workers: '0' is not valid: "),
         (["--backend", "faiss"], {}, "serving: backend: 'faiss' is not valid: "),
         ([], {"RETRIEVAL_TIMEOUT": "-1"}, "serving: timeout: '-1' is not valid: "),

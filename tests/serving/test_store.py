@@ -9,9 +9,12 @@ from retrieval.baselines import BASELINES
 from retrieval.errors import Problem
 from retrieval.search.indexes import Faiss
 from retrieval.serving import store
+from retrieval.serving.app import create
 from retrieval.serving.settings import Settings
+from retrieval.stage import sha256
 
 import pytest
+from starlette.testclient import TestClient
 from worlds import MODELS, resave
 
 
@@ -75,6 +78,35 @@ def test_broken_folders_are_refused(copy, damage, reason):
         store.load(Settings(models=copy / "models"))
 
 
+def test_two_versions_of_a_model_are_served_side_by_side(copy, world):
+    other = copy / "releases" / "1" / "models"
+    shutil.copytree(copy / "models", other)
+    model = matrices.load(other / "dssm")
+    resave(other / "dssm", model, left=-model.left)
+    serve = [f"dssm={copy / 'models' / 'dssm'}", f"new={other / 'dssm'}", "popular"]
+    with TestClient(create(Settings(models=copy / "models", serve=serve))) as client:
+        assert [model["name"] for model in client.get("/models").json()["models"]] == ["dssm", "new", "popular"]
+        old, new = (client.get(f"/reco/{name}/15").json() for name in ("dssm", "new"))
+        assert (old["model"], new["model"]) == ("dssm", "new")
+        assert old["items"] != new["items"]
+        assert client.get("/similar/new/10").json()["model"] == "new"
+        assert client.get("/reco/new/16?fallback=true").json()["model"] == "popular"
+        cards = client.get("/version").json()["models"]
+        assert cards["new"] == sha256(other / "dssm" / "card.json") != cards["dssm"]
+        counted = client.get("/metrics").text
+        for name in ("dssm", "new"):
+            assert (
+                f'retrieval_requests_total{{method="GET",model="{name}",route="/reco/{{model}}/{{user_id}}"' in counted
+            )
+
+
+def test_another_version_is_searched_by_the_index_beside_it(world):
+    settings = Settings(
+        models=world / "models", serve=[f"new={world / 'models' / 'dssm'}", "dssm", "popular"], backend="hnsw"
+    )
+    assert store.load(settings).models["new"].nearest is not None
+
+
 @pytest.mark.parametrize("side", ["users", "items"])
 def test_models_of_other_items_or_users_are_refused(copy, side):
     path = copy / "models" / "ials"
@@ -89,6 +121,8 @@ def test_models_of_other_items_or_users_are_refused(copy, side):
     [
         ({"default": "dsm"}, "dsm: no such model; .* did you mean 'dssm'"),
         ({"serve": ["dssm", "populr"]}, "populr: no such model; .* did you mean 'popular'"),
+        ({"serve": ["dssm", "popular", "dssm=x"]}, "serve: dssm appears twice"),
+        ({"serve": ["dssm", "popular", "new=x"]}, "^x: card.json is missing; "),
         ({"serve": ["ease", "popular"]}, "dssm: default and fallback must be among the models of --serve"),
     ],
 )

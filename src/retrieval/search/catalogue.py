@@ -145,9 +145,13 @@ class Catalogue:
         ones = np.ones(len(self.item_values), np.int8)
         return sp.csr_matrix((ones, self.item_values, self.item_indptr), shape=shape).tocsc()
 
+    @cached_property
+    def _texts(self) -> pa.Array:
+        return pa.array(self.titles, pa.string())
+
     def find_items(self, text: str, k: int) -> list[int]:
         """Rows of up to `k` items whose title contains `text`, ignoring case, the most watched first."""
-        matches = pc.match_substring(pa.array(self.titles, pa.string()), text, ignore_case=True)
+        matches = pc.match_substring(self._texts, text, ignore_case=True)
         rows = np.flatnonzero(np.asarray(pc.fill_null(matches, False)))
         return rows[np.argsort(-self.view_counts[rows], kind="stable")[:k]].tolist()
 

@@ -1,5 +1,6 @@
 """Recommendations from one model: the best items for a row of left, and the items similar to an item."""
 
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from retrieval.errors import Problem
 from retrieval.matrices import Matrix, Model
 from retrieval.newcomers import newcomer
 from retrieval.newitems import coefficients, rows_of
-from retrieval.ranking import CHUNK, score, top, transposed
+from retrieval.ranking import CHUNK, SCORES, score, top, transposed
 from retrieval.search.catalogue import Catalogue
 from retrieval.search.indexes import Index, candidates
 from retrieval.search.space import Space
@@ -32,14 +33,19 @@ def load_model(path: Path, catalogue: Catalogue) -> Model:
 class Recommender:
     """`model` and how it is searched: `nearest` is a space and the index in it, None for exact search.
 
-    `fold_in(watched, demographics)` gives the row of left [1, d] of a new user; None if the model has none for them.
+    `fold_in(watched, demographics)` gives the row of left [1, d] of a new user; None if the model has none for them, or
+    if the package `missing` is not installed, as torch in the image of the service.
     `right` [items, d] has the items of train, then the new ones of `with_items`; `has_new`: whether there can be any.
     """
 
     def __init__(self, path: Path, model: Model, nearest: tuple[Space, Index] | None) -> None:
         self.model, self.nearest = model, nearest
         self._is_history = model.kind == "history"
-        self.fold_in = newcomer(path, model)
+        self.fold_in, self.missing = None, ""
+        try:
+            self.fold_in = newcomer(path, model)
+        except ModuleNotFoundError as error:
+            self.missing = str(error.name)
         self._coefficients = coefficients(path, model)
         self._use(model.right)
 
@@ -78,24 +84,33 @@ class Recommender:
         return self._is_history or self._similarity is not None
 
     def best(self, left: Matrix, seen: np.ndarray, k: int, allowed: np.ndarray | None = None) -> TopItems:
-        """The k best items for one row of left [1, d], without the rows of items in `seen`; fewer if there are fewer.
+        """`best_of` one row of left [1, d]."""
+        return self.best_of(left, [seen], k, allowed)[0]
 
-        allowed: the rows that may be recommended, ascending, None for all; among them the search is always exact.
-        Equal scores are in the order of the items.
+    def best_of(
+        self, left: Matrix, seen: Sequence[np.ndarray], k: int, allowed: np.ndarray | None = None
+    ) -> list[TopItems]:
+        """The k best items, or fewer if there are fewer, for each row of left [n, d], without the items in its `seen`.
+
+        allowed: the rows that may be recommended, ascending, None for all; among them the search is always exact, by
+        one product per block of rows. Equal scores are in the order of the items.
         """
-        count, trained = self.right.shape[0], len(self.model.items)
-        seen = seen[seen < count]
-        if allowed is not None:
-            return self._exact(left, np.setdiff1d(allowed[allowed < count], seen), k)
-        if self.nearest is not None:
-            space, index = self.nearest
-            found = candidates(index, space.query(left), seen, k)
-            if found is not None:
-                new = np.setdiff1d(np.arange(trained, count), seen)  # the index does not have them
-                return self._exact(left, np.append(found, new), k)
-        scores = self._scores(left)
-        scores[seen] = -np.inf
-        return _top(scores, k)
+        count = self.right.shape[0]
+        seen = [each[each < count] for each in seen]
+        if allowed is None and self.nearest is not None:
+            return [self._near(self.nearest, left[[row]], each, k) for row, each in enumerate(seen)]
+        rows, size = None if allowed is None else allowed[allowed < count], max(1, SCORES // count)
+        blocks = (slice(start, start + size) for start in range(0, len(seen), size))
+        return [found for block in blocks for found in self._exact(left[block], seen[block], k, rows)]
+
+    def _near(self, nearest: tuple[Space, Index], left: Matrix, seen: np.ndarray, k: int) -> TopItems:
+        """The k best of what the index finds, and of the new items, which the index does not have."""
+        space, index = nearest
+        found = candidates(index, space.query(left), seen, k)
+        if found is None:
+            return self._exact(left, [seen], k)[0]
+        new = np.arange(len(self.model.items), self.right.shape[0])
+        return self._exact(left, [seen], k, np.append(found, new))[0]
 
     def similar(self, item: int, k: int) -> TopItems:
         """The k items most like the item in row `item`, without the item itself.
@@ -113,31 +128,36 @@ class Recommender:
         product = (right @ row.T).toarray()[:, 0] if sp.issparse(right) else right @ (row * taste)
         scores = np.asarray(product, np.float32) / (norms * norms[item])
         scores[item] = -np.inf
-        return _top(scores, k)
+        return _top(scores[None], k)[0]
 
-    def _exact(self, left: Matrix, rows: np.ndarray, k: int) -> TopItems:
-        """The k best of some rows of items, ascending."""
-        positions, scores = _top(self._scores(left, rows), k)
-        return rows[positions], scores
+    def _exact(
+        self, left: Matrix, seen: Sequence[np.ndarray], k: int, rows: np.ndarray | None = None
+    ) -> list[TopItems]:
+        """`best_of` by one product with all items, or with the rows of some, ascending."""
+        scores = self._scores(left, rows)
+        for line, each in zip(scores, seen, strict=True):
+            line[each if rows is None else np.flatnonzero(np.isin(rows, each))] = -np.inf
+        found = _top(scores, k)
+        return found if rows is None else [(rows[positions], values) for positions, values in found]
 
     def _scores(self, left: Matrix, rows: np.ndarray | None = None) -> np.ndarray:
-        """The scores of all items, or of some rows."""
+        """The scores [n, items] of all items, or of some rows."""
         if rows is not None and (sp.issparse(left) or sp.issparse(self._items)):  # rows of right may be very long
-            return self._scores(left)[rows]
+            return self._scores(left)[:, rows]
         items = self._items if rows is None else np.asarray(self.right)[rows].T
-        out = np.empty((1, items.shape[1]), np.float32)
+        out = np.empty((left.shape[0], items.shape[1]), np.float32)
         score(left, items, out)
-        return out[0]
+        return out
 
 
-def _top(scores: np.ndarray, k: int) -> TopItems:
-    """Positions and values of the k highest of `scores` [n], leaving out -inf."""
-    width = -(-max(len(scores), k) // CHUNK) * CHUNK
-    padded = np.full((1, width), -np.inf, np.float32)
-    padded[0, : len(scores)] = scores
-    positions, best = (values[0] for values in top(padded, k))
+def _top(scores: np.ndarray, k: int) -> list[TopItems]:
+    """Positions and values of the k highest of each row of `scores` [n, items], leaving out -inf."""
+    rows, count = scores.shape
+    padded = np.full((rows, -(-max(count, k) // CHUNK) * CHUNK), -np.inf, np.float32)
+    padded[:, :count] = scores
+    positions, best = top(padded, k)
     finite = ~np.isneginf(best)
-    return positions[finite], best[finite]
+    return [(positions[row, finite[row]], best[row, finite[row]]) for row in range(rows)]
 
 
 def _similarity(left: Matrix, right: Matrix) -> tuple[np.ndarray, np.ndarray] | None:

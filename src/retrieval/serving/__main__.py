@@ -48,7 +48,7 @@ def serve(settings: "Settings") -> None:
     if settings.workers == 1:
         uvicorn.Server(_config(settings, None)).run()
         return
-    log_to_stderr()
+    log_to_stderr(settings.log_level)
     with tempfile.TemporaryDirectory() as shared:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared
         config = _config(settings, Path(shared))

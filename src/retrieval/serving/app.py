@@ -12,6 +12,7 @@ from pathlib import Path
 
 from retrieval.errors import Problem
 from retrieval.serving.middleware import Guard, log_to_stderr
+from retrieval.serving.reference import page
 from retrieval.serving.routes import router
 from retrieval.serving.service import Service
 from retrieval.serving.settings import Settings
@@ -28,10 +29,10 @@ log = logging.getLogger("retrieval.service")
 
 def create(settings: Settings, shared: Path | None = None) -> FastAPI:
     """The application. Invalid model folders end the process with one log line. `shared`: a folder of all workers."""
-    log_to_stderr()
+    log_to_stderr(settings.log_level)
     try:
         service = Service(settings, shared)
-    except Problem as problem:
+    except (Problem, ModuleNotFoundError) as problem:  # pymilvus is not in the image
         log.critical("not started: %s", problem)
         sys.exit(1)
     gc.collect()
@@ -41,6 +42,8 @@ def create(settings: Settings, shared: Path | None = None) -> FastAPI:
         version="1",
         description=settings.__doc__ or "",
         lifespan=_lifespan,
+        docs_url=None,  # those of FastAPI load scripts from a CDN
+        redoc_url=None,
         redirect_slashes=False,  # a path that ends in a slash may be an id
         root_path=settings.root_path,
     )
@@ -57,6 +60,7 @@ def create(settings: Settings, shared: Path | None = None) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _invalid)  # type: ignore[arg-type]
     app.add_exception_handler(400, _unreadable)
     app.include_router(router)
+    app.state.reference = page(app.openapi())
     return app
 
 

@@ -13,9 +13,9 @@ from prometheus_client import Counter, Histogram
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-REQUESTS = Counter("retrieval_requests", "Requests by route and status", ["route", "method", "status"])
+REQUESTS = Counter("retrieval_requests", "Requests by route, model and status", ["route", "model", "method", "status"])
 SECONDS = Histogram(
-    "retrieval_request_seconds", "Seconds per request", ["route"],
+    "retrieval_request_seconds", "Seconds per request", ["route", "model"],
     buckets=(0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 10),
 )  # fmt: skip
 HEADERS = ((b"x-content-type-options", b"nosniff"), (b"x-frame-options", b"DENY"))  # of every answer
@@ -36,11 +36,11 @@ class JSONFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=True)
 
 
-def log_to_stderr() -> None:
-    """Log all of this process as JSON lines. `Guard` logs requests in place of uvicorn."""
+def log_to_stderr(level: str) -> None:
+    """Log all of this process from `level` on, as JSON lines. `Guard` logs requests in place of uvicorn."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JSONFormatter())
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.getLogger("uvicorn.access").propagate = False
 
 
@@ -114,9 +114,16 @@ async def _answer(send: Send, status: int, detail: str) -> None:
 
 
 def _record(scope: Scope, request_id: str, status: int, seconds: float) -> None:
-    """Count the request and log it. Paths without a route share one label, so that clients cannot invent labels."""
+    """Count the request and log it. What has no route or model shares one label: clients cannot invent labels."""
     route = getattr(scope.get("route"), "path_format", "none")
-    REQUESTS.labels(route, scope["method"] if route != "none" else "any", status).inc()
-    SECONDS.labels(route).observe(seconds)
+    model = _model(scope)
+    REQUESTS.labels(route, model, scope["method"] if route != "none" else "any", status).inc()
+    SECONDS.labels(route, model).observe(seconds)
     fields = {"request_id": request_id, "method": scope["method"], "path": scope["path"], "route": route}
     log.info("request", extra={"fields": {**fields, "status": status, "ms": round(1000 * seconds, 2)}})
+
+
+def _model(scope: Scope) -> str:
+    """The model that the path names; "none" if there is none."""
+    name = scope.get("path_params", {}).get("model", "none")
+    return name if name == "none" or name in scope["app"].state.service.store.models else "none"

@@ -46,7 +46,7 @@ function film(item, { score = null, seen = false, remove = null } = {}) {
     score === null ? null : make("span", { className: "score", textContent: score.toPrecision(4) }),
     make("b", { textContent: title }),
     seen ? make("span", { className: "mark seen", textContent: "in the history" }) : null,
-    make("small", { textContent: about }));
+    make("small", { textContent: cut(about) }));
   shown.addEventListener("click", () => openSimilar(item.item_id, title));
   const off = remove && make("button", { className: "off", textContent: "✕", ariaLabel: `Remove ${title}` });
   off?.addEventListener("click", remove);

@@ -1,5 +1,6 @@
 """What a request says, in rows of the catalogue; or `HTTPException` with the reason why it says nothing."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NoReturn
@@ -31,10 +32,10 @@ class Filters:
     allowed: np.ndarray | None
     without: np.ndarray
 
-    def best(self, recommender: Recommender, left: Matrix, seen: np.ndarray, k: int) -> TopItems:
-        """The k best items for a row of left [1, d], but those in `seen`."""
-        excluded = np.union1d(seen, self.without) if len(self.without) else seen
-        return recommender.best(left, excluded, k, self.allowed)
+    def best_of(self, recommender: Recommender, left: Matrix, seen: Sequence[np.ndarray], k: int) -> list[TopItems]:
+        """The k best items for each row of left [n, d], but those in its `seen`."""
+        excluded = [np.union1d(each, self.without) for each in seen] if len(self.without) else seen
+        return recommender.best_of(left, excluded, k, self.allowed)
 
 
 NO_FILTERS = Filters(None, NOTHING)
@@ -45,11 +46,11 @@ def refuse(status: int, reason: str) -> NoReturn:
     raise HTTPException(status, reason)
 
 
-def filters_of(catalogue: Catalogue, profile: schemas.Profile) -> Filters:
-    """Which items a profile allows."""
-    only = None if profile.only is None else _rows(catalogue, profile.only, "only")
+def filters_of(catalogue: Catalogue, choice: schemas.Choice) -> Filters:
+    """Which items a profile or a batch allows."""
+    only = None if choice.only is None else _rows(catalogue, choice.only, "only")
     try:
-        return Filters(allowed(catalogue, only, NOTHING, profile.where), _rows(catalogue, profile.without, "without"))
+        return Filters(allowed(catalogue, only, NOTHING, choice.where), _rows(catalogue, choice.without, "without"))
     except Problem as problem:
         refuse(422, str(problem))
 

@@ -1,5 +1,6 @@
 """The routes of the service."""
 
+import asyncio
 import json
 import logging
 import secrets
@@ -16,10 +17,11 @@ from retrieval.serving.processes import reload_all
 from retrieval.serving.reading import refuse
 from retrieval.serving.schemas import MAX_K, MAX_TEXT, Id
 from retrieval.serving.service import Service, demographics, describe
+from retrieval.serving.store import CATALOGUE
 
 import prometheus_client
 from fastapi import APIRouter, Header, Query, Request
-from fastapi.responses import FileResponse, Response
+from fastapi.responses import FileResponse, HTMLResponse, Response
 from fastapi.routing import APIRoute
 from prometheus_client import CollectorRegistry, multiprocess
 from starlette.convertors import CONVERTOR_TYPES, Convertor
@@ -61,13 +63,14 @@ class StrictRoute(APIRoute):
         handle, names = super().get_route_handler(), [parameter.alias for parameter in self.dependant.query_params]
 
         async def check(request: Request) -> Response:
-            given = [name for name, _ in request.query_params.multi_items()]
-            for name in given:
+            seen: set[str] = set()
+            for name, _ in request.query_params.multi_items():
                 if name not in names:
                     listed = choices(name[:MAX_TEXT], names) if names else "expected none"
                     refuse(422, f"unknown query parameter {name[:MAX_TEXT]!r}; {listed}")
-                if given.count(name) > 1:
+                if name in seen:
                     refuse(422, f"query parameter {name!r} appears twice")
+                seen.add(name)
             return await handle(request)
 
         return check
@@ -105,6 +108,14 @@ async def health() -> schemas.Status:
 async def ready() -> schemas.Status:
     """The models are loaded. The port opens only after that."""
     return schemas.Status(status="ready")
+
+
+@router.get("/version", tags=["operation"])
+async def version(request: Request) -> schemas.Release:
+    """The project's version, the git revision, and the hashes of the models."""
+    service = _service(request)
+    cards = dict(service.store.cards)
+    return schemas.Release(**service.about, catalogue=cards.pop(CATALOGUE), models=cards)
 
 
 @router.get("/models", tags=["catalogue"])
@@ -156,6 +167,25 @@ async def recommend_to(request: Request, model: str, profile: schemas.Profile) -
     return _json(await service.call(service.recommend_to, await service.current(), model, profile))
 
 
+@router.post("/reco/{model}/batch", tags=["recommendations"], response_model=schemas.Lists)
+async def recommend_to_all(request: Request, model: str, batch: schemas.Batch) -> Response:
+    """The best items of up to 1,000 users of the data, from one product: each list is that of a request of its own.
+
+    A user who is not in the data gets a reason in place of a list.
+    """
+    service = _service(request)
+    current = await service.current()
+
+    def work() -> Response:
+        lists = service.recommend_to_all(current, model, batch)
+        text = ", ".join(
+            json.dumps(each, allow_nan=False) for each in lists
+        )  # in parts: each keeps other threads waiting
+        return Response(f'{{"lists": [{text}]}}', media_type="application/json")
+
+    return await asyncio.to_thread(work)
+
+
 @router.get("/similar/{model}/{item_id:id}", tags=["recommendations"], response_model=schemas.Similar)
 async def similar(request: Request, model: str, item_id: Id, k: K = 10) -> Response:
     """The items most similar to an item."""
@@ -191,9 +221,8 @@ async def history(request: Request, user_id: Id, k: K = 20) -> schemas.User:
 @router.get("/items", tags=["catalogue"])
 async def items(request: Request, query: Search = "", k: K = 20) -> list[schemas.Item]:
     """Items whose title contains the text, the most watched first."""
-    catalogue = (await _service(request).current()).catalogue
-    rows, counts = catalogue.find_items(query, k), catalogue.view_counts
-    return [schemas.Item(**describe(catalogue, row), watched=int(counts[row])) for row in rows]
+    service = _service(request)
+    return await service.call(service.find, await service.current(), query, k)
 
 
 @router.get("/items/columns", tags=["catalogue"])
@@ -246,6 +275,12 @@ async def metrics(request: Request) -> Response:
 async def page() -> FileResponse:
     """The demo page."""
     return FileResponse(PAGE / "page.html", headers={"content-security-policy": POLICY})
+
+
+@router.get("/docs", include_in_schema=False)
+async def docs(request: Request) -> HTMLResponse:
+    """The requests and answers, as a page without scripts."""
+    return HTMLResponse(request.app.state.reference, headers={"content-security-policy": POLICY})
 
 
 @router.get("/page.{kind}", include_in_schema=False)

@@ -8,10 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 MAX_K = 100  # items in an answer
 MAX_HISTORY = 1000  # watched items in a profile
 MAX_CANDIDATES = 10_000  # items of `only` and of `without`
+MAX_USERS = 1000  # of a batch
 MAX_NEW = 1000  # items of POST /items
 MAX_CELL, MAX_LIST = 10_000, 100  # characters, and values, of one of their columns
 MAX_VALUES = 1000  # of a column of `where`
 MAX_TEXT = 200  # characters
+MAX_FIELDS = 100  # of an object
 
 Integer = Annotated[int, Field(strict=True, ge=-(2**63), le=2**63 - 1)]
 Id = Annotated[
@@ -19,10 +21,11 @@ Id = Annotated[
     Field(description="an id as it is in the data: a 64-bit integer, or text"),
 ]
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
+# Of a long list only the first error is reported: thousands take long to describe.
 Texts = Annotated[list[Text], Field(max_length=32)]
 Value = Text | Integer  # of a column
-Values = Annotated[list[Value], Field(max_length=MAX_VALUES)]
-Ids = Annotated[list[Id], Field(max_length=MAX_CANDIDATES)]
+Values = Annotated[list[Value], Field(max_length=MAX_VALUES, fail_fast=True)]
+Ids = Annotated[list[Id], Field(max_length=MAX_CANDIDATES, fail_fast=True)]
 
 
 class Items(BaseModel):
@@ -60,34 +63,71 @@ class WatchedItem(BaseModel):
     date: datetime | None = None
 
 
-class Profile(BaseModel):
-    """A user, and which items may be recommended.
+class Body(BaseModel):
+    """The body of a request."""
 
-    The user is one of the data, by `user_id`, or any other, by history and demographics. Give all items of the history
-    a date, or none: then their order counts. demographics: column -> value, or a list of values.
+    model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few_fields(cls, value: Any) -> Any:
+        """Refuse an object of very many fields before each of them becomes an error."""
+        parts = value.values() if isinstance(value, dict) else ()
+        nested = (each for part in parts for each in (part if isinstance(part, list) else (part,)))
+        if any(isinstance(each, dict) and len(each) > MAX_FIELDS for each in (value, *nested)):
+            raise ValueError(f"expected objects of at most {MAX_FIELDS} fields")
+        return value
+
+
+class Choice(Body):
+    """Which items may be recommended.
 
     only, without: ids of the items that may, and may not, be in the answer. where: column -> value, or a list of
     values, see GET /items/columns; an item needs one of the values of every column.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
-    user_id: Id | None = None
-    history: Annotated[list[WatchedItem], Field(max_length=MAX_HISTORY)] = []
-    demographics: Annotated[dict[Text, Text | Texts], Field(max_length=32)] = {}
     k: Annotated[int, Field(ge=1, le=MAX_K)] = 10
     exclude_seen: bool = True
     only: Ids | None = None
     without: Ids = []
-    where: Annotated[
-        dict[Text, Value | Annotated[list[Value], Field(max_length=MAX_VALUES)]], Field(max_length=32)
-    ] = {}
+    where: Annotated[dict[Text, Value | Values], Field(max_length=32)] = {}
+
+
+class Profile(Choice):
+    """A user, and which items may be recommended.
+
+    The user is one of the data, by `user_id`, or any other, by history and demographics. Give all items of the history
+    a date, or none: then their order counts. demographics: column -> value, or a list of values.
+    """
+
+    user_id: Id | None = None
+    history: Annotated[list[WatchedItem], Field(max_length=MAX_HISTORY, fail_fast=True)] = []
+    demographics: Annotated[dict[Text, Text | Texts], Field(max_length=32)] = {}
 
     @model_validator(mode="after")
     def _one_user(self) -> "Profile":
         if self.user_id is not None and (self.history or self.demographics):
             raise ValueError("a user_id comes without history and demographics: those of the data are used")
         return self
+
+
+class Batch(Choice):
+    """Users of the data, and which items may be recommended to each."""
+
+    user_ids: Annotated[list[Id], Field(min_length=1, max_length=MAX_USERS, fail_fast=True)]
+
+
+class Unknown(BaseModel):
+    """A user of a batch who is not in the data."""
+
+    user_id: int | str
+    detail: str
+
+
+class Lists(BaseModel):
+    """What each user of a batch gets, in the order of the request."""
+
+    lists: list[Recommendations | Unknown]
 
 
 class Visit(BaseModel):
@@ -139,12 +179,10 @@ class NewItem(BaseModel):
     columns: Annotated[dict[Text, bool | CellText | Number | CellList | None], Field(max_length=100)] = {}
 
 
-class NewItems(BaseModel):
+class NewItems(Body):
     """Items to add."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    items: Annotated[list[NewItem], Field(min_length=1, max_length=MAX_NEW)]
+    items: Annotated[list[NewItem], Field(min_length=1, max_length=MAX_NEW, fail_fast=True)]
 
 
 class Added(BaseModel):
@@ -189,6 +227,18 @@ class Models(BaseModel):
     version: str
     models: list[ModelInfo]
     demographics: dict[str, list[str]]
+
+
+class Release(BaseModel):
+    """What runs. `version`: of the project; `revision`: of git; both null if unknown.
+
+    models, catalogue: the hash of the card, which covers all files of the folder.
+    """
+
+    version: str | None
+    revision: str | None
+    models: dict[str, str]
+    catalogue: str
 
 
 class Version(BaseModel):

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Hashable, Sequence
+import logging
+import threading
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,7 +13,8 @@ from retrieval.ids import convert
 from retrieval.search.catalogue import Catalogue, extended
 from retrieval.search.recommender import Recommender, TopItems
 from retrieval.serving import schemas, store
-from retrieval.serving.additions import Additions, own_id, table_of
+from retrieval.serving.about import about
+from retrieval.serving.additions import Additions, Cells, own_id, table_of
 from retrieval.serving.reading import (
     NO_FILTERS,
     NOTHING,
@@ -26,7 +29,10 @@ from retrieval.serving.settings import Settings
 
 import numpy as np
 
+log = logging.getLogger("retrieval.service")
+
 T = TypeVar("T")
+LARGE = 20_000  # items, from which on a search may take more than some milliseconds
 
 
 class Service:
@@ -38,9 +44,11 @@ class Service:
     def __init__(self, settings: Settings, shared: Path | None = None) -> None:
         self.settings = settings
         self.store = self._loaded = store.load(settings)
+        self.about = about(settings.revision)
         self._additions = Additions(shared)
         self._stamp: Hashable = None
         self._changing = asyncio.Lock()
+        self._folding = threading.Lock()  # a tower holds the user that it computes
 
     async def current(self) -> store.Store:
         """The store, with all items that were added to any worker."""
@@ -70,7 +78,7 @@ class Service:
             added = {each: cells for (each, cells), old in zip(rows.items(), of_data, strict=True) if not old}
             if added:
                 extended(loaded.catalogue, table_of(added, loaded.catalogue))  # refuses what does not encode
-                self._additions.add(loaded.version, added)
+                self._store(loaded.version, added)
         except Problem as problem:
             refuse(422, str(problem))
         self._refresh()
@@ -79,11 +87,23 @@ class Service:
         old = [each for each in rows if each not in added]
         return {"added": list(added), "features": features.tolist(), "in_data": old, "version": loaded.version}
 
-    async def call(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Run a search, in a thread if it waits for a database. Exact search and FAISS are faster than starting one."""
-        if self.settings.backend == "milvus":
-            return await asyncio.to_thread(function, *arguments)
-        return function(*arguments)
+    def _store(self, version: str, added: Mapping[Any, Cells]) -> None:
+        try:
+            self._additions.add(version, added)
+        except (Problem, OSError) as error:
+            if isinstance(error, Problem) and not isinstance(error.__cause__, OSError):
+                raise
+            log.error("items not added: %s", error)
+            refuse(503, "the items cannot be stored, see the log")
+
+    async def call(self, function: Callable[..., T], current: store.Store, *arguments: Any) -> T:
+        """function(current, *arguments), in a thread if it waits for a database or may keep others waiting.
+
+        Exact search and FAISS in a catalogue that is not large are faster than handing over to a thread.
+        """
+        if self.settings.backend == "milvus" or len(current.catalogue.items) > LARGE:
+            return await asyncio.to_thread(function, current, *arguments)
+        return function(current, *arguments)
 
     async def reload(self) -> bool:
         """Read the folders again and return whether a model has changed: then items that were added are dropped.
@@ -104,7 +124,7 @@ class Service:
         recommender, catalogue = _model(current, name), current.catalogue
         user = catalogue.user_row(user_id)
         if user is not None:
-            return _for_user(recommender, catalogue, user, k, exclude, NO_FILTERS)
+            return _for_users(recommender, catalogue, name, [user], k, exclude, NO_FILTERS)[0]
         if not fallback:
             refuse(404, f"user {user_id} is not in the data; use fallback=true to get popular items")
         recommender = current.models[self.settings.fallback]
@@ -120,19 +140,36 @@ class Service:
             user = catalogue.user_row(profile.user_id)
             if user is None:
                 refuse(404, f"user {profile.user_id} is not in the data; leave user_id out and describe the user")
-            return _for_user(recommender, catalogue, user, profile.k, profile.exclude_seen, filters)
+            return _for_users(recommender, catalogue, name, [user], profile.k, profile.exclude_seen, filters)[0]
         fold_in = recommender.fold_in
         if fold_in is None:
             names = ", ".join(able for able, each in current.models.items() if each.fold_in is not None)
-            refuse(422, f"{name} cannot score new users; models that accept profiles: {names}")
+            why = f": {recommender.missing} is not installed" if recommender.missing else ""
+            refuse(422, f"{name} cannot score new users{why}; models that accept profiles: {names}")
         watched = watched_of(catalogue, profile)
         trained = watched[0] < catalogue.trained  # the models have not seen new items: only the lists leave them out
-        left = fold_in((watched[0][trained], watched[1][trained]), demographics_of(catalogue, profile))
-        items = filters.best(recommender, left, watched[0] if profile.exclude_seen else NOTHING, profile.k)
+        pairs = demographics_of(catalogue, profile)
+        with self._folding:
+            left = fold_in((watched[0][trained], watched[1][trained]), pairs)
+        items = filters.best_of(recommender, left, [watched[0] if profile.exclude_seen else NOTHING], profile.k)[0]
         personal = bool(
             (fold_in.reads_history and profile.history) or (fold_in.reads_demographics and profile.demographics)
         )
         return {"user_id": None, "personal": personal, **_recommendations(catalogue, name, items, watched[0])}
+
+    def recommend_to_all(self, current: store.Store, name: str, batch: schemas.Batch) -> list[dict[str, Any]]:
+        """What `recommend_to` gives each user of a batch, from one product; or why a user gets nothing."""
+        recommender, catalogue = _model(current, name), current.catalogue
+        filters = filters_of(catalogue, batch)
+        rows = [catalogue.user_row(each) for each in batch.user_ids]
+        users = [row for row in rows if row is not None]
+        lists = iter(_for_users(recommender, catalogue, name, users, batch.k, batch.exclude_seen, filters))
+        return [
+            {"user_id": convert(each, catalogue.users), "detail": f"user {each} is not in the data"}
+            if row is None
+            else next(lists)
+            for each, row in zip(batch.user_ids, rows, strict=True)
+        ]
 
     def similar(self, current: store.Store, name: str, item_id: int | str, k: int) -> dict[str, Any]:
         """The k items most like an item."""
@@ -146,6 +183,12 @@ class Service:
             able = ", ".join(name for name, each in current.models.items() if each.has_new)
             refuse(422, f"{item_id} is not in train; models that know new items: {able or 'none'}")
         return {"item_id": convert(item_id, catalogue.items), **_items(catalogue, name, recommender.similar(item, k))}
+
+    def find(self, current: store.Store, text: str, k: int) -> list[schemas.Item]:
+        """Up to k items whose title contains the text, the most watched first."""
+        catalogue = current.catalogue
+        rows, counts = catalogue.find_items(text, k), catalogue.view_counts
+        return [schemas.Item(**describe(catalogue, row), watched=int(counts[row])) for row in rows]
 
     def metrics(self) -> dict[str, Any]:
         """The metrics that `evaluate` wrote; empty if the file is missing or invalid."""
@@ -175,14 +218,20 @@ def _model(current: store.Store, name: str) -> Recommender:
     return current.models[name]
 
 
-def _for_user(
-    recommender: Recommender, catalogue: Catalogue, user: int, k: int, exclude: bool, filters: Filters
-) -> dict[str, Any]:
-    """The k best items of the user in row `user`."""
-    name, excluded = recommender.model.name, catalogue.excluded(user) if exclude else NOTHING
-    items = filters.best(recommender, recommender.model.left[[user]], excluded, k)
-    lists = _recommendations(catalogue, name, items, catalogue.history(user)[0])
-    return {"user_id": catalogue.users.item(user), "personal": recommender.is_personal, **lists}
+def _for_users(
+    recommender: Recommender, catalogue: Catalogue, name: str, users: list[int], k: int, exclude: bool, filters: Filters
+) -> list[dict[str, Any]]:
+    """The k best items of each of the users in the rows `users`."""
+    excluded = [catalogue.excluded(user) if exclude else NOTHING for user in users]
+    found = filters.best_of(recommender, recommender.model.left[users], excluded, k)
+    return [
+        {
+            "user_id": catalogue.users.item(user),
+            "personal": recommender.is_personal,
+            **_recommendations(catalogue, name, items, catalogue.history(user)[0]),
+        }
+        for user, items in zip(users, found, strict=True)
+    ]
 
 
 def _items(catalogue: Catalogue, name: str, items: TopItems) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Origin = Annotated[str, Field(pattern=r"^(\*|https?://[^/\s?#@]+)$")]  # scheme, host, perhaps port, and no path
+Served = Annotated[str, Field(pattern=r"^[\w.-]+(=.+)?$")]
 
 
 class Settings(BaseSettings):
@@ -22,7 +23,9 @@ class Settings(BaseSettings):
         "", description="path under which a proxy shows the service, such as /reco-api"
     )
     models: Path = Field(Path("models"), description="folder with the model folders and the catalogue")
-    serve: list[str] = Field([], description="models to serve; all in the folder if empty")
+    serve: list[Served] = Field(
+        [], description="models to serve: NAME, or NAME=FOLDER for another version; all in the folder if empty"
+    )
     default: str = Field("dssm", description="model that the page shows first; clients read it from /models")
     fallback: str = Field("popular", description="model for unknown users")
     backend: Literal["exact", "hnsw", "ivf", "milvus"] = Field("exact", description="how the items are searched")
@@ -32,6 +35,10 @@ class Settings(BaseSettings):
     token: SecretStr = Field(SecretStr(""), description="bearer token of POST /reload and /items; disabled if empty")
     body: Annotated[int, Field(ge=1)] = Field(262144, description="maximum size of a request body in bytes")
     timeout: Annotated[float, Field(gt=0)] = Field(10.0, description="maximum seconds per request and for a shutdown")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="lowest level to log; from warning on, requests are not logged"
+    )
+    revision: str = Field("", description="git revision for GET /version; that of the work tree if empty")
     worker_timeout: Annotated[int, Field(ge=1)] = Field(
         120, description="for workers > 1: seconds without a sign of life after which a worker is replaced"
     )
