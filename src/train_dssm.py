@@ -31,7 +31,7 @@ def main(params: TrainDSSMParams, features: Path, out: Path) -> None:
         card["machine"] = {"precision": params.train.precision, **machine()}
     with folder(out) as aside:
         model.save(aside)
-        newitems.save(aside, data, right)
+        newitems.save(aside, data, left, right)
         write_json(
             aside / "history.json",
             [line | {key: rounded(line[key]) for key in line if key != "epoch"} for line in history],
