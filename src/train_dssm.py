@@ -42,7 +42,7 @@ def main(params: TrainDSSMParams, features: Path, out: Path) -> None:
             left, right = blended.left, blended.right
             np.save(aside / COOCCURRENCE, blended.read)
             card["cooccurrence"] = {"step": blended.step}
-        newitems.save(aside, data, right)
+        newitems.save(aside, data, left, right)
         write_json(
             aside / "history.json",
             [line | {key: rounded(line[key]) for key in line if key != "epoch"} for line in history],
