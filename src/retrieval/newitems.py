@@ -17,11 +17,11 @@ from retrieval.matrices import Model, grid_step, snap
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.sparse.linalg import lsqr
 
 FILE = "new_items.npy"  # in the folder of a model of vectors
 PENALTY = 10.0  # as that many items with the mean row: a feature of few items says little
 BITS = 12  # of a number on the grid, see `matrices`
+TOLERANCE, ITERATIONS = 1e-12, 10_000  # of the solver: share of the gradient that is left, and at most so many
 FOLDS = 5  # of the items, for `trust`
 YOUNGEST = 0.05  # of the items, at least, for `trust`
 
@@ -30,19 +30,40 @@ def estimate(features: sp.csr_matrix, values: np.ndarray, counts: np.ndarray) ->
     """Ridge regression of `values` [items, d] on `features` [items, columns]: [1 + columns, d] float64.
 
     An item's weight is log(1 + its number of interactions), `counts` [items]: the row of a rarely watched one is noise.
-    The first row is the mean; an item with features x is estimated as result[0] + x @ result[1:]. Solved by LSQR (Paige
-    and Saunders 1982).
+    The first row is the mean; an item with features x is estimated as result[0] + x @ result[1:].
     """
     weights = np.log1p(counts.astype(np.float64))
     weights /= weights.mean()
     mean = (weights[:, None] * values).mean(axis=0)
-    root = np.sqrt(weights)
-    matrix = sp.csr_matrix(sp.diags(root) @ features.astype(np.float64))
-    solved = [
-        lsqr(matrix, root * column, damp=PENALTY**0.5, atol=1e-13, btol=1e-13, iter_lim=10_000)[0]
-        for column in (values - mean).T
-    ]
-    return snap(np.vstack([mean, np.array(solved).reshape(len(mean), features.shape[1]).T]), BITS).astype(np.float64)
+    root = np.sqrt(weights)[:, None]
+    solved = _ridge(sp.csr_matrix(features.multiply(root), dtype=np.float64), root * (values - mean))
+    return snap(np.vstack([mean, solved]), BITS).astype(np.float64)
+
+
+def _ridge(matrix: sp.csr_matrix, values: np.ndarray) -> np.ndarray:
+    """argmin |matrix x - values|^2 + PENALTY |x|^2, [columns, d], by conjugate gradients, all columns side by side.
+
+    Hestenes and Stiefel 1952, "Methods of conjugate gradients for solving linear systems".
+    """
+    across = sp.csr_matrix(matrix.T)
+    left_over = across @ values
+    solution, direction = np.zeros_like(left_over), left_over.copy()
+    norms = np.square(left_over).sum(axis=0)
+    enough = TOLERANCE**2 * norms
+    for _ in range(ITERATIONS):
+        if (norms <= enough).all():
+            break
+        product = across @ (matrix @ direction) + PENALTY * direction
+        step = norms / _no_zeros((direction * product).sum(axis=0))
+        solution += step * direction
+        left_over -= step * product
+        before, norms = norms, np.square(left_over).sum(axis=0)
+        direction = left_over + norms / _no_zeros(before) * direction
+    return solution
+
+
+def _no_zeros(values: np.ndarray) -> np.ndarray:
+    return np.where(values > 0, values, 1)
 
 
 def trust(data: Features, right: np.ndarray) -> np.ndarray:
