@@ -31,7 +31,7 @@ def main(params: TrainBaselinesParams, features: Path, out: Path) -> None:
     card |= {} if baseline.newcomer is None else {"newcomer": baseline.newcomer}
     with folder(out) as aside:
         if baseline.kind == "vectors":
-            newitems.save(aside, data, right)
+            newitems.save(aside, data, left, right)
         matrices.write_into(aside, Model(name, baseline.kind, left, right, data.user_ids, data.item_ids, card))
     print(f"{name}: left {left.shape}, right {right.shape}")
 

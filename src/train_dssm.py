@@ -4,6 +4,8 @@ import sys
 from pathlib import Path
 
 from retrieval import histories, matrices, newitems
+from retrieval.cooccurrence import FILE as COOCCURRENCE
+from retrieval.cooccurrence import blend
 from retrieval.divergence import flagged
 from retrieval.matrices import Model
 from retrieval.runs import machine, recorded
@@ -11,7 +13,10 @@ from retrieval.stage import folder, rounded, run, write_json
 from retrieval.training.checkpoints import FOLDER, checkpoint_path
 from retrieval.training.loop import fit
 from retrieval.training.resolve import TrainDSSMParams, resolve
+from retrieval.training.weighing import weigh
 from retrieval.training.workers import Workers
+
+import numpy as np
 
 
 def main(params: TrainDSSMParams, features: Path, out: Path) -> None:
@@ -24,6 +29,7 @@ def main(params: TrainDSSMParams, features: Path, out: Path) -> None:
     if not workers.first:
         sys.exit()  # the first process writes, its run card too
     left, right = model.matrices(data.histories)
+    params = weigh(params, data, model)
     card = {"data": data.spec["data"], "params": params.model_dump(), "user_columns": data.spec["user_columns"]}
     card["newcomer"] = "towers"
     card |= flagged("train_dssm", warnings)
@@ -31,7 +37,12 @@ def main(params: TrainDSSMParams, features: Path, out: Path) -> None:
         card["machine"] = {"precision": params.train.precision, **machine()}
     with folder(out) as aside:
         model.save(aside)
-        newitems.save(aside, data, right)
+        if params.cooccurrence.weight:
+            blended = blend(left, right, data.seen, params.cooccurrence, params.seed)
+            left, right = blended.left, blended.right
+            np.save(aside / COOCCURRENCE, blended.read)
+            card["cooccurrence"] = {"step": blended.step}
+        newitems.save(aside, data, left, right)
         write_json(
             aside / "history.json",
             [line | {key: rounded(line[key]) for key in line if key != "epoch"} for line in history],

@@ -30,7 +30,7 @@ def main(params: TrainLightFMParams, features: Path, out: Path) -> None:
     card["newcomer"] = "feature_sum"
     with folder(out) as aside:
         np.save(aside / "newcomer.npy", newcomer)
-        newitems.save(aside, data, right)
+        newitems.save(aside, data, left, right)
         matrices.write_into(aside, Model(out.name, "vectors", left, right, data.user_ids, data.item_ids, card))
 
 

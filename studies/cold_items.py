@@ -16,14 +16,14 @@ from features import FeaturesParams
 from retrieval import histories
 from retrieval.baselines import BASELINES, Baselines
 from retrieval.dssm.model import DSSM, unit
-from retrieval.evaluation.cold_items import ColdItems, assess_cold_items, baselines, prepare_cold_items
+from retrieval.evaluation.cold_items import assess_cold_items, baselines, prepare_cold_items
 from retrieval.evaluation.joining import SETTINGS, summarize
 from retrieval.evaluation.options import Evaluation
 from retrieval.histories import Features
 from retrieval.lightfm import LightFM
 from retrieval.lightfm import train as train_lightfm
 from retrieval.matrices import Model
-from retrieval.newitems import estimate
+from retrieval.newitems import learn
 from retrieval.params import load, validate
 from retrieval.stage import read_table, write_json
 from retrieval.training.loop import fit
@@ -98,27 +98,27 @@ def main() -> None:
         params = dssm_params(changes, data)
         model = fit(params, data).model
         left, right = model.matrices(data.histories)
-        new = regress(catalogue, right, exam)
+        new = regress(data, catalogue, left, right)
         assess(f"DSSM, {name}", left, right, new)
         if not changes:
-            without = replace(catalogue, ages=None)
-            assess(f"DSSM, {name}, without the age of items", left, right, regress(without, right, exam))
+            without = regress(replace(data, ages=None), replace(catalogue, ages=None), left, right)
+            assess(f"DSSM, {name}, without the age of items", left, right, without)
         if params.item != "id":
             assess(f"DSSM, {name}, item tower without id", left, right, by_tower(model, catalogue, new))
     left, right, _ = train_lightfm(data, validate(LightFM, values["lightfm"]), SEED)
-    assess("LightFM", left, right, regress(catalogue, right, exam))
+    assess("LightFM", left, right, regress(data, catalogue, left, right))
     left, right = BASELINES["ials"].train(data, validate(Baselines, values["baselines"]), SEED)
-    assess("iALS", left, right, regress(catalogue, right, exam))
+    assess("iALS", left, right, regress(data, catalogue, left, right))
     results |= {name: assess_cold_items(model, exam, options) for name, model in baselines(exam, SEED).items()}
     own = f"DSSM, {next(iter(VARIANTS))}"
     settings = {setting: {name: result[setting] for name, result in results.items()} for setting in SETTINGS}
     write_json(Path("studies/cold_items.json"), summarize(settings, own, options.resamples, SEED))
 
 
-def regress(catalogue: Features, right: np.ndarray, exam: ColdItems) -> np.ndarray:
+def regress(data: Features, catalogue: Features, left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Rows of right of the new items, as `retrieval.newitems` makes them."""
-    coefficients = estimate(catalogue.described[: exam.trained], right, catalogue.counts[: exam.trained])
-    return coefficients[0] + catalogue.described[exam.trained :] @ coefficients[1:]
+    coefficients = learn(data, left, right)
+    return coefficients[0] + catalogue.described[len(data.item_ids) :] @ coefficients[1:]
 
 
 if __name__ == "__main__":

@@ -92,7 +92,7 @@ class World:
             kind = {"popular": "constant", "itemknn": "history"}.get(name, "vectors")
             with folder(self.root / "models" / name) as aside:
                 if kind == "vectors":
-                    newitems.save(aside, features, right)
+                    newitems.save(aside, features, left, right)
                 model = matrices.Model(name, kind, left, right, self.users, self.items, {})
                 matrices.write_into(aside, model)
         write_json(self.root / "models" / "dssm" / "history.json", [{"epoch": 1, "loss": 0.5}])

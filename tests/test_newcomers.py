@@ -7,6 +7,7 @@ from pathlib import Path
 import train_baselines
 import train_lightfm
 from retrieval import histories, matrices
+from retrieval.cooccurrence import FILE
 from retrieval.errors import Problem
 from retrieval.lightfm import FEATURES, dataset
 from retrieval.newcomers import NOTHING, newcomer
@@ -54,6 +55,18 @@ def test_ials_solves_what_implicit_solves(world, tmp_path):
     found = newcomer(tmp_path / "ials", model)((watched, watched), [])
     np.testing.assert_allclose(found, expected, atol=2 * matrices.grid_step(np.abs(expected).max(), 14))
     assert found.tobytes() == matrices.snap(found, 14).tobytes(), "on the grid"
+
+
+def test_cooccurrence_reads_of_a_new_user_what_it_has_read_of_a_known_one(world):
+    model, h = matrices.load(world / "models" / "dssm"), histories.load(world / "features").histories
+    fold_in, read = newcomer(world / "models" / "dssm", model), np.load(world / "models" / "dssm" / FILE)
+    for user in range(USERS):
+        row = fold_in((h.item[h.user == user], h.time[h.user == user]), [])
+        known = model.left[user, -read.shape[1] :].astype(np.float64)
+        found = row[0, -read.shape[1] :].astype(np.float64)
+        assert found.any()
+        assert found / np.abs(found).max() == pytest.approx(known / np.abs(known).max(), abs=1e-4)
+    assert not fold_in(NOTHING, [])[0, -read.shape[1] :].any(), "nothing to read"
 
 
 def test_ials_gives_a_user_without_a_history_the_mean_user(world):

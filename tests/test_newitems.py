@@ -5,7 +5,7 @@ from pathlib import Path
 from retrieval import histories, matrices
 from retrieval.baselines import BASELINES, Baselines
 from retrieval.errors import Problem
-from retrieval.newitems import FILE, PENALTY, estimate, new_items, save, score_new
+from retrieval.newitems import FILE, FOLDS, PENALTY, estimate, learn, new_items, save, score_new, trust
 from retrieval.params import load, validate
 from retrieval.vocabulary import extend
 
@@ -46,6 +46,47 @@ def test_it_is_the_closed_form():
     np.testing.assert_allclose(found, np.vstack([mean, exact]), atol=matrices.grid_step(np.abs(found).max(), 12))
 
 
+def halves(ages: sp.csr_matrix | None = None) -> tuple[histories.Features, np.ndarray, np.ndarray]:
+    """1,000 items, each watched once, half of them of kind a and half of kind b: what is known of them, 1 for a and -1
+    for b, and noise: 1 or -1, of which kind and fold tell nothing."""
+    item = np.arange(1000)
+    watched = histories.Histories(
+        np.array([0, 1000]), item.astype(np.int32), np.zeros(1000, np.int64), np.ones(1000, np.float32)
+    )
+    kind, noise = 1.0 - 2 * (item // FOLDS % 2), 1.0 - 2 * (item // (2 * FOLDS) % 2)
+    features = sp.csr_matrix(np.stack([kind > 0, kind < 0], axis=1).astype(np.float32))
+    no_users = sp.csr_matrix((1, 0), dtype=np.float32)
+    return histories.Features(watched, no_users, features, item[:1], item, {}, ages=ages), kind, noise
+
+
+def test_trust_by_hand():
+    """A fold is estimated from 400 items of each kind: 400 / (400 + PENALTY) above or below the mean, which is 0.
+    Nearly all of the kind is explained, and nothing of noise. Of the kind and twice the noise, 1 is, and 4 is left."""
+    data, kind, noise = halves()
+    missed = (PENALTY / (400 + PENALTY)) ** 2
+    expected = [1, 0, (1 - missed) / (4 + missed)]
+    found = trust(data, np.stack([kind, noise, kind + 2 * noise], axis=1))
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize(("young", "expected"), [(50, 0), (49, 1)])
+def test_trust_is_that_of_the_youngest_twentieth(young, expected):
+    """The kind tells nothing of the last items, which are the youngest; 49 of 1,000 are too few to tell."""
+    last = np.arange(1000) >= 1000 - young
+    data, kind, noise = halves(sp.csr_matrix(last[:, None].astype(np.float32)))
+    assert trust(data, np.where(last, noise, kind)[:, None]).tolist() == [expected]
+
+
+def test_taste_counts_as_far_as_features_tell_it_and_a_bias_always_does():
+    data, kind, noise = halves()
+    right = np.stack([kind, kind + 2 * noise, kind + 2 * noise], axis=1)
+    left = np.array([[1.0, 2.0, 3.0], [2.0, 1.0, 3.0]])  # the last column is the bias
+    found, plain = learn(data, left, right), estimate(data.described, right, data.counts)
+    np.testing.assert_allclose(found, plain * np.array([1, 0.25, 1]), atol=1e-3)
+    assert found[1, 2] == plain[1, 2]
+    assert (learn(data, left[:, :2], right[:, :2]) == plain[:, :2]).all(), "without a bias nothing else ranks them"
+
+
 @pytest.mark.parametrize("name", ["dssm", "lightfm", "ials"])
 def test_users_like_the_new_item_of_their_group(world, name):
     """User u watches items of group u % 3."""
@@ -59,7 +100,7 @@ def test_users_like_the_new_item_of_their_group(world, name):
         left, right = BASELINES[name].train(data, validate(Baselines, values), 0)
     else:
         left, right = trained(data, epochs=60)[0].matrices(data.histories)
-    found = estimate(data.described, right, data.counts)
+    found = learn(data, left, right)
     rows = found[0] + found[1:]
     scores = (left - left.mean(0)) @ rows.T  # what differs between users, so that popularity does not count
     best = (scores - scores.mean(0)).argmax(axis=1)
@@ -87,7 +128,7 @@ def test_without_features_no_model_can(tmp_path):
     bare = histories.Features(
         data.histories, data.users, sp.csr_matrix((ITEMS, 0), dtype=np.float32), data.user_ids, data.item_ids, data.spec
     )
-    save(tmp_path, bare, np.ones((ITEMS, 2)))
+    save(tmp_path, bare, np.ones((USERS, 2)), np.ones((ITEMS, 2)))
     assert not (tmp_path / FILE).exists()
 
 

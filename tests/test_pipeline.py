@@ -244,7 +244,7 @@ ORDER = (
     {"sources"},
     {"preparation"},
     {"ids", "histories", "encode", "text", "columns", "vocabulary", "matrices", "ranking"},
-    {"baselines", "lightfm", "sasrec"},
+    {"baselines", "lightfm", "sasrec", "cooccurrence"},
     {"dssm"},
     {"newcomers", "newitems"},
     {"training"},

@@ -107,7 +107,7 @@ SMALL = {
     "schedule": "constant", "clip": 5.0, "average": 0.0, "recency": 0.0, "holdout": 0.1, "patience": 0,
     "precision": "auto", "compile": False, "seed": 42,
 }  # fmt: skip
-SECTIONS = ("towers", "trend", "losses", "negatives", "train")
+SECTIONS = ("towers", "trend", "losses", "negatives", "train", "cooccurrence")
 
 
 def section(name: str, **changes: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from retrieval import ids
 from retrieval.errors import Problem
-from retrieval.stage import sha256, write_json
+from retrieval.stage import sha256, write_json, write_npz, write_sparse
 
 import numpy as np
 import pandas as pd
@@ -151,10 +151,10 @@ class Features:
 def save(out: Path, features: Features) -> None:
     """Write the folder of features (npz and json)."""
     h = features.histories
-    np.savez(out / "histories.npz", indptr=h.indptr, item=h.item, time=h.time, weight=h.weight)
+    write_npz(out / "histories.npz", indptr=h.indptr, item=h.item, time=h.time, weight=h.weight)
     for name in ("users", "items", *OPTIONAL):
         if (matrix := getattr(features, name)) is not None:
-            sp.save_npz(out / f"{name}.npz", matrix, compressed=False)
+            write_sparse(out / f"{name}.npz", matrix)
     ids.save(out / "user_ids.parquet", features.user_ids)
     ids.save(out / "item_ids.parquet", features.item_ids)
     hashes = "".join(sha256(path) for path in sorted(out.iterdir()))

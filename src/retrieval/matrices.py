@@ -31,7 +31,7 @@ from typing import Any, TypeAlias
 
 from retrieval import ids
 from retrieval.errors import Problem, choices
-from retrieval.stage import folder, read_card, write_card
+from retrieval.stage import folder, read_card, write_card, write_sparse
 
 import numpy as np
 import scipy.sparse as sp
@@ -83,7 +83,7 @@ def write_into(out: Path, model: Model) -> None:
     _check(model)
     for part, matrix in (("left", model.left), ("right", model.right)):
         if sp.issparse(matrix):
-            sp.save_npz(out / f"{part}.npz", sp.csr_matrix(matrix, dtype=np.float32), compressed=False)
+            write_sparse(out / f"{part}.npz", sp.csr_matrix(matrix, dtype=np.float32))
         else:
             np.save(out / f"{part}.npy", np.ascontiguousarray(matrix, dtype=np.float32))
     ids.save(out / "user_ids.parquet", model.users)

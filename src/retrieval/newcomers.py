@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from retrieval import cooccurrence
 from retrieval.errors import Problem
 from retrieval.histories import Demographics, Watched
 from retrieval.matrices import Matrix, Model, snap
@@ -99,10 +100,28 @@ class FeatureSum:
         return snap(self._rows[[0, *places]].sum(0)[None])
 
 
+class WithCooccurrence:
+    """The row of another newcomer, and the columns that the history adds to it."""
+
+    reads_history = True
+
+    def __init__(self, path: Path, model: Model, alone: Newcomer) -> None:
+        weight, step = model.card["params"]["cooccurrence"]["weight"], model.card["cooccurrence"]["step"]
+        read = np.load(path / cooccurrence.FILE, allow_pickle=False)
+        self._alone, self._history = alone, History(path, model)
+        self._blend = cooccurrence.Blend(model.right, read, weight, step)
+        self.reads_demographics = alone.reads_demographics
+
+    def __call__(self, watched: Watched, demographics: Demographics) -> np.ndarray:
+        row = self._alone(watched, demographics)
+        return self._blend.left(np.asarray(row), self._history(watched, demographics))
+
+
 def _towers(path: Path, model: Model) -> Newcomer:
     from retrieval.dssm.newcomer import Tower  # loads torch, which takes a second
 
-    return Tower(path, model)
+    tower = Tower(path, model)
+    return WithCooccurrence(path, model, tower) if "cooccurrence" in model.card else tower
 
 
 # By the kind of the matrices, or what the card of a model of vectors names.

@@ -27,7 +27,7 @@ def flat(values, above=""):
 
 
 def test_nothing_is_auto_afterwards_and_the_line_names_what_was(capsys):
-    autos = ["history", "score", "towers.bias", "trend.enabled"]
+    autos = ["history", "score", "towers.bias", "trend.enabled", "cooccurrence.weight"]
     autos += [f"train.{name}" for name in ("epochs", "batch", "weight_decay", "recency", "patience", "precision")]
     values = load(ROOT / "params.yaml")
     for key in autos:

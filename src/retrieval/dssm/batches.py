@@ -169,9 +169,10 @@ class Batches:
             size = torch.bincount(row[others], minlength=len(user))
             yield self._batch(user, token[others], size, torch.arange(len(user)), size, at, self.last[user])
 
-    def validation(self) -> Iterator[Batch]:
-        """The held-out last items, each predicted from the items before it."""
-        for user in self._by_length(self.validation_users):
+    def validation(self, most: int | None = None) -> Iterator[Batch]:
+        """The held-out last items, of about `most` users at most, each predicted from the items before it."""
+        users = self.validation_users
+        for user in self._by_length(users if most is None else users[:: max(1, math.ceil(len(users) / most))]):
             yield self._ends(user, self.last[user])
 
     def whole(self) -> Iterator[Batch]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from retrieval import ids
 from retrieval.evaluation.intervals import intervals
-from retrieval.stage import write_json
+from retrieval.stage import write_json, write_npz
 
 import numpy as np
 
@@ -50,7 +50,7 @@ def join_files(folders: Sequence[Path], out: Path) -> dict[str, Any]:
 def write_values(folder: Path, name: str, values: Values) -> None:
     """Write the file `name`.npz of a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    np.savez(folder / f"{name}.npz", **values)
+    write_npz(folder / f"{name}.npz", **values)
 
 
 def read_values(folders: Mapping[str, Path], name: str) -> dict[str, Values]:

@@ -25,7 +25,7 @@ from retrieval import ids
 from retrieval.encode import joined, separator, split
 from retrieval.errors import Problem
 from retrieval.histories import Features
-from retrieval.stage import read_card, read_table, write_card
+from retrieval.stage import read_card, read_table, write_card, write_sparse
 from retrieval.vocabulary import encode_ages, encode_items, extend
 
 import numpy as np
@@ -173,7 +173,7 @@ def write(out: Path, features: Features, items: pa.Table, new: pa.Table) -> None
     h = features.histories
     ids.save(out / "item_ids.parquet", features.item_ids)
     ids.save(out / "user_ids.parquet", features.user_ids)
-    sp.save_npz(out / "new_items.npz", features.described[trained:], compressed=False)
+    write_sparse(out / "new_items.npz", features.described[trained:])
     disliked = sp.csr_matrix(features.seen.shape) if features.disliked is None else features.disliked
     values = features.items[:, : sum(map(len, features.categories.values()))]
     matrices = disliked, features.users, values

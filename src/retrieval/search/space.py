@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from retrieval.matrices import snap
+from retrieval.stage import write_npz
 
 import numpy as np
 
@@ -91,7 +92,7 @@ def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def save(path: Path, space: Space) -> None:
     """Write the space to a .npz file."""
-    np.savez(path, mean=space.mean, axes=space.axes, inverse=space.inverse)
+    write_npz(path, mean=space.mean, axes=space.axes, inverse=space.inverse)
 
 
 def load(path: Path) -> Space:

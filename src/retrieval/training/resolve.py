@@ -4,6 +4,7 @@ import math
 import sys
 from typing import Annotated, Any, Literal
 
+from retrieval.cooccurrence import Cooccurrence
 from retrieval.dssm.model import Options
 from retrieval.histories import Features
 from retrieval.params import AUTO, NotNegative, Positive, Section, Seed, Share, one_of, validate
@@ -25,6 +26,7 @@ PATIENCE_EPOCHS, PATIENCE_STEPS = 6, 500  # fewest without a better validation, 
 HALF_LIFE = 60.0  # days, for recency=auto
 RECENT_SHARE = 0.1  # of the interactions are targets of an epoch, at least, for recency=auto
 EXACT = 10**12  # epochs x targets x items x width, at most, for precision=auto to be float64
+COOCCURRENCE = 0.1  # weight of it, where nothing is held out; with validation see `training.weighing`
 SHORTEST = 3  # items of a user whose last one may be held out
 
 
@@ -75,6 +77,7 @@ class TrainDSSMParams(Options):
     losses: Losses
     negatives: Negatives
     train: Train
+    cooccurrence: Cooccurrence
     seed: Seed
 
     @model_validator(mode="after")
@@ -125,6 +128,8 @@ def resolve(params: TrainDSSMParams, features: Features) -> TrainDSSMParams:
     values["train"]["patience"] = settle("train.patience", patience) if holdout else 0
     epochs = min(MOST_EPOCHS, max(FEWEST_EPOCHS, math.ceil(STEPS / steps)))
     epochs = settle("train.epochs", epochs if values["train"]["patience"] else EPOCHS)
+    if not values["train"]["patience"]:
+        settle("cooccurrence.weight", COOCCURRENCE)
     exact = epochs * targets * len(features.item_ids) * params.towers.width <= EXACT and not torch.cuda.is_available()
     settle("train.precision", "float64" if exact else "float32")
     print("auto:", ", ".join(f"{key}={value}" for key, value in resolved.items()) or "none", file=sys.stderr)

@@ -1,0 +1,77 @@
+"""The weight of co-occurrence beside the towers, by the held-out items of the users that training has validated on."""
+
+import sys
+
+from retrieval.cooccurrence import factors
+from retrieval.dssm.batches import Batches
+from retrieval.dssm.model import DSSM
+from retrieval.histories import Features
+from retrieval.training.loop import make_batches
+from retrieval.training.negatives import AllItems
+from retrieval.training.resolve import TrainDSSMParams
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+
+WEIGHTS = (0.0, 0.05, 0.1, 0.2)
+USERS = 5_000  # that weights are compared on, at most
+
+
+@torch.no_grad()
+def weigh(params: TrainDSSMParams, features: Features, model: DSSM) -> TrainDSSMParams:
+    """The parameters with a value for `cooccurrence.weight`: for auto the one of WEIGHTS with the highest validation.
+
+    That is the mean reciprocal rank, as of the training. The weight is 0 unless the gain over 0 is larger than its
+    standard error. The held-out items are left out of the co-occurrence, as they are of the towers' training.
+    """
+    options = params.cooccurrence
+    if options.weight != "auto":
+        return params
+    batches = make_batches(params, features)
+    kept = np.ones(len(features.histories.item), dtype=bool)
+    kept[batches.last[batches.validation_users].numpy()] = False
+    seen = _seen(features, kept)
+    reciprocal = _reciprocal_ranks(model, batches, seen, *factors(seen, options, params.seed))
+    gain = reciprocal[1:] - reciprocal[0]  # [weights - 1, users]
+    best = int(gain.mean(axis=1).argmax())
+    error = gain[best].std() / np.sqrt(gain.shape[1])
+    weight = WEIGHTS[1 + best] if gain[best].mean() > error else 0.0
+    means = ", ".join(
+        f"{each:.4f} with {weight}" for each, weight in zip(reciprocal.mean(axis=1), WEIGHTS, strict=True)
+    )
+    print(f"train_dssm: cooccurrence.weight={weight}: validation {means}", file=sys.stderr)
+    return params.model_copy(update={"cooccurrence": options.model_copy(update={"weight": weight})})
+
+
+def _seen(features: Features, kept: np.ndarray) -> sp.csr_matrix:
+    """Who watched what, [users, items] float32 of ones, of the interactions in the mask `kept` [n]."""
+    histories = features.histories
+    ends = np.append(0, np.cumsum(kept))[histories.indptr]
+    ones = np.ones(int(kept.sum()), np.float32)
+    return sp.csr_matrix((ones, histories.item[kept], ends), shape=features.seen.shape)
+
+
+def _reciprocal_ranks(
+    model: DSSM, batches: Batches, seen: sp.csr_matrix, read: np.ndarray, basis: np.ndarray
+) -> np.ndarray:
+    """[weights, users], of the held-out items among the items that their users have not watched."""
+    vectors, ranks = model.vectors(), []
+    right = model.scorer.right(vectors, torch.arange(model.count, device=model.device))
+    items = torch.from_numpy(basis.T.copy()).to(model.device)
+    for batch in batches.validation(USERS):
+        prior = None if model.prior is None else model.prior.at(batch.time, model.device)
+        candidates = AllItems(batch.to(model.device), model.count, prior)
+        left = model.scorer.left(model.users(candidates.batch, vectors))
+        history = torch.from_numpy(seen[batch.user.numpy()] @ read).to(model.device)
+        for part in candidates.parts():
+            positive, scores, mask = candidates.scores(left, right, part)
+            target, extra = candidates.batch.target[part, None], history[part] @ items
+            scale = scores.std(1, keepdim=True) / extra.std(1, keepdim=True).clamp(min=torch.finfo(extra.dtype).tiny)
+            own = scale * extra.gather(1, target)
+            lower = [
+                ((scores + weight * scale * extra >= positive[:, None] + weight * own) & mask).sum(1)
+                for weight in WEIGHTS
+            ]
+            ranks.append(1 + torch.stack(lower))
+    return (1 / torch.cat(ranks, 1)).cpu().numpy()
