@@ -15,6 +15,7 @@ import features as features_stage
 from features import FeaturesParams
 from retrieval import histories
 from retrieval.baselines import BASELINES, Baselines
+from retrieval.cooccurrence import blend
 from retrieval.dssm.model import DSSM, unit
 from retrieval.evaluation.cold_items import assess_cold_items, baselines, prepare_cold_items
 from retrieval.evaluation.joining import SETTINGS, summarize
@@ -28,6 +29,7 @@ from retrieval.params import load, validate
 from retrieval.stage import read_table, write_json
 from retrieval.training.loop import fit
 from retrieval.training.resolve import TrainDSSMParams, resolve
+from retrieval.training.weighing import weigh
 from retrieval.vocabulary import extend
 
 import numpy as np
@@ -68,7 +70,7 @@ def dssm_params(changes: dict[str, Any], data: Features) -> TrainDSSMParams:
 
 @torch.no_grad()
 def by_tower(model: DSSM, catalogue: Features, regressed: np.ndarray) -> np.ndarray:
-    """Rows of right of the new items as the item tower makes them without an id; bias and prior are as regressed."""
+    """Rows of right of the new items as the item tower makes them without an id; further columns are as regressed."""
     tower, trained = model.item_tower.eval(), model.count
     tower.first.read(catalogue.items[trained:])
     vectors = unit(tower.last(tower.body(tower.first(None))), model.normalize)
@@ -98,6 +100,10 @@ def main() -> None:
         params = dssm_params(changes, data)
         model = fit(params, data).model
         left, right = model.matrices(data.histories)
+        params = weigh(params, data, model)
+        if params.cooccurrence.weight:
+            blended = blend(left, right, data.seen, params.cooccurrence, params.seed)
+            left, right = blended.left, blended.right
         new = regress(data, catalogue, left, right)
         assess(f"DSSM, {name}", left, right, new)
         if not changes:

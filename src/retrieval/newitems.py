@@ -23,7 +23,7 @@ PENALTY = 10.0  # as that many items with the mean row: a feature of few items s
 BITS = 12  # of a number on the grid, see `matrices`
 TOLERANCE, ITERATIONS = 1e-12, 10_000  # of the solver: share of the gradient that is left, and at most so many
 FOLDS = 5  # of the items, for `trust`
-YOUNGEST = 0.05  # of the items, at least, for `trust`
+YOUNGEST = 0.2  # of the items, at least, for `trust`
 
 
 def estimate(features: sp.csr_matrix, values: np.ndarray, counts: np.ndarray) -> np.ndarray:

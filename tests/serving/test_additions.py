@@ -52,10 +52,10 @@ def group(item_id):
 
 
 def share_of_groups(client, model, item_id):
-    """The share of the users of each group whose list has the item; a group has 50 of the items."""
+    """The share of the users of each group whose list has the item; a user has seen 3 to 19 of a group's 50."""
     found = np.zeros(3)
     for user in range(USERS):
-        found[user % 3] += item_id in client.get(f"/reco/{model}/{10 * user + 5}?k=45").json()["items"]
+        found[user % 3] += item_id in client.get(f"/reco/{model}/{10 * user + 5}?k=40").json()["items"]
     return found / (USERS / 3)
 
 
