@@ -105,7 +105,7 @@ SMALL = {
     "kind": "uniform", "count": 8, "logq": True, "exclude_seen": False,
     "targets": "sequence", "epochs": 10, "batch": 128, "learning_rate": 0.01, "weight_decay": 0.0, "warmup": 0.0,
     "schedule": "constant", "clip": 5.0, "average": 0.0, "recency": 0.0, "holdout": 0.1, "patience": 0,
-    "precision": "auto", "compile": False, "seed": 42,
+    "precision": "auto", "compile": False, "weight": 0.0, "seed": 42,
 }  # fmt: skip
 SECTIONS = ("towers", "trend", "losses", "negatives", "train", "cooccurrence")
 

@@ -29,8 +29,8 @@ BLOCK = 2**16  # users at a time
 class Cooccurrence(Section):
     """`weight`: of the standard deviation of these scores over the items, relative to that of the towers' scores.
 
-    auto: the best of some on the held-out items, 0 unless it is better than 0 by more than its standard error; 0.1 if
-    none are held out. rank: number of columns. regularization: lambda, in interactions.
+    auto: what held-out items say, see `training.weighing`. rank: number of columns. regularization: lambda, in
+    interactions.
     """
 
     weight: Annotated[float, Field(ge=0, le=10), AUTO]

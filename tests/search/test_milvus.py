@@ -1,5 +1,7 @@
 """The vector database, embedded: the same answers as exact search, stored in a file, one collection per model."""
 
+import fcntl
+
 from retrieval import matrices
 from retrieval.errors import Problem
 
@@ -58,5 +60,13 @@ def test_exact_search_answers_while_the_database_does_not(world, tmp_path, recom
 
 
 def test_an_unreachable_database_is_reported_in_one_line(world, recommender):
-    with pytest.raises(Problem, match=r"^vector database: [^\n]+$"):
+    with pytest.raises(Problem, match=r"^vector database http://127.0.0.1:9: [^\n]+$"):
         recommender(world, "ials", "milvus", "http://127.0.0.1:9", 1.0)
+
+
+def test_a_file_that_another_process_has_open_is_reported_in_one_line(world, tmp_path, recommender):
+    (tmp_path / "models.db").mkdir()
+    with (tmp_path / "models.db" / "LOCK").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(Problem, match=r"models.db: [^\n]+; expected a file that no other process has open$"):
+            recommender(world, "ials", "milvus", str(tmp_path / "models.db"), 1.0)

@@ -31,7 +31,8 @@ class Milvus:
             self._wait(len(points))
             self._client.load_collection(name)
         except MilvusException as error:
-            raise Problem(f"vector database: {error.message}") from None
+            hint = "" if "://" in url else "; expected a file that no other process has open"
+            raise Problem(f"vector database {url}: {error.message}{hint}") from None
 
     def search(self, queries: np.ndarray, count: int) -> np.ndarray:
         """Rows of items [n, count] for queries [n, e], -1 where fewer are found or the database does not answer."""

@@ -167,8 +167,8 @@ async def recommend_to(request: Request, model: str, profile: schemas.Profile) -
     return _json(await service.call(service.recommend_to, await service.current(), model, profile))
 
 
-@router.post("/reco/{model}/batch", tags=["recommendations"], response_model=schemas.Lists)
-async def recommend_to_all(request: Request, model: str, batch: schemas.Batch) -> Response:
+@router.post("/reco/{model}/batch", tags=["recommendations"], response_model=schemas.BatchAnswer)
+async def recommend_to_all(request: Request, model: str, batch: schemas.UserBatch) -> Response:
     """The best items of up to 1,000 users of the data, from one product: each list is that of a request of its own.
 
     A user who is not in the data gets a reason in place of a list.

@@ -63,7 +63,7 @@ class WatchedItem(BaseModel):
     date: datetime | None = None
 
 
-class Body(BaseModel):
+class RequestBody(BaseModel):
     """The body of a request."""
 
     model_config = ConfigDict(extra="forbid")
@@ -79,7 +79,7 @@ class Body(BaseModel):
         return value
 
 
-class Choice(Body):
+class Choice(RequestBody):
     """Which items may be recommended.
 
     only, without: ids of the items that may, and may not, be in the answer. where: column -> value, or a list of
@@ -111,23 +111,23 @@ class Profile(Choice):
         return self
 
 
-class Batch(Choice):
+class UserBatch(Choice):
     """Users of the data, and which items may be recommended to each."""
 
     user_ids: Annotated[list[Id], Field(min_length=1, max_length=MAX_USERS, fail_fast=True)]
 
 
-class Unknown(BaseModel):
+class UnknownUser(BaseModel):
     """A user of a batch who is not in the data."""
 
     user_id: int | str
     detail: str
 
 
-class Lists(BaseModel):
+class BatchAnswer(BaseModel):
     """What each user of a batch gets, in the order of the request."""
 
-    lists: list[Recommendations | Unknown]
+    lists: list[Recommendations | UnknownUser]
 
 
 class Visit(BaseModel):
@@ -179,7 +179,7 @@ class NewItem(BaseModel):
     columns: Annotated[dict[Text, bool | CellText | Number | CellList | None], Field(max_length=100)] = {}
 
 
-class NewItems(Body):
+class NewItems(RequestBody):
     """Items to add."""
 
     items: Annotated[list[NewItem], Field(min_length=1, max_length=MAX_NEW, fail_fast=True)]

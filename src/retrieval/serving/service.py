@@ -157,7 +157,7 @@ class Service:
         )
         return {"user_id": None, "personal": personal, **_recommendations(catalogue, name, items, watched[0])}
 
-    def recommend_to_all(self, current: store.Store, name: str, batch: schemas.Batch) -> list[dict[str, Any]]:
+    def recommend_to_all(self, current: store.Store, name: str, batch: schemas.UserBatch) -> list[dict[str, Any]]:
         """What `recommend_to` gives each user of a batch, from one product; or why a user gets nothing."""
         recommender, catalogue = _model(current, name), current.catalogue
         filters = filters_of(catalogue, batch)

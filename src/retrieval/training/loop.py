@@ -16,7 +16,7 @@ from retrieval.training import negatives
 from retrieval.training.checkpoints import Checkpoint
 from retrieval.training.losses import Loss, make
 from retrieval.training.negatives import AllItems, CandidateSampler
-from retrieval.training.resolve import SHORTEST, TrainDSSMParams, chance
+from retrieval.training.resolve import SHORTEST, VALIDATION_USERS, TrainDSSMParams, chance
 from retrieval.training.step import Step, loss_parts
 from retrieval.training.workers import Workers
 
@@ -172,14 +172,20 @@ def validate(model: DSSM, batches: Batches) -> float:
 
 
 def make_batches(params: TrainDSSMParams, features: Features) -> Batches:
-    """Batches of the histories; with patience, the last items of a share of the users are held out."""
+    """Batches of the histories, without the last items of some users if these decide on anything.
+
+    They are the last items of `holdout` of the users with SHORTEST items or more. With few users the weight of
+    co-occurrence is decided by VALIDATION_USERS of them, or half of them.
+    """
     histories, options = features.histories, params.train
     size = torch.from_numpy(np.diff(histories.indptr))
     holdout = torch.zeros(len(size), dtype=torch.bool)
-    if options.patience:
+    weighed = params.cooccurrence.weight == "auto"
+    if options.patience or weighed:
         users = torch.where(size >= SHORTEST)[0]
         order = torch.randperm(len(users), generator=Generator().manual_seed(params.seed))
-        holdout[users[order[: math.ceil(options.holdout * len(users))]]] = True
+        least = min(VALIDATION_USERS, len(users) // 2) if weighed else 0
+        holdout[users[order[: max(least, math.ceil(options.holdout * len(users)))]]] = True
     targets = chance(features, options.recency)
     return Batches(histories, params.towers.length, options.batch, holdout, targets, params.negatives.exclude_seen)
 

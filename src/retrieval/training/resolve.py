@@ -26,7 +26,6 @@ PATIENCE_EPOCHS, PATIENCE_STEPS = 6, 500  # fewest without a better validation, 
 HALF_LIFE = 60.0  # days, for recency=auto
 RECENT_SHARE = 0.1  # of the interactions are targets of an epoch, at least, for recency=auto
 EXACT = 10**12  # epochs x targets x items x width, at most, for precision=auto to be float64
-COOCCURRENCE = 0.1  # weight of it, where nothing is held out; with validation see `training.weighing`
 SHORTEST = 3  # items of a user whose last one may be held out
 
 
@@ -38,8 +37,8 @@ class Train(Section):
     steps over which the learning rate rises; schedule: whether it falls after that. clip: largest norm of the gradient.
     average: largest decay of the moving average of the weights, which is the result; 0 for none. recency: days after
     which an interaction's chance to be a target has halved; 0 for none. holdout: share of the users whose last item is
-    held out for validation. patience: epochs without a better validation after which training stops and goes back to
-    the best; 0 for never, and then no item is held out. epochs: at most.
+    held out for validation, if there is any, see `training.loop.make_batches`. patience: epochs without a better
+    validation after which training stops and goes back to the best; 0 for never. epochs: at most.
 
     precision: float64 gives the same model on every processor and with any number of threads; float32 takes half the
     time, and its rounding acts like another seed; bfloat16 is float32 with the towers' products in bfloat16, for GPUs.
@@ -128,8 +127,6 @@ def resolve(params: TrainDSSMParams, features: Features) -> TrainDSSMParams:
     values["train"]["patience"] = settle("train.patience", patience) if holdout else 0
     epochs = min(MOST_EPOCHS, max(FEWEST_EPOCHS, math.ceil(STEPS / steps)))
     epochs = settle("train.epochs", epochs if values["train"]["patience"] else EPOCHS)
-    if not values["train"]["patience"]:
-        settle("cooccurrence.weight", COOCCURRENCE)
     exact = epochs * targets * len(features.item_ids) * params.towers.width <= EXACT and not torch.cuda.is_available()
     settle("train.precision", "float64" if exact else "float32")
     print("auto:", ", ".join(f"{key}={value}" for key, value in resolved.items()) or "none", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The weight of co-occurrence beside the towers, by the held-out items of the users that training has validated on."""
+"""The weight of co-occurrence beside the towers, by held-out items."""
 
 import sys
 
@@ -14,48 +14,46 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-WEIGHTS = (0.0, 0.05, 0.1, 0.2)
+WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.4)
+USUAL = 0.1  # helps or does no harm wherever we tried it
 USERS = 5_000  # that weights are compared on, at most
 
 
-@torch.no_grad()
 def weigh(params: TrainDSSMParams, features: Features, model: DSSM) -> TrainDSSMParams:
     """The parameters with a value for `cooccurrence.weight`: for auto the one of WEIGHTS with the highest validation.
 
-    That is the mean reciprocal rank, as of the training. The weight is 0 unless the gain over 0 is larger than its
+    That is the mean reciprocal rank, as of the training. It is USUAL unless the gain over that is larger than its
     standard error. The held-out items are left out of the co-occurrence, as they are of the towers' training.
     """
-    options = params.cooccurrence
+    options, weight = params.cooccurrence, USUAL
     if options.weight != "auto":
         return params
     batches = make_batches(params, features)
-    kept = np.ones(len(features.histories.item), dtype=bool)
-    kept[batches.last[batches.validation_users].numpy()] = False
-    seen = _seen(features, kept)
-    reciprocal = _reciprocal_ranks(model, batches, seen, *factors(seen, options, params.seed))
-    gain = reciprocal[1:] - reciprocal[0]  # [weights - 1, users]
-    best = int(gain.mean(axis=1).argmax())
-    error = gain[best].std() / np.sqrt(gain.shape[1])
-    weight = WEIGHTS[1 + best] if gain[best].mean() > error else 0.0
-    means = ", ".join(
-        f"{each:.4f} with {weight}" for each, weight in zip(reciprocal.mean(axis=1), WEIGHTS, strict=True)
-    )
-    print(f"train_dssm: cooccurrence.weight={weight}: validation {means}", file=sys.stderr)
+    if len(batches.validation_users):
+        reciprocal = _reciprocal_ranks(model, batches, features, params)
+        gain = reciprocal - reciprocal[WEIGHTS.index(USUAL)]
+        best = int(gain.mean(axis=1).argmax())
+        weight = WEIGHTS[best] if gain[best].mean() > gain[best].std() / np.sqrt(gain.shape[1]) else USUAL
+        means = zip(reciprocal.mean(axis=1), WEIGHTS, strict=True)
+        found = ", ".join(f"{mean:.4f} with {each}" for mean, each in means)
+        print(f"train_dssm: cooccurrence.weight={weight}: validation {found}", file=sys.stderr)
     return params.model_copy(update={"cooccurrence": options.model_copy(update={"weight": weight})})
 
 
-def _seen(features: Features, kept: np.ndarray) -> sp.csr_matrix:
-    """Who watched what, [users, items] float32 of ones, of the interactions in the mask `kept` [n]."""
-    histories = features.histories
+def _seen(features: Features, batches: Batches) -> sp.csr_matrix:
+    """Who watched what, [users, items] float32 of ones, without the held-out items."""
+    histories, kept = features.histories, np.ones(len(features.histories.item), dtype=bool)
+    kept[batches.last[batches.validation_users].numpy()] = False
     ends = np.append(0, np.cumsum(kept))[histories.indptr]
     ones = np.ones(int(kept.sum()), np.float32)
     return sp.csr_matrix((ones, histories.item[kept], ends), shape=features.seen.shape)
 
 
-def _reciprocal_ranks(
-    model: DSSM, batches: Batches, seen: sp.csr_matrix, read: np.ndarray, basis: np.ndarray
-) -> np.ndarray:
+@torch.no_grad()
+def _reciprocal_ranks(model: DSSM, batches: Batches, features: Features, params: TrainDSSMParams) -> np.ndarray:
     """[weights, users], of the held-out items among the items that their users have not watched."""
+    seen = _seen(features, batches)
+    read, basis = factors(seen, params.cooccurrence, params.seed)
     vectors, ranks = model.vectors(), []
     right = model.scorer.right(vectors, torch.arange(model.count, device=model.device))
     items = torch.from_numpy(basis.T.copy()).to(model.device)
@@ -68,10 +66,8 @@ def _reciprocal_ranks(
             positive, scores, mask = candidates.scores(left, right, part)
             target, extra = candidates.batch.target[part, None], history[part] @ items
             scale = scores.std(1, keepdim=True) / extra.std(1, keepdim=True).clamp(min=torch.finfo(extra.dtype).tiny)
-            own = scale * extra.gather(1, target)
-            lower = [
-                ((scores + weight * scale * extra >= positive[:, None] + weight * own) & mask).sum(1)
-                for weight in WEIGHTS
-            ]
+            extra *= scale
+            own = extra.gather(1, target)
+            lower = [((scores + w * extra >= positive[:, None] + w * own) & mask).sum(1) for w in WEIGHTS]
             ranks.append(1 + torch.stack(lower))
     return (1 / torch.cat(ranks, 1)).cpu().numpy()
