@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from retrieval import histories, matrices
-from retrieval.dssm.newcomer import Tower
+from retrieval.newcomers import newcomer
 from retrieval.ranking import rank
 from retrieval.search import catalogue
 from retrieval.search.recommender import Recommender
@@ -99,8 +99,9 @@ def test_with_a_trend_a_profile_is_that_user_too(copy, items_and_users):
     """The stage and the fold-in both halve the towers' part and subtract its mean."""
     train_models(copy, enabled=True, user_weight=0.5, mean_weight=0.0)
     model = matrices.load(copy / "models" / "dssm")
-    assert np.abs(model.left[:, :-1].mean(0)).max() < 1e-6 < np.abs(model.left[:, :-1]).max()
-    tower = Tower(copy / "models" / "dssm", model)
+    width = model.card["params"]["towers"]["width"]
+    assert np.abs(model.left[:, :width].mean(0)).max() < 1e-6 < np.abs(model.left[:, :width]).max()
+    tower = newcomer(copy / "models" / "dssm", model)
     for user in range(USERS):
         row = tower(items_and_users.history(user), items_and_users.demographics(user))
         np.testing.assert_allclose(row, model.left[[user]], rtol=1e-4, atol=1e-5)
@@ -115,7 +116,7 @@ def test_a_column_may_have_several_values(copy):
     items_and_users, model = catalogue.load(copy / "models" / "catalogue"), matrices.load(copy / "models" / "dssm")
     about = items_and_users.demographics(1)
     assert about == [("age", "old"), ("age", "young"), ("sex", "F"), ("sex", "M")]
-    row = Tower(copy / "models" / "dssm", model)(items_and_users.history(1), about)
+    row = newcomer(copy / "models" / "dssm", model)(items_and_users.history(1), about)
     np.testing.assert_allclose(row, model.left[[1]], rtol=1e-4, atol=1e-5)
 
 
