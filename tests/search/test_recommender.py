@@ -139,9 +139,11 @@ def test_scores_of_all_models_but_popularity_depend_on_the_user(world, recommend
 
 
 def test_similar_items_are_cosines_of_taste_and_not_of_popularity(world, recommender):
-    """dssm's right ends in the bias, whose column of left is 1 for all users: the cosine leaves it out."""
+    """After the towers' columns dssm's right has the bias, whose column of left is 1: the cosine leaves it out."""
     one = recommender(world, "dssm")
-    right = one.model.right[:, :-1].astype(float)
+    bias = one.model.card["params"]["towers"]["width"]
+    assert (one.model.left[:, bias] == 1).all()
+    right = np.delete(one.model.right, bias, axis=1).astype(float)
     cosine = right @ right[4] / np.linalg.norm(right, axis=1) / np.linalg.norm(right[4])
     cosine[4] = -2
     items, scores = one.similar(4, 5)
