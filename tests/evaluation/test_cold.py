@@ -4,12 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from retrieval import histories, matrices
-from retrieval.dssm.newcomer import Tower
 from retrieval.evaluation.assessment import Exam
 from retrieval.evaluation.cold import assess_cold
 from retrieval.evaluation.lists import TrainItems
 from retrieval.evaluation.options import Evaluation
-from retrieval.newcomers import NOTHING
+from retrieval.newcomers import NOTHING, newcomer
 
 import numpy as np
 import pandas as pd
@@ -58,7 +57,7 @@ def test_popularity_by_hand(root):
 def test_all_users_together_get_the_recommendations_of_each_alone(root):
     watched = {7: [1, 5, 9], 8: [2], 99: [30, 31]}
     results, models = assess(root, watched)
-    tower = Tower(root / "models" / "dssm", models["dssm"])
+    tower = newcomer(root / "models" / "dssm", models["dssm"])
     recall = []
     for user, who in {7: {"age": "young", "sex": "M"}, 8: {"age": "old"}, 99: {}}.items():
         scores = (tower(NOTHING, who.items()) @ models["dssm"].right.T).ravel()

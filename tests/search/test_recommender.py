@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from retrieval import histories, matrices
-from retrieval.dssm.newcomer import Tower
+from retrieval.newcomers import newcomer
 from retrieval.ranking import rank
 from retrieval.search import catalogue
 from retrieval.search.recommender import Recommender
@@ -99,8 +99,9 @@ def test_with_a_trend_a_profile_is_that_user_too(copy, items_and_users):
     """The stage and the fold-in both halve the towers' part and subtract its mean."""
     train_models(copy, enabled=True, user_weight=0.5, mean_weight=0.0)
     model = matrices.load(copy / "models" / "dssm")
-    assert np.abs(model.left[:, :-1].mean(0)).max() < 1e-6 < np.abs(model.left[:, :-1]).max()
-    tower = Tower(copy / "models" / "dssm", model)
+    width = model.card["params"]["towers"]["width"]
+    assert np.abs(model.left[:, :width].mean(0)).max() < 1e-6 < np.abs(model.left[:, :width]).max()
+    tower = newcomer(copy / "models" / "dssm", model)
     for user in range(USERS):
         row = tower(items_and_users.history(user), items_and_users.demographics(user))
         np.testing.assert_allclose(row, model.left[[user]], rtol=1e-4, atol=1e-5)
@@ -115,7 +116,7 @@ def test_a_column_may_have_several_values(copy):
     items_and_users, model = catalogue.load(copy / "models" / "catalogue"), matrices.load(copy / "models" / "dssm")
     about = items_and_users.demographics(1)
     assert about == [("age", "old"), ("age", "young"), ("sex", "F"), ("sex", "M")]
-    row = Tower(copy / "models" / "dssm", model)(items_and_users.history(1), about)
+    row = newcomer(copy / "models" / "dssm", model)(items_and_users.history(1), about)
     np.testing.assert_allclose(row, model.left[[1]], rtol=1e-4, atol=1e-5)
 
 
@@ -138,9 +139,11 @@ def test_scores_of_all_models_but_popularity_depend_on_the_user(world, recommend
 
 
 def test_similar_items_are_cosines_of_taste_and_not_of_popularity(world, recommender):
-    """dssm's right ends in the bias, whose column of left is 1 for all users: the cosine leaves it out."""
+    """After the towers' columns dssm's right has the bias, whose column of left is 1: the cosine leaves it out."""
     one = recommender(world, "dssm")
-    right = one.model.right[:, :-1].astype(float)
+    bias = one.model.card["params"]["towers"]["width"]
+    assert (one.model.left[:, bias] == 1).all()
+    right = np.delete(one.model.right, bias, axis=1).astype(float)
     cosine = right @ right[4] / np.linalg.norm(right, axis=1) / np.linalg.norm(right[4])
     cosine[4] = -2
     items, scores = one.similar(4, 5)
