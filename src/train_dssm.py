@@ -5,7 +5,6 @@ from pathlib import Path
 
 from retrieval import histories, matrices, newitems
 from retrieval.cooccurrence import FILE as COOCCURRENCE
-from retrieval.cooccurrence import blend
 from retrieval.divergence import flagged
 from retrieval.matrices import Model
 from retrieval.runs import machine, recorded
@@ -13,7 +12,7 @@ from retrieval.stage import folder, rounded, run, write_json
 from retrieval.training.checkpoints import FOLDER, checkpoint_path
 from retrieval.training.loop import fit
 from retrieval.training.resolve import TrainDSSMParams, resolve
-from retrieval.training.weighing import weigh
+from retrieval.training.weighing import blended
 from retrieval.training.workers import Workers
 
 import numpy as np
@@ -28,8 +27,7 @@ def main(params: TrainDSSMParams, features: Path, out: Path) -> None:
     model, history, warnings = fit(params, data, checkpoint, workers, live)
     if not workers.first:
         sys.exit()  # the first process writes, its run card too
-    left, right = model.matrices(data.histories)
-    params = weigh(params, data, model)
+    params, found = blended(params, data, model)
     card = {"data": data.spec["data"], "params": params.model_dump(), "user_columns": data.spec["user_columns"]}
     card["newcomer"] = "towers"
     card |= flagged("train_dssm", warnings)
@@ -37,17 +35,16 @@ def main(params: TrainDSSMParams, features: Path, out: Path) -> None:
         card["machine"] = {"precision": params.train.precision, **machine()}
     with folder(out) as aside:
         model.save(aside)
-        if params.cooccurrence.weight:
-            blended = blend(left, right, data.seen, params.cooccurrence, params.seed)
-            left, right = blended.left, blended.right
-            np.save(aside / COOCCURRENCE, blended.read)
-            card["cooccurrence"] = {"step": blended.step}
-        newitems.save(aside, data, left, right)
+        if found.read is not None:
+            np.save(aside / COOCCURRENCE, found.read)
+            card["cooccurrence"] = {"step": found.step}
+        newitems.save(aside, data, found.left, found.right)
         write_json(
             aside / "history.json",
             [line | {key: rounded(line[key]) for key in line if key != "epoch"} for line in history],
         )
-        matrices.write_into(aside, Model(out.name, "vectors", left, right, data.user_ids, data.item_ids, card))
+        own = Model(out.name, "vectors", found.left, found.right, data.user_ids, data.item_ids, card)
+        matrices.write_into(aside, own)
     for path in (checkpoint, live):
         path.unlink(missing_ok=True)
 

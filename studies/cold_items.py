@@ -15,7 +15,6 @@ import features as features_stage
 from features import FeaturesParams
 from retrieval import histories
 from retrieval.baselines import BASELINES, Baselines
-from retrieval.cooccurrence import blend
 from retrieval.dssm.model import DSSM, unit
 from retrieval.evaluation.cold_items import assess_cold_items, baselines, prepare_cold_items
 from retrieval.evaluation.joining import SETTINGS, summarize
@@ -29,7 +28,7 @@ from retrieval.params import load, validate
 from retrieval.stage import read_table, write_json
 from retrieval.training.loop import fit
 from retrieval.training.resolve import TrainDSSMParams, resolve
-from retrieval.training.weighing import weigh
+from retrieval.training.weighing import blended
 from retrieval.vocabulary import extend
 
 import numpy as np
@@ -99,11 +98,8 @@ def main() -> None:
     for name, changes in VARIANTS.items():
         params = dssm_params(changes, data)
         model = fit(params, data).model
-        left, right = model.matrices(data.histories)
-        params = weigh(params, data, model)
-        if params.cooccurrence.weight:
-            blended = blend(left, right, data.seen, params.cooccurrence, params.seed)
-            left, right = blended.left, blended.right
+        _, found = blended(params, data, model)
+        left, right = found.left, found.right
         new = regress(data, catalogue, left, right)
         assess(f"DSSM, {name}", left, right, new)
         if not changes:

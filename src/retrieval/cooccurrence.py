@@ -64,12 +64,12 @@ def _gram_times(seen: sp.csr_matrix, basis: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Blended:
-    """A model's matrices with these columns, and what `Blend` needs beside `right` and the weight."""
+    """A model's matrices with these columns, and what `Blend` needs beside them and the weight; no `read` for 0."""
 
     left: np.ndarray
     right: np.ndarray
-    read: np.ndarray
-    step: float
+    read: np.ndarray | None = None
+    step: float = 0.0
 
 
 class Blend:
@@ -101,11 +101,13 @@ def spread(left: np.ndarray, covariance: np.ndarray) -> np.ndarray:
 
 
 def blend(left: np.ndarray, right: np.ndarray, seen: sp.csr_matrix, options: Cooccurrence, seed: int) -> Blended:
-    """Add the columns to left [users, e] and right [items, e] with the weight of `options`, a number above 0.
+    """Add the columns to left [users, e] and right [items, e] with the weight of `options`, a number.
 
-    The scale of the columns is shared by both sides evenly.
+    The scale of the columns is shared by both sides evenly. With weight 0 there are none.
     """
     weight = float(options.weight)
+    if not weight:
+        return Blended(left, right)
     read, basis = factors(seen, options, seed)
     variance = np.trace(_covariance(right)) / max(np.trace(_covariance(basis)), np.finfo(float).tiny)
     read, right = snap(read), snap(np.hstack([right, np.sqrt(weight * variance) * basis]))

@@ -16,6 +16,7 @@ from retrieval.params import Section, Seed, read
 from retrieval.stage import rounded, write_json
 from retrieval.training.loop import fit
 from retrieval.training.resolve import TrainDSSMParams, resolve
+from retrieval.training.weighing import blended
 
 import numpy as np
 from tabulate import tabulate
@@ -46,10 +47,10 @@ def main() -> None:
     exam = prepare_exam(PREPARED, data, settings.evaluate, settings.seed)
     params, runs = resolve(read(TrainDSSMParams), data), []
     for seed in range(params.seed, params.seed + options.seeds):
-        model = fit(params.model_copy(update={"seed": seed}), data).model
-        left, right = model.matrices(data.histories)
-        own = Model("dssm", "vectors", left, right, data.user_ids, data.item_ids, {})
-        runs.append(assess(own, exam, settings.evaluate).values)
+        own = params.model_copy(update={"seed": seed})
+        _, found = blended(own, data, fit(own, data).model)
+        model = Model("dssm", "vectors", found.left, found.right, data.user_ids, data.item_ids, {})
+        runs.append(assess(model, exam, settings.evaluate).values)
     report = summarise(runs)
     write_json(options.out, {"seeds": options.seeds, "dssm": report})
     rows = [[name, f"{line['mean']:.4f}", f"{line['deviation']:.4f}"] for name, line in report.items()]

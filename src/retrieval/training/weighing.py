@@ -2,7 +2,7 @@
 
 import sys
 
-from retrieval.cooccurrence import factors
+from retrieval.cooccurrence import Blended, blend, factors
 from retrieval.dssm.batches import Batches
 from retrieval.dssm.model import DSSM
 from retrieval.histories import Features
@@ -38,6 +38,13 @@ def weigh(params: TrainDSSMParams, features: Features, model: DSSM) -> TrainDSSM
         found = ", ".join(f"{mean:.4f} with {each}" for mean, each in means)
         print(f"train_dssm: cooccurrence.weight={weight}: validation {found}", file=sys.stderr)
     return params.model_copy(update={"cooccurrence": options.model_copy(update={"weight": weight})})
+
+
+def blended(params: TrainDSSMParams, features: Features, model: DSSM) -> tuple[TrainDSSMParams, Blended]:
+    """The parameters with the weight, and the two matrices of a trained model with co-occurrence."""
+    params = weigh(params, features, model)
+    left, right = model.matrices(features.histories)
+    return params, blend(left, right, features.seen, params.cooccurrence, params.seed)
 
 
 def _seen(features: Features, batches: Batches) -> sp.csr_matrix:
