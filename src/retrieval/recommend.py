@@ -99,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         default=[],
         metavar="COLUMN=VALUE",
-        help="only items that have the value, such as genres=drama,comedy for_kids=0: one of the values of each column",
+        help="only items that have the value, such as genres=Drama,Comedy decade=1990: one of the values of each column",
     )
     add("--fallback", metavar="MODEL", help="model for users who are not in the data, such as popular")
     add("--models", type=Path, default=Path("models"), help="folder of the models (default: models)")
@@ -137,7 +137,7 @@ def _where(given: list[str], catalogue: Catalogue) -> dict[str, list[str]]:
     for text in given:
         column, equals, values = text.partition("=")
         if not equals:
-            raise Problem(f"--where: {text!r} is not valid: expected COLUMN=VALUE, such as genres=drama,comedy")
+            raise Problem(f"--where: {text!r} is not valid: expected COLUMN=VALUE, such as genres=Drama,Comedy")
         whole = values in catalogue.item_columns.get(column, ())
         where.setdefault(column, []).extend([values] if whole else values.split(","))
     return where
