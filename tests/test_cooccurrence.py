@@ -91,3 +91,11 @@ def test_blend_needs_only_what_a_model_folder_holds():
     blended = blend(left, right, seen, options(rank=5), 0)
     again = Blend(blended.right, blended.read, 0.1, blended.step).left(left, seen)
     assert np.array_equal(again, blended.left)
+
+
+def test_with_weight_0_the_matrices_are_those_of_the_model():
+    left, right = np.ones((60, 2), np.float32), np.eye(12, 2, dtype=np.float32)
+    blended = blend(left, right, planted(), options(weight=0.0), 0)
+    assert blended.left is left
+    assert blended.right is right
+    assert blended.read is None
