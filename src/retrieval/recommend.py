@@ -99,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         default=[],
         metavar="COLUMN=VALUE",
-        help="only items that have the value, such as genres=Drama,Comedy decade=1990: one of the values of each column",
+        help="only items that have a value, such as genres=Drama,Comedy decade=1990: one of the values of each column",
     )
     add("--fallback", metavar="MODEL", help="model for users who are not in the data, such as popular")
     add("--models", type=Path, default=Path("models"), help="folder of the models (default: models)")
