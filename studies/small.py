@@ -1,8 +1,8 @@
 """Small data: is the DSSM above the best classic model where users are few, and what does co-occurrence add?
 
-Run after `dvc repro`: `PYTHONPATH=src python studies/small.py [FOLDER ...]`. Draws 500 and 1,000 users, twice each, of
-the default data, of `kion-synthetic` and of each FOLDER with files of your own, and splits them both ways. Nothing is
-tuned: the parameters are those of params.yaml. Writes studies/small.json, and prints a row for each draw.
+Run after `dvc repro`: `PYTHONPATH=src python studies/small.py [FOLDER ...]`. Draws 500 users, twice, of the default
+data, of `kion-synthetic` and of each FOLDER with files of your own, and splits them both ways. Nothing is tuned: the
+parameters are those of params.yaml. Writes studies/small.json, and prints a row for each draw.
 """
 
 import copy
@@ -31,7 +31,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-SIZES, DRAWS = (500, 1000), (1, 2)
+USERS, DRAWS = 500, (1, 2)
 SPLITS: dict[str, dict[str, Any]] = {"last item": {"kind": "leave-last"}, "28 days": {"kind": "days", "days": 28}}
 ALONE = "towers"  # the DSSM without the columns of co-occurrence
 
@@ -56,18 +56,15 @@ def sources(scratch: Path) -> Iterator[tuple[str, dict[str, Any], Path]]:
         yield name, own, scratch / name
 
 
-def draw(raw: Path, out: Path, size: int, seed: int) -> bool:
-    """Write the raw tables with the interactions of some users with 3 or more; False if there are not enough users."""
+def draw(raw: Path, out: Path, seed: int) -> None:
+    """Write the raw tables with the interactions of some of the users who have 3 or more."""
     table = read_table(raw / "interactions.parquet")
     counts = table["user_id"].value_counts()
-    users = pc.sort_indices(counts.field("values"))
-    enough = counts.take(users).filter(pc.greater_equal(counts.take(users).field("counts"), 3)).field("values")
-    if len(enough) < size:
-        return False
+    enough = counts.field("values").filter(pc.greater_equal(counts.field("counts"), 3))
+    ids = enough.take(pc.sort_indices(enough))
+    chosen = ids.take(pa.array(np.random.default_rng(seed).choice(len(ids), min(USERS, len(ids)), replace=False)))
     shutil.copytree(raw, out)
-    chosen = enough.take(pa.array(np.random.default_rng(seed).choice(len(enough), size, replace=False)))
     pq.write_table(table.filter(pc.is_in(table["user_id"], value_set=chosen)), out / "interactions.parquet")
-    return True
 
 
 def judge(values: dict[str, Any], raw: Path, root: Path) -> dict[str, dict[str, float]]:
@@ -107,16 +104,14 @@ def main() -> None:
     results = []
     with tempfile.TemporaryDirectory() as scratch:
         for name, values, raw in sources(Path(scratch)):
-            for size in SIZES:
-                for seed in DRAWS:
-                    for kind, split in SPLITS.items():
-                        root = Path(scratch) / f"{name}-{size}-{seed}-{split['kind']}"
-                        if not draw(raw, root / "raw", size, seed):
-                            continue
-                        models = judge(changed(values, split=split), root / "raw", root)
-                        results.append({"data": name, "users": size, "draw": seed, "test": kind, "models": models})
-                        write_json(Path("studies/small.json"), results)
-                        print(name, size, seed, kind, {each: round(row["map"], 4) for each, row in models.items()})
+            for seed in DRAWS:
+                for kind, split in SPLITS.items():
+                    root = Path(scratch) / f"{name}-{seed}-{split['kind']}"
+                    draw(raw, root / "raw", seed)
+                    models = judge(changed(values, split=split), root / "raw", root)
+                    results.append({"data": name, "draw": seed, "test": kind, "models": models})
+                    write_json(Path("studies/small.json"), results)
+                    print(name, seed, kind, {each: round(row["map"], 4) for each, row in models.items()})
 
 
 if __name__ == "__main__":
