@@ -10,7 +10,6 @@ which is a row of left, x Q M, and a row of right, Q, again. Sources: Steck 2019
 for sparse data"; Halko, Martinsson and Tropp 2011, "Finding structure with randomness", for Q.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -111,18 +110,12 @@ def blend(left: np.ndarray, right: np.ndarray, seen: sp.csr_matrix, options: Coo
     read, basis = factors(seen, options, seed)
     variance = np.trace(_covariance(right)) / max(np.trace(_covariance(basis)), np.finfo(float).tiny)
     read, right = snap(read), snap(np.hstack([right, np.sqrt(weight * variance) * basis]))
-    maker = Blend(right, read, weight)
-    maker.step = grid_step(max(float(np.abs(each).max()) for _, each in _blocks(maker, left, seen)))
-    out = np.empty((len(left), right.shape[1]), np.float32)
-    for part, rows in _blocks(maker, left, seen):
-        out[part] = np.rint(rows / maker.step) * maker.step
+    maker, out = Blend(right, read, weight), np.empty((len(left), right.shape[1]), np.float32)
+    parts = [slice(start, start + BLOCK) for start in range(0, len(left), BLOCK)]
+    maker.step = grid_step(max(float(np.abs(maker.exact(left[part], seen[part])).max()) for part in parts))
+    for part in parts:
+        out[part] = maker.left(left[part], seen[part])
     return Blended(out, right, read, maker.step)
-
-
-def _blocks(maker: Blend, left: np.ndarray, seen: sp.csr_matrix) -> Iterator[tuple[slice, np.ndarray]]:
-    for start in range(0, len(left), BLOCK):
-        part = slice(start, start + BLOCK)
-        yield part, maker.exact(left[part], seen[part])
 
 
 def _covariance(matrix: np.ndarray) -> np.ndarray:

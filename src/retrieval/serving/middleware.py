@@ -125,5 +125,5 @@ def _record(scope: Scope, request_id: str, status: int, seconds: float) -> None:
 
 def _model(scope: Scope) -> str:
     """The model that the path names; "none" if there is none."""
-    name = scope.get("path_params", {}).get("model", "none")
-    return name if name == "none" or name in scope["app"].state.service.store.models else "none"
+    name = scope.get("path_params", {}).get("model")
+    return name if name and name in scope["app"].state.service.store.models else "none"

@@ -169,7 +169,7 @@ async def recommend_to(request: Request, model: str, profile: schemas.Profile) -
 
 @router.post("/reco/{model}/batch", tags=["recommendations"], response_model=schemas.BatchAnswer)
 async def recommend_to_all(request: Request, model: str, batch: schemas.UserBatch) -> Response:
-    """The best items of up to 1,000 users of the data, from one product: each list is that of a request of its own.
+    """The best items of up to 1,000 users of the data, in one search: each list is that of a single request.
 
     A user who is not in the data gets a reason in place of a list.
     """
@@ -178,9 +178,8 @@ async def recommend_to_all(request: Request, model: str, batch: schemas.UserBatc
 
     def work() -> Response:
         lists = service.recommend_to_all(current, model, batch)
-        text = ", ".join(
-            json.dumps(each, allow_nan=False) for each in lists
-        )  # in parts: each keeps other threads waiting
+        # List by list: encoding keeps other threads waiting.
+        text = ", ".join(json.dumps(each, allow_nan=False) for each in lists)
         return Response(f'{{"lists": [{text}]}}', media_type="application/json")
 
     return await asyncio.to_thread(work)

@@ -2,13 +2,13 @@
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from retrieval import divergence
-from retrieval.dssm.batches import Batches
+from retrieval.dssm.batches import Batch, Batches
 from retrieval.dssm.model import DSSM
 from retrieval.histories import Features
 from retrieval.progress import Epochs, progress
@@ -22,7 +22,7 @@ from retrieval.training.workers import Workers
 
 import numpy as np
 import torch
-from torch import Generator
+from torch import Generator, Tensor
 
 SEED_STRIDE = 1_000_003  # between the first epochs of two seeds
 SAMPLE = 1_000  # targets at least, by whose loss a trained model is compared with an untrained one
@@ -157,18 +157,26 @@ def _best_epoch(history: History) -> int:
 def validate(model: DSSM, batches: Batches) -> float:
     """Mean reciprocal rank of the held-out targets among the items that their users have not watched."""
     vectors, ranks = model.vectors(), []
-    right = model.scorer.right(vectors, torch.arange(model.count, device=model.device))
     buffer = vectors.new_empty(max(1, negatives.CHUNK // model.count), model.count)  # new ones would pile up in malloc
-    for batch in batches.validation():
-        prior = None if model.prior is None else model.prior.at(batch.time, model.device)
-        candidates = AllItems(batch.to(model.device), model.count, prior)
-        left = model.scorer.left(model.users(candidates.batch, vectors))
+    for candidates, left, right in held_out(model, vectors, batches.validation()):
         for part in candidates.parts():
             scores = buffer[: part.stop - part.start]
             positive = candidates.masked(left, right, part, scores)
             lower = scores.lt_(positive).sum(1)  # in place, as 0 and 1; a NaN is lower than nothing
             ranks.append(model.count - lower)
     return (1 / torch.cat(ranks)).mean().item()
+
+
+def held_out(model: DSSM, vectors: Tensor, validation: Iterable[Batch]) -> Iterator[tuple[AllItems, Tensor, Tensor]]:
+    """For each batch of held-out targets its candidates, left [targets, e], and right [items, e] of all items.
+
+    vectors [items, width] are those of all items.
+    """
+    right = model.scorer.right(vectors, torch.arange(model.count, device=model.device))
+    for batch in validation:
+        prior = None if model.prior is None else model.prior.at(batch.time, model.device)
+        candidates = AllItems(batch.to(model.device), model.count, prior)
+        yield candidates, model.scorer.left(model.users(candidates.batch, vectors)), right
 
 
 def make_batches(params: TrainDSSMParams, features: Features) -> Batches:

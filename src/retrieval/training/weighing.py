@@ -5,9 +5,8 @@ import sys
 from retrieval.cooccurrence import Blended, blend, factors
 from retrieval.dssm.batches import Batches
 from retrieval.dssm.model import DSSM
-from retrieval.histories import Features
-from retrieval.training.loop import make_batches
-from retrieval.training.negatives import AllItems
+from retrieval.histories import Features, Histories
+from retrieval.training.loop import held_out, make_batches
 from retrieval.training.resolve import TrainDSSMParams
 
 import numpy as np
@@ -49,11 +48,10 @@ def blended(params: TrainDSSMParams, features: Features, model: DSSM) -> tuple[T
 
 def _seen(features: Features, batches: Batches) -> sp.csr_matrix:
     """Who watched what, [users, items] float32 of ones, without the held-out items."""
-    histories, kept = features.histories, np.ones(len(features.histories.item), dtype=bool)
+    h, kept = features.histories, np.ones(len(features.histories.item), dtype=bool)
     kept[batches.last[batches.validation_users].numpy()] = False
-    ends = np.append(0, np.cumsum(kept))[histories.indptr]
-    ones = np.ones(int(kept.sum()), np.float32)
-    return sp.csr_matrix((ones, histories.item[kept], ends), shape=features.seen.shape)
+    ends = np.append(0, np.cumsum(kept))[h.indptr]
+    return Histories(ends, h.item[kept], h.time[kept], h.weight[kept]).matrix(len(features.item_ids))
 
 
 @torch.no_grad()
@@ -61,14 +59,9 @@ def _reciprocal_ranks(model: DSSM, batches: Batches, features: Features, params:
     """[weights, users], of the held-out items among the items that their users have not watched."""
     seen = _seen(features, batches)
     read, basis = factors(seen, params.cooccurrence, params.seed)
-    vectors, ranks = model.vectors(), []
-    right = model.scorer.right(vectors, torch.arange(model.count, device=model.device))
-    items = torch.from_numpy(basis.T.copy()).to(model.device)
-    for batch in batches.validation(USERS):
-        prior = None if model.prior is None else model.prior.at(batch.time, model.device)
-        candidates = AllItems(batch.to(model.device), model.count, prior)
-        left = model.scorer.left(model.users(candidates.batch, vectors))
-        history = torch.from_numpy(seen[batch.user.numpy()] @ read).to(model.device)
+    items, ranks = torch.from_numpy(basis.T.copy()).to(model.device), []
+    for candidates, left, right in held_out(model, model.vectors(), batches.validation(USERS)):
+        history = torch.from_numpy(seen[candidates.batch.user.cpu().numpy()] @ read).to(model.device)
         for part in candidates.parts():
             positive, scores, mask = candidates.scores(left, right, part)
             target, extra = candidates.batch.target[part, None], history[part] @ items
