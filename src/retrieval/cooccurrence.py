@@ -21,7 +21,7 @@ import scipy.sparse as sp
 from pydantic import Field
 
 FILE = "cooccurrence.npy"  # in the folder of a model: Q M
-ITERATIONS = 5  # of the subspace; more change no metric
+ITERATIONS = 5  # of the subspace; with more, metrics change as with another seed
 BLOCK = 2**16  # users at a time
 
 

@@ -180,10 +180,10 @@ def held_out(model: DSSM, vectors: Tensor, validation: Iterable[Batch]) -> Itera
 
 
 def make_batches(params: TrainDSSMParams, features: Features) -> Batches:
-    """Batches of the histories, without the last items of some users if these decide on anything.
+    """Batches of the histories; the last items of some users are held out if early stopping or a weight needs them.
 
-    They are the last items of `holdout` of the users with SHORTEST items or more. With few users the weight of
-    co-occurrence is decided by VALIDATION_USERS of them, or half of them.
+    Of the users with SHORTEST items or more, these are the share `holdout`. To choose the weight of co-occurrence there
+    are at least VALIDATION_USERS, or half of the users if that is fewer.
     """
     histories, options = features.histories, params.train
     size = torch.from_numpy(np.diff(histories.indptr))
