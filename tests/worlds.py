@@ -102,7 +102,7 @@ SMALL = {
     "width": 8, "dropout": 0.0, "id_dropout": 0.0, "length": 5, "layers": 1, "heads": 2, "half_life": 0, "tied": True,
     "bias": "auto", "temperature": 1.0, "learn_temperature": False,
     "trend": "auto", "windows": [1, 7], "mix": [0.5, 0.25], "slope": 2.0, "user_weight": 0.5, "mean_weight": 0.25,
-    "kind": "uniform", "count": 8, "logq": True, "exclude_seen": False,
+    "kind": "uniform", "count": 8, "logq": True, "exclude_seen": False, "shared": 0,
     "targets": "sequence", "epochs": 10, "batch": 128, "learning_rate": 0.01, "weight_decay": 0.0, "warmup": 0.0,
     "schedule": "constant", "clip": 5.0, "average": 0.0, "recency": 0.0, "holdout": 0.1, "patience": 0,
     "precision": "auto", "compile": False, "weight": 0.0, "seed": 42,
@@ -145,7 +145,8 @@ def trained(features: Features, seed: int = 1, **changes: Any) -> tuple[DSSM, Hi
 def sampler_of(net: DSSM, kind: str = "uniform", loss: str = "softmax", **options: Any) -> CandidateSampler:
     """What draws the candidates of a batch, all items alike."""
     even, chosen = torch.full((net.count,), 1 / net.count), LOSSES[loss]
-    settings = Negatives(kind=kind, count=options.pop("count", 8), logq=options.pop("logq", True), exclude_seen=True)
+    drawn = {"kind": kind, "count": options.pop("count", 8), "shared": options.pop("shared", 0)}
+    settings = Negatives(logq=options.pop("logq", True), exclude_seen=True, **drawn)
     flags = {"all_items": chosen.all_items, "corrected": chosen.corrected, "tied": net.tied, "prior": net.prior}
     return CandidateSampler(settings, even, **flags | options)
 

@@ -93,6 +93,19 @@ def test_train_users_and_all_items(result: Assessment) -> None:
     assert result.settings["train"]["recall@2"] == pytest.approx((1 + 1 + 0) / 3, rel=1e-5)
 
 
+@pytest.mark.parametrize("users", [1, 2])
+def test_of_many_train_users_there_is_a_sample_that_says_its_size(tmp_path: Path, users: int) -> None:
+    """As above, users 0 and 1 score 1 and user 2 scores 0. The test users are judged all the same."""
+    options = OPTIONS.model_copy(update={"users": users})
+    exam(tmp_path, TEST)
+    sample = prepare_exam(tmp_path, features(), options, seed=0)
+    settings = assess(popular(), sample, options).settings
+    assert len(set(sample.train_users.tolist())) == users
+    assert settings["train"]["users"] == users
+    assert settings["train"]["map@2"] == pytest.approx(np.mean([(1, 1, 0)[user] for user in sample.train_users]))
+    assert settings["test_all"]["map@2"] == (1 / 2 + 0) / 2
+
+
 def test_words_of_texts_are_no_categories(tmp_path: Path) -> None:
     """Items 1 and 2 share the genre and no word of the title."""
     columns = {"genres": ["drama"], "title": ["dark", "night"]}

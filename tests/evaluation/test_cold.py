@@ -39,7 +39,7 @@ def assess(root: Path, watched: dict) -> tuple[dict, dict]:
     table.to_parquet(root / "prepared" / "cold.parquet")
     models = {name: matrices.load(root / "models" / name) for name in ("dssm", "popular", "ials", "itemknn")}
     none = sp.csr_matrix(data.seen.shape, dtype=np.float32)
-    exam = Exam(data, none, none, np.array([0]), TrainItems(data.seen, data.items, 0.2))
+    exam = Exam(data, none, none, np.array([0]), np.array([0]), TrainItems(data.seen, data.items, 0.2))
     return assess_cold(root / "prepared", root / "models", models, {}, exam, OPTIONS), models
 
 

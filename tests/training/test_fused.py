@@ -4,7 +4,7 @@ from retrieval.dssm.batches import Batches
 from retrieval.dssm.trend import Prior
 from retrieval.training import fused
 from retrieval.training.losses import LOSSES
-from retrieval.training.negatives import AllItems
+from retrieval.training.negatives import AllItems, SharedItems
 
 import pytest
 import torch
@@ -14,10 +14,11 @@ from worlds import FEATURES, features_of, training_params
 @pytest.mark.parametrize("mode", ["sequence", "one"])
 @pytest.mark.parametrize("exclude_seen", [True, False])
 @pytest.mark.parametrize("with_prior", [True, False])
+@pytest.mark.parametrize("shared", [None, [0, 4]])
 @pytest.mark.parametrize("chunk", [2**20, 13])
 @pytest.mark.parametrize(("width", "threads"), [(4, 1), (16, 2), (18, 3)])
 def test_value_and_gradients_are_those_of_the_plain_softmax(
-    mode, exclude_seen, with_prior, chunk, width, threads, monkeypatch
+    mode, exclude_seen, with_prior, shared, chunk, width, threads, monkeypatch
 ):
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     monkeypatch.setattr(fused, "CHUNK", chunk)
@@ -26,9 +27,13 @@ def test_value_and_gradients_are_those_of_the_plain_softmax(
         Batches(FEATURES.histories, 5, exclude_seen=exclude_seen).epoch(mode, torch.Generator().manual_seed(0))
     )
     prior = Prior(FEATURES, training_params(trend=True).trend)
-    candidates = AllItems(batch, 6, prior.at(batch.time) if with_prior else None)
+    table = prior.at(batch.time) if with_prior else None
+    if shared is None:
+        candidates = AllItems(batch, 6, table)
+    else:
+        candidates = SharedItems(batch, batch.target, torch.tensor(shared), torch.full((6,), 1 / 6), True, table)
     torch.manual_seed(0)
-    left, right = torch.randn(len(batch.target), width), torch.randn(6, width)
+    left, right = torch.randn(len(batch.target), width), torch.randn(len(candidates.items), width)
     values, gradients = [], []
     for form in ("plain", "fused"):
         a, b = left.clone().requires_grad_(), right.clone().requires_grad_()

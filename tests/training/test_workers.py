@@ -50,11 +50,15 @@ def train(folder: Path, processes: int, **changes) -> tuple[list, dict[str, torc
     return history, load_file(folder / "dssm" / "towers.safetensors")
 
 
+DRAWN = {"kind": "mixed", "count": 5, "logq": True, "exclude_seen": True, "shared": 0}
+
+
 @pytest.mark.parametrize(
     "changes",
     [
         {"loss": "softmax", "train": {"patience": 2, "holdout": 0.5}},
-        {"loss": "sampled_softmax", "negatives": {"kind": "mixed", "count": 5, "logq": True, "exclude_seen": True}},
+        {"loss": "softmax", "negatives": DRAWN | {"shared": 5}},
+        {"loss": "sampled_softmax", "negatives": DRAWN},
         {"loss": "triplet", "history": "bag", "train": {"targets": "one"}},
     ],
 )

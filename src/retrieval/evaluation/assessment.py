@@ -26,12 +26,14 @@ class Exam:
 
     data: the features that the models were trained on. truth [users, items] CSR: who watched what in the test period;
     debiased: the same without most watches of the most popular items; users: the test users, rows of `truth`.
+    train_users: the users of the setting train, all or a sample.
     """
 
     data: Features
     truth: sp.csr_matrix
     debiased: sp.csr_matrix
     users: np.ndarray
+    train_users: np.ndarray
     train_items: TrainItems
 
 
@@ -41,7 +43,8 @@ class Assessment:
 
     lists: ks[-1] items for each test user, without `Features.excluded`. values and beyond: METRICS, and BEYOND and
     DEBIASED, of the first k, one value per test user. settings: the means of METRICS in the other two settings,
-    test_all and train; empty for lists from outside, which exist for new items only.
+    test_all and train; empty for lists from outside, which exist for new items only. If there are more than `users`
+    train users, train is a sample of that many, and says so.
     """
 
     lists: Lists
@@ -66,7 +69,9 @@ def prepare_exam(prepared: Path, data: Features, params: Evaluation, seed: int) 
     if both and data.spec["repeats"] == "drop":
         raise Problem(f"{path}: {both} of its {truth.nnz} pairs of user and item are also in train; run dvc repro")
     train_items = TrainItems(data.seen, data.items[:, : sum(map(len, data.categories.values()))], params.head)
-    return Exam(data, truth, _debiased(truth, seed), np.flatnonzero(np.diff(truth.indptr)), train_items)
+    users, count = np.flatnonzero(np.diff(truth.indptr)), len(data.user_ids)
+    train_users = np.sort(np.random.default_rng(seed).permutation(count)[: params.users])
+    return Exam(data, truth, _debiased(truth, seed), users, train_users, train_items)
 
 
 def assess(model: Model, exam: Exam, params: Evaluation) -> Assessment:
@@ -75,15 +80,18 @@ def assess(model: Model, exam: Exam, params: Evaluation) -> Assessment:
     own = len(data.item_ids) if params.candidates == "train" else len(model.items)  # some models leave new items out
     if not (np.array_equal(model.users, data.user_ids) and np.array_equal(model.items, data.item_ids[:own])):
         raise Problem(f"model {model.name}: its users and items are not those of the features; train it again")
-    left, right, truth = model.left, model.right, exam.truth[exam.users]
+    left, right = model.left, model.right
     new = rank(left, right, exam.users, params.ks[-1], data.excluded, title=f"{model.name}, new items").items
-    everyone, constant = np.arange(len(model.users)), model.kind == "constant"
-    every = rank(left, right, everyone, k, constant=constant, title=f"{model.name}, all items").items
-    settings = {
-        "test_all": judge(every[exam.users], truth, exam.train_items),
-        "train": judge(every, data.seen, exam.train_items),
-    }
-    return assess_lists(new, exam, k, {name: means(values(setting, METRICS)) for name, setting in settings.items()})
+    users = np.union1d(exam.users, exam.train_users)
+    constant = model.kind == "constant"
+    every = rank(left, right, users, k, constant=constant, title=f"{model.name}, all items").items
+    settings = {}
+    for name, watched, part in (("test_all", exam.truth, exam.users), ("train", data.seen, exam.train_users)):
+        lists = judge(every[np.searchsorted(users, part)], watched[part], exam.train_items)
+        settings[name] = means(values(lists, METRICS))
+    if len(exam.train_users) < len(model.users):
+        settings["train"]["users"] = len(exam.train_users)
+    return assess_lists(new, exam, k, settings)
 
 
 def assess_lists(new: np.ndarray, exam: Exam, k: int, settings: dict[str, dict[str, float]]) -> Assessment:

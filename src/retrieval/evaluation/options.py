@@ -4,7 +4,7 @@ from importlib.util import find_spec
 from typing import Annotated, Literal
 
 from retrieval.evaluation.projection import PROJECTIONS, missing
-from retrieval.params import Section, one_of
+from retrieval.params import Positive, Section, one_of
 
 from pydantic import AfterValidator, Field, field_validator
 
@@ -18,7 +18,7 @@ class Evaluation(Section):
     """The section `evaluate` of params.yaml.
 
     ks: items per list, ascending; the first one is that of the table. head: share of the items, the most watched ones,
-    that are not long tail. resamples: bootstrap samples of the test users. negatives: random unwatched items per user,
+    that are not long tail. users: of the setting train, at most; if there are more, a sample of them. resamples: bootstrap samples of the test users. negatives: random unwatched items per user,
     for the distributions of the score. points: maximum number of users in these distributions, and of users and of
     items on a map. map: kind of the maps. candidates: the items that are ranked, those of train, or all, with those
     that have features and no interaction.
@@ -26,6 +26,7 @@ class Evaluation(Section):
 
     ks: Lengths
     head: Annotated[float, Field(gt=0, lt=1)]
+    users: Positive
     resamples: Annotated[int, Field(ge=1, le=1_000_000)]
     negatives: Annotated[int, Field(ge=1, le=10_000)]
     points: Annotated[int, Field(ge=1, le=20_000)]  # a map takes points^2 numbers

@@ -1,6 +1,6 @@
-"""The softmax over the whole catalogue, fused: loss and gradients of one chunk of scores at a time, in one buffer.
+"""The softmax over all candidates, fused: loss and gradients of one chunk of scores at a time, in one buffer.
 
-The same value and gradients as `losses.softmax` on the scores of `negatives.AllItems`, in less than half of the time:
+The same value and gradients as `losses.softmax` on the scores of the candidates, in less than half of the time:
 few passes over a chunk, all in place; factors are applied to the small matrices; there is no mask; and on a CPU each
 thread works on its own targets.
 """
@@ -20,7 +20,7 @@ LANES = 16  # numbers that a processor multiplies at once: rows of 65 may take a
 
 
 def softmax(left: Tensor, right: Tensor, candidates: AllItems) -> Tensor:
-    """Mean of -log(e^s+ / sum of e^s over the candidates), for left [targets, e] and right [items, e].
+    """Mean of -log(e^s+ / sum of e^s over the candidates), for left [targets, e] and right [n, e] of `items`.
 
     A target whose share rounds to 0 adds 87 to the value in float32 and 708 in float64; the gradient has no bound.
     """
@@ -35,6 +35,7 @@ class _Softmax(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, left: Tensor, right: Tensor, candidates: AllItems) -> Tensor:
+        below, right = right[candidates.width :], right[: candidates.width]  # only tokens need those below
         others = _split(right)
         gradients = [left.new_empty(len(left), columns.shape[1]) for columns in others]
 
@@ -50,7 +51,8 @@ class _Softmax(torch.autograd.Function):
         totals, items = zip(*side_by_side(sums, _shares(left)), strict=True)
         for of_thread in items[1:]:
             items[0].add_(of_thread)
-        ctx.save_for_backward(torch.cat(gradients, 1).div_(len(left)), items[0].T.contiguous())
+        of_items = torch.cat([items[0].T, torch.zeros_like(below)])
+        ctx.save_for_backward(torch.cat(gradients, 1).div_(len(left)), of_items)
         return torch.stack(totals).sum() / len(left)
 
     @staticmethod

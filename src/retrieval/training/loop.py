@@ -200,7 +200,9 @@ def make_batches(params: TrainDSSMParams, features: Features) -> Batches:
 
 def make_sampler(params: TrainDSSMParams, features: Features, model: DSSM, loss: Loss) -> CandidateSampler:
     """Draws the candidates that the loss expects."""
-    frequency = torch.from_numpy(features.counts / features.counts.sum()).to(model.device, torch.get_default_dtype())
+    weights = chance(features, params.train.recency).numpy()
+    weights = np.bincount(features.histories.item, weights, minlength=model.count)
+    frequency = torch.from_numpy(weights / weights.sum()).to(model.device, torch.get_default_dtype())
     return CandidateSampler(
         params.negatives, frequency, loss.all_items, loss.corrected, tied=model.tied, prior=model.prior
     )

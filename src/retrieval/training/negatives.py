@@ -1,11 +1,11 @@
-"""Negatives: the items that a positive is compared with, a sample of the catalogue or all of it."""
+"""Negatives: the items that a positive is compared with: all of the catalogue, a sample that stands for it, or a few."""
 
 from collections.abc import Callable
 from typing import Annotated
 
 from retrieval.dssm.batches import Batch
 from retrieval.dssm.trend import Prior
-from retrieval.params import Positive, Section, one_of
+from retrieval.params import AUTO, NotNegative, Positive, Section, one_of
 
 import torch
 import torch.nn.functional as F
@@ -60,13 +60,14 @@ class Negatives(Section):
     """The sampler for losses that compare with a sample of the items, and how many it draws.
 
     logq: lower a sampled score by log(N q) if the loss estimates a sum over the catalogue. exclude_seen: items that the
-    user has watched before are no negatives, for any loss.
+    user has watched before are no negatives, for any loss. shared: of loss=softmax, see `SharedItems`; 0: all items.
     """
 
     kind: Annotated[str, one_of(SAMPLERS)]
     count: Positive
     logq: bool
     exclude_seen: bool
+    shared: Annotated[NotNegative, AUTO]
 
 
 class Candidates:
@@ -139,6 +140,65 @@ class AllItems(Candidates):
         return positive
 
 
+class SharedItems(AllItems):
+    """A batch's targets against each other and `drawn` [m], items drawn uniformly without replacement: all share them.
+
+    Each of these items stands for 1 / p items, where p is its probability to be among them, so its score is raised by
+    -log p unless it is the target itself. The sum over them estimates the sum over the catalogue without bias, in time
+    that does not grow with it: Horvitz and Thompson 1952, "A generalization of sampling without replacement from a
+    finite universe". Only these items, the first `width` of `items`, and the tokens need vectors.
+
+    targets [B'] are those of the whole batch, of which `batch` may be a part; frequency [count]: of items among targets.
+    """
+
+    def __init__(
+        self,
+        batch: Batch,
+        targets: Tensor,
+        drawn: Tensor,
+        frequency: Tensor,
+        tied: bool,
+        prior: tuple[Tensor, Tensor] | None,
+    ) -> None:
+        count, columns = len(frequency), torch.cat([targets, drawn]).unique()
+        place = torch.full((count,), -1, device=columns.device)
+        place[columns] = torch.arange(len(columns), device=columns.device)
+        tokens = batch.item[place[batch.item] < 0].unique() if tied else columns[:0]
+        place[tokens] = len(columns) + torch.arange(len(tokens), device=columns.device)
+        seen = place[batch.seen_item]
+        among = (seen >= 0) & (seen < len(columns))
+        absent = (1 - frequency[columns].double()) ** len(targets) * (1 - len(drawn) / count)
+        self.raised = -torch.log1p(-absent).to(frequency.dtype)
+        if prior is None:
+            prior = torch.zeros_like(batch.target), self.raised[None]
+        else:
+            prior = prior[0], prior[1][:, columns] + self.raised
+        batch = batch._replace(
+            target=place[batch.target],
+            item=place[batch.item] if tied else batch.item,
+            seen_row=batch.seen_row[among],
+            seen_item=seen[among],
+        )
+        Candidates.__init__(self, batch, torch.cat([columns, tokens]), prior)
+
+    @property
+    def width(self) -> int:
+        """Number of scores per target."""
+        return len(self.raised)
+
+    def scores(self, left: Tensor, right: Tensor, part: slice) -> tuple[Tensor, Tensor, Tensor]:
+        """As `Candidates.scores`; N is `width`."""
+        positive, negatives, mask = super().scores(left, right[: self.width], part)
+        return positive - self.raised[self.batch.target[part]], negatives, mask
+
+    def masked(self, left: Tensor, right: Tensor, part: slice, out: Tensor) -> Tensor:
+        """As `AllItems.masked`, for `out` [B, width]."""
+        target = self.batch.target[part, None]
+        positive = super().masked(left, right[: self.width], part, out) - self.raised[target]
+        out.scatter_(1, target, positive)
+        return positive
+
+
 class SampledItems(Candidates):
     """A batch's targets against sampled negatives; only the items that occur need vectors.
 
@@ -207,7 +267,7 @@ def _columns(values: Tensor, columns: Tensor) -> Tensor:
 
 
 class CandidateSampler:
-    """Draws what a loss compares a batch's targets with. `frequency` [items] is each item's share of the interactions.
+    """Draws what a loss compares a batch's targets with. `frequency` [items] is each item's share of the targets.
 
     Draws on the CPU, so that a seed means the same on every device; the candidates are on the device of `frequency`.
     all_items, corrected: what the loss expects. `tied`: tokens need the item tower's vectors.
@@ -225,7 +285,10 @@ class CandidateSampler:
         part, targets = (batch, slice(None)) if rows is None else batch.rows(rows)
         prior = None if self.prior is None else self.prior.at(part.time, device)
         if self.all_items:
-            return AllItems(part.to(device), count, prior)
+            if not self.options.shared:
+                return AllItems(part.to(device), count, prior)
+            shared = torch.randperm(count, generator=generator)[: self.options.shared].to(device)
+            return SharedItems(part.to(device), batch.target.to(device), shared, self.frequency, self.tied, prior)
         sample = SAMPLERS[self.options.kind]
         drawn, expected = sample(batch.target, self.frequency.cpu(), self.options.count, generator)
         if drawn.ndim == 2:

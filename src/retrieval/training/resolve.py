@@ -26,6 +26,8 @@ PATIENCE_EPOCHS, PATIENCE_STEPS = 6, 500  # fewest without a better validation, 
 HALF_LIFE = 60.0  # days, for recency=auto
 RECENT_SHARE = 0.1  # of the interactions are targets of an epoch, at least, for recency=auto
 EXACT = 10**12  # epochs x targets x items x width, at most, for precision=auto to be float64
+WHOLE = 5 * 10**8  # targets per epoch x items, at most, for shared=auto to be 0: all items are quick to score
+SHARED = 512  # items per batch, for shared=auto
 SHORTEST = 3  # items of a user whose last one may be held out
 
 
@@ -120,6 +122,7 @@ def resolve(params: TrainDSSMParams, features: Features) -> TrainDSSMParams:
     settle("train.weight_decay", 0.3 if features.by_days else 0.01)
     recency = settle("train.recency", _recency(features) if features.by_days else 0.0)
     targets = chance(features, recency).sum().item()
+    settle("negatives.shared", 0 if targets * len(features.item_ids) <= WHOLE or not loss.all_items else SHARED)
     enough = (size for size in BATCHES if math.ceil(targets / size) >= STEPS_PER_EPOCH)
     steps = targets / settle("train.batch", next(enough, BATCHES[-1]))
     holdout = params.train.holdout * int((np.diff(features.histories.indptr) >= SHORTEST).sum())
