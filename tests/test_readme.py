@@ -44,14 +44,15 @@ def test_the_table_is_that_of_the_committed_metrics():
 def test_every_file_of_the_library_has_a_line_in_the_tree():
     tree = README.split("```text")[1].split("```")[0]
     for file in sorted((ROOT / "src").rglob("*.py")):
-        assert file.name == "__init__.py" or re.search(rf"\b{file.stem}\b", tree), f"{file.relative_to(ROOT)}"
+        named = file.name == "__init__.py" or re.search(rf"\b{file.stem}\b", tree)
+        assert named, f"add {file.relative_to(ROOT)} to the tree in README.md"
 
 
 def test_every_name_of_the_tree_exists():
     tree = README.split("```text")[1].split("```")[0]
     files = {path.name for path in ROOT.rglob("*.*") if ".venv" not in path.parts}
     for name in re.findall(r"[\w]+\.(?:py|md|yaml|lock|txt|toml|json|png)\b", tree):
-        assert name in files, name
+        assert name in files, f"remove {name} from the tree in README.md, there is no such file"
 
 
 def test_parameters_that_the_readme_sets_exist():

@@ -25,19 +25,15 @@ def write_maps(
     dimensions = taste(model)
     vectors = [np.asarray(matrix[rows])[:, dimensions] for matrix, rows in ((model.right, items), (model.left, some))]
     kind = f"{model.name} ({PROJECTIONS[params.map].title})"
-    of_items = (f"Item vectors of {kind}: near items go to the same users", *_about_items(items, data, titles))
-    of_users = (f"User vectors of {kind}: near users get the same items", *_about_users(some, data))
     with ProcessPoolExecutor(1, get_context("spawn")) as other:  # both at once: a projection takes seconds
-        later = other.submit(_draw, out / "users.png", vectors[1], seed, params.map, *of_users)
-        _draw(out / "items.png", vectors[0], seed, params.map, *of_items)
-        later.result()
+        of_users = other.submit(project, vectors[1], seed, params.map)
+        points = project(vectors[0], seed, params.map)
+        from retrieval.drawing.pictures import draw_map  # loads matplotlib; `check` needs none
 
-
-def _draw(path: Path, vectors: np.ndarray, seed: int, kind: str, title: str, *about: Any) -> None:
-    """Project `vectors` [n, d] and draw them; about: the other arguments of `draw_map`."""
-    from retrieval.drawing.pictures import draw_map  # loads matplotlib; `check` needs none
-
-    draw_map(path, title, project(vectors, seed, kind), *about)
+        title = f"Item vectors of {kind}: near items go to the same users"
+        draw_map(out / "items.png", title, points, *_about_items(items, data, titles))
+        title = f"User vectors of {kind}: near users get the same items"
+        draw_map(out / "users.png", title, of_users.result(), *_about_users(some, data))
 
 
 def _about_items(items: np.ndarray, data: Features, titles: np.ndarray) -> tuple[Any, ...]:

@@ -10,6 +10,7 @@ from retrieval.evaluation.series import Series
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 from matplotlib.typing import RcKeyType
@@ -37,6 +38,7 @@ def picture(path: Path, width: float, height: float, fitted: bool = True) -> Ite
     """A figure of `width` x `height` inches, written to `path` on exit; `fitted`: its axes fill it."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained" if fitted else None)
+        FigureCanvasAgg(figure)  # without a canvas that can draw, the figure makes one for each question about a size
         yield figure
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, metadata={"Software": None})
