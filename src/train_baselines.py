@@ -25,8 +25,9 @@ def main(params: TrainBaselinesParams, features: Path, out: Path) -> None:
     if name not in BASELINES:
         raise Problem(f"{out}: unknown baseline {name!r}; {choices(name, BASELINES)}")
     data, baseline = load(features), BASELINES[name]
-    left, right = baseline.train(data, params.baselines, params.seed)
-    own = params.model_dump(include={"seed": True, "baselines": {name}})
+    options = params.baselines.resolve(data)
+    left, right = baseline.train(data, options, params.seed)
+    own = {"seed": params.seed, "baselines": options.model_dump(include={name})}
     card = {"data": data.spec["data"], "params": own}
     card |= {} if baseline.newcomer is None else {"newcomer": baseline.newcomer}
     with folder(out) as aside:

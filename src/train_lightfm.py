@@ -23,10 +23,12 @@ class TrainLightFMParams(Section):
 
 def main(params: TrainLightFMParams, features: Path, out: Path) -> None:
     """data/features -> models/lightfm."""
-    data = load(features)
-    left, right, newcomer = train(data, params.lightfm, params.seed)
-    card = {"data": data.spec["data"], "params": params.model_dump(), "user_columns": data.spec["user_columns"]}
-    card |= flagged("train_lightfm", suspicions(data, params.lightfm, left, right, params.seed))
+    data, seed = load(features), params.seed
+    options = params.lightfm.resolve(data)
+    left, right, newcomer = train(data, options, seed)
+    own = {"seed": seed, "lightfm": options.model_dump()}
+    card = {"data": data.spec["data"], "params": own, "user_columns": data.spec["user_columns"]}
+    card |= flagged("train_lightfm", suspicions(data, options, left, right, seed))
     card["newcomer"] = "feature_sum"
     with folder(out) as aside:
         np.save(aside / "newcomer.npy", newcomer)

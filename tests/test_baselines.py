@@ -41,6 +41,13 @@ def params(**sections: dict[str, float]) -> Baselines:
     return Baselines(**values)
 
 
+
+def test_small_data_have_30_iterations():
+    features = world([(0, 0, 0), (0, 1, 1), (1, 1, 0)])
+    assert params(ials={"iterations": "auto"}).resolve(features).ials.iterations == 30
+    assert params(ials={"iterations": 4}).resolve(features).ials.iterations == 4
+
+
 def world(rows: list[tuple[int, int, int]]) -> Features:
     """Features of rows (user, item, time), sorted by user and time; ids are 100 + user and 500 + item."""
     user, item, time = (np.array(column) for column in zip(*rows, strict=True))

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import scipy.sparse as sp
+from worlds import features_of
 
 
 def at(second: int) -> dt.datetime:
@@ -97,6 +98,15 @@ def test_facts_about_the_data():
         assert features.counts.tolist() == [2, 2, 1]
         assert (features.age * 86_400).tolist() == pytest.approx([2, 0, 3, 1, 1])
         assert features.by_days == (split == "days")
+
+
+def test_large_histories_are_gone_over_less_often_but_five_times(monkeypatch):
+    """Six interactions: 50 allow 8 passes, 20 would allow 3."""
+    features = features_of([[0, 1, 2], [3, 4, 5]], 6)
+    for interactions, passes in ((1000, 20), (50, 8), (20, 5)):
+        monkeypatch.setattr("retrieval.histories.PASSED", interactions)
+        assert features.passes(20) == passes
+    assert features.passes(3) == 3
 
 
 def test_categories_are_no_words_and_no_vectors_of_texts():

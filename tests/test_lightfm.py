@@ -37,6 +37,11 @@ def params(**changes: object) -> LightFM:
     return LightFM(**section("lightfm", **NOTEBOOK | changes))
 
 
+def test_small_data_are_learned_in_20_epochs(world: Features) -> None:
+    assert params(epochs="auto").resolve(world).epochs == 20
+    assert params(epochs=3).resolve(world).epochs == 3
+
+
 @pytest.fixture(scope="module")
 def world() -> Features:
     """60 users in two groups that say which they are, 24 items of two genres; a group watches its genre."""

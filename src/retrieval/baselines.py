@@ -9,7 +9,7 @@ from typing import Annotated, NamedTuple
 
 from retrieval.histories import DAY, Features
 from retrieval.matrices import Matrix, snap
-from retrieval.params import Positive, Section
+from retrieval.params import AUTO, Positive, Section
 from retrieval.progress import progress
 from retrieval.ranking import each_block, top
 
@@ -20,6 +20,7 @@ from scipy.linalg import inv
 from threadpoolctl import threadpool_limits
 
 EASE_BITS, IALS_BITS = 17, 14  # of numbers on the grid, see `matrices`
+ITERATIONS = 30  # for iterations=auto, at most
 ROWS = 256  # rows of a sparse product that are made dense at a time
 
 
@@ -44,12 +45,20 @@ class EASE(Section):
 
 
 class IALS(Section):
-    """Implicit ALS: `alpha` is the weight of a watched item, 1 that of any other."""
+    """Implicit ALS: `alpha` is the weight of a watched item, 1 that of any other.
+
+    iterations: auto is 30, or fewer for large data, see `Features.passes`.
+    """
 
     factors: Annotated[int, Field(ge=1, le=65_536)]
     regularization: float = Field(ge=0, le=1e6)
     alpha: float = Field(ge=1e-3, le=1e6)
-    iterations: Positive
+    iterations: Annotated[Positive, AUTO]
+
+    def resolve(self, features: Features) -> "IALS":
+        """With a number of iterations."""
+        auto = self.iterations == "auto"
+        return self.model_copy(update={"iterations": features.passes(ITERATIONS) if auto else self.iterations})
 
 
 class Baselines(Section):
@@ -59,6 +68,10 @@ class Baselines(Section):
     userknn: UserKNN
     ease: EASE
     ials: IALS
+
+    def resolve(self, features: Features) -> "Baselines":
+        """Without `auto`."""
+        return self.model_copy(update={"ials": self.ials.resolve(features)})
 
 
 def popular(features: Features, params: Baselines, seed: int) -> tuple[Matrix, Matrix]:

@@ -22,6 +22,7 @@ import scipy.sparse as sp
 
 DAY = 24 * 60 * 60  # seconds
 BATCH = 1 << 20  # rows
+PASSED, FEWEST_PASSES = 50_000_000, 5  # interactions that iterative models go over, and how often at least, for auto
 OPTIONAL = ("disliked", "ages")  # matrices that a folder of features may lack
 VECTORS = " (vectors)"  # follows the name of a column of text, in that of its vectors
 
@@ -141,6 +142,10 @@ class Features:
         """Days between each interaction and the newest one, [n] float64."""
         time = self.histories.time
         return (time.max() - time) / DAY
+
+    def passes(self, most: int) -> int:
+        """How often an iterative model goes over the histories, for auto: `most` times, or fewer if they are large."""
+        return min(most, max(FEWEST_PASSES, PASSED // len(self.histories.item)))
 
     @property
     def by_days(self) -> bool:

@@ -8,7 +8,7 @@ from retrieval import divergence
 from retrieval.errors import Problem
 from retrieval.histories import Features
 from retrieval.matrices import snap
-from retrieval.params import Positive, Section, one_of
+from retrieval.params import AUTO, Positive, Section, one_of
 from retrieval.progress import Epochs, progress
 
 import numpy as np
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rectools.dataset import Dataset
 
 LOSSES = ("warp", "bpr", "warp-kos")  # "logistic" needs negatives in the data; there are none
+EPOCHS = 20  # for epochs=auto, at most
 PAIRS = 10_000  # of a watched and another item, to tell whether the training diverged
 
 FEATURES: dict[str, Callable[[sp.csr_matrix], sp.csr_matrix]] = {
@@ -37,18 +38,23 @@ class LightFM(Section):
     that is not set has a vector, too, so that every user and item has one vector per column.
     weighted: the weight of an interaction (the bin of the share that was watched) multiplies its step, as in the
     notebook, so that nothing is learned from weight 0; otherwise all interactions count alike.
+    epochs: auto is 20, or fewer for large data, see `Features.passes`.
     The others are LightFM's own: `components` is its no_components.
     """
 
     components: Annotated[int, Field(ge=1, le=65_536)]
     loss: Annotated[str, one_of(LOSSES)]
-    epochs: Positive
+    epochs: Annotated[Positive, AUTO]
     learning_rate: float = Field(gt=0)
     item_alpha: float = Field(ge=0)
     user_alpha: float = Field(ge=0)
     max_sampled: Annotated[int, Field(ge=1, le=10_000)]  # a step that finds no violation tries all of them
     features: Annotated[str, one_of(FEATURES)]
     weighted: bool
+
+    def resolve(self, features: Features) -> "LightFM":
+        """With a number of epochs."""
+        return self.model_copy(update={"epochs": features.passes(EPOCHS) if self.epochs == "auto" else self.epochs})
 
 
 def train(features: Features, params: LightFM, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -121,7 +121,8 @@ def test_a_draw_of_all_items_is_the_catalogue():
 
 
 def test_the_probability_to_be_shared_is_that_of_a_target_or_of_a_draw():
-    """A sixth of the targets: 1 - (5/6)^8 (1 - 2/6) = 1 - 0.23257 x 0.66667 = 0.84496 for eight targets and two draws."""
+    """Of eight targets, each with an item's frequency of 1/6, and of two draws from six items:
+    1 - (5/6)^8 (1 - 2/6) = 1 - 0.23257 x 0.66667 = 0.84496."""
     own = SharedItems(batch(), batch().target[:8], torch.tensor([0, 1]), EVEN, True, None)
     assert own.raised.tolist() == pytest.approx([-math.log(0.84496)] * own.width, abs=1e-4)
 

@@ -27,7 +27,7 @@ def flat(values, above=""):
 
 
 def test_nothing_is_auto_afterwards_and_the_line_names_what_was(capsys):
-    autos = ["history", "score", "towers.bias", "trend.enabled"]
+    autos = ["history", "score", "towers.bias", "trend.enabled", "negatives.shared", "train.learning_rate"]
     autos += [f"train.{name}" for name in ("epochs", "batch", "weight_decay", "recency", "patience", "precision")]
     values = load(ROOT / "params.yaml")
     for key in autos:
@@ -81,6 +81,19 @@ def test_an_epoch_has_24_steps_where_batch_is_auto():
     for users, length, batch in ((47_104, 2, 2048), (47_105, 2, 4096), (300, 3, 256)):
         features = features_of([list(range(length))] * users, length)
         assert training_params(features, batch="auto").train.batch == batch
+
+
+def test_large_catalogues_are_sampled_and_learned_faster(monkeypatch):
+    """RING has 300 users x 8 targets x 20 items = 48,000 pairs in an epoch."""
+    for most, loss, shared, learning_rate in (
+        (48_000, "softmax", 0, 0.003),
+        (47_999, "softmax", 512, 0.01),
+        (47_999, "bpr", 0, 0.003),
+    ):
+        monkeypatch.setattr("retrieval.training.resolve.WHOLE", most)
+        params = training_params(RING, loss=loss, shared="auto", learning_rate="auto")
+        assert (params.negatives.shared, params.train.learning_rate) == (shared, learning_rate)
+    assert training_params(RING, shared=7, learning_rate="auto").train.learning_rate == 0.01
 
 
 def test_patience_is_for_data_that_have_something_to_validate_on():

@@ -18,10 +18,10 @@ class Evaluation(Section):
     """The section `evaluate` of params.yaml.
 
     ks: items per list, ascending; the first one is that of the table. head: share of the items, the most watched ones,
-    that are not long tail. users: of the setting train, at most; if there are more, a sample of them. resamples: bootstrap samples of the test users. negatives: random unwatched items per user,
-    for the distributions of the score. points: maximum number of users in these distributions, and of users and of
-    items on a map. map: kind of the maps. candidates: the items that are ranked, those of train, or all, with those
-    that have features and no interaction.
+    that are not long tail. users: of the setting train, at most; if there are more, a sample of them. resamples:
+    bootstrap samples of the test users. negatives: random unwatched items per user, for the distributions of the score.
+    points: maximum number of users in these distributions, and of users and of items on a map. map: kind of the maps.
+    candidates: the items that are ranked, those of train, or all, with those that have features and no interaction.
     """
 
     ks: Lengths

@@ -26,6 +26,7 @@ from torch import Generator, Tensor
 
 SEED_STRIDE = 1_000_003  # between the first epochs of two seeds
 SAMPLE = 1_000  # targets at least, by whose loss a trained model is compared with an untrained one
+VALIDATED = 10_000  # held-out targets at most, by whose ranks epochs are compared
 History = list[dict[str, float]]
 
 
@@ -158,7 +159,7 @@ def validate(model: DSSM, batches: Batches) -> float:
     """Mean reciprocal rank of the held-out targets among the items that their users have not watched."""
     vectors, ranks = model.vectors(), []
     buffer = vectors.new_empty(max(1, negatives.CHUNK // model.count), model.count)  # new ones would pile up in malloc
-    for candidates, left, right in held_out(model, vectors, batches.validation()):
+    for candidates, left, right in held_out(model, vectors, batches.validation(VALIDATED)):
         for part in candidates.parts():
             scores = buffer[: part.stop - part.start]
             positive = candidates.masked(left, right, part, scores)

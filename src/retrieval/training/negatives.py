@@ -1,4 +1,4 @@
-"""Negatives: the items that a positive is compared with: all of the catalogue, a sample that stands for it, or a few."""
+"""Negatives: the items that a positive is compared with, a sample of the catalogue or all of it."""
 
 from collections.abc import Callable
 from typing import Annotated
@@ -148,7 +148,8 @@ class SharedItems(AllItems):
     that does not grow with it: Horvitz and Thompson 1952, "A generalization of sampling without replacement from a
     finite universe". Only these items, the first `width` of `items`, and the tokens need vectors.
 
-    targets [B'] are those of the whole batch, of which `batch` may be a part; frequency [count]: of items among targets.
+    targets [B'] are those of the whole batch, of which `batch` may be a part; frequency [count] is that of the items
+    among all targets.
     """
 
     def __init__(

@@ -28,6 +28,7 @@ RECENT_SHARE = 0.1  # of the interactions are targets of an epoch, at least, for
 EXACT = 10**12  # epochs x targets x items x width, at most, for precision=auto to be float64
 WHOLE = 5 * 10**8  # targets per epoch x items, at most, for shared=auto to be 0: all items are quick to score
 SHARED = 512  # items per batch, for shared=auto
+SLOW, FAST = 0.003, 0.01  # for learning_rate=auto
 SHORTEST = 3  # items of a user whose last one may be held out
 
 
@@ -47,18 +48,19 @@ class Train(Section):
     compile: the towers by torch.compile, which takes minutes before the first step; also for GPUs.
 
     `auto` is resolved as follows.
-    batch: 4,096, halved down to 256 until an epoch has 24 steps, because small data need as many steps.
-    weight_decay: 0.3 where the last days are the test, else 0.01: long training overfits past
-    weeks. recency: 60 where the last days are the test, doubled until a tenth of the interactions are
-    expected to be targets; else 0. patience: 6 epochs and at least 500 steps, if the holdout has 500 users, else 0.
-    epochs: with patience as many as have 6,000 steps (4 to 100), else 24. precision: float64 up to 10^12 products of
-    epochs, targets, items and width, four times those of the default data; else, and on a GPU, float32.
+    learning_rate: 0.01 if items that a batch shares stand for the catalogue, else 0.003. batch: 4,096, halved down to
+    256 until an epoch has 24 steps, because small data need as many steps. weight_decay: 0.3 where the last days are
+    the test, else 0.01: long training overfits past weeks. recency: 60 where the last days are the test, doubled until
+    a tenth of the interactions are expected to be targets; else 0. patience: 6 epochs and at least 500 steps, if the
+    holdout has 500 users, else 0. epochs: with patience as many as have 6,000 steps (4 to 100), else 24. precision:
+    float64 up to 10^12 products of epochs, targets, items and width, four times those of the default data; else, and on
+    a GPU, float32.
     """
 
     targets: Literal["sequence", "one"]
     epochs: Annotated[Positive, AUTO]
     batch: Annotated[Positive, AUTO]
-    learning_rate: Annotated[float, Field(gt=0)]
+    learning_rate: Annotated[float, Field(gt=0), AUTO]
     weight_decay: Annotated[float, Field(ge=0), AUTO]
     warmup: Share
     schedule: Literal["constant", "cosine"]
@@ -122,7 +124,9 @@ def resolve(params: TrainDSSMParams, features: Features) -> TrainDSSMParams:
     settle("train.weight_decay", 0.3 if features.by_days else 0.01)
     recency = settle("train.recency", _recency(features) if features.by_days else 0.0)
     targets = chance(features, recency).sum().item()
-    settle("negatives.shared", 0 if targets * len(features.item_ids) <= WHOLE or not loss.all_items else SHARED)
+    large = loss.all_items and targets * len(features.item_ids) > WHOLE
+    shared = settle("negatives.shared", SHARED if large else 0)
+    settle("train.learning_rate", FAST if shared else SLOW)
     enough = (size for size in BATCHES if math.ceil(targets / size) >= STEPS_PER_EPOCH)
     steps = targets / settle("train.batch", next(enough, BATCHES[-1]))
     holdout = params.train.holdout * int((np.diff(features.histories.indptr) >= SHORTEST).sum())
