@@ -41,7 +41,6 @@ def params(**sections: dict[str, float]) -> Baselines:
     return Baselines(**values)
 
 
-
 def test_small_data_have_30_iterations():
     features = world([(0, 0, 0), (0, 1, 1), (1, 1, 0)])
     assert params(ials={"iterations": "auto"}).resolve(features).ials.iterations == 30
