@@ -1,0 +1,138 @@
+"""Time to quality of the DSSM: validation over seconds, by the defaults and by the softmax over the whole catalogue.
+
+Run `PYTHONPATH=src python benchmarks/quality.py [set ...]` on an otherwise idle machine. The sets are those of SETS;
+the default is all but `kion`, which takes half an hour. Each training is a process of `train_dssm.py`; the clock starts
+with the process, and each epoch's line on stderr stops it. The number is the seconds until 99 % of the best validation
+that the whole catalogue reaches. Validation is the mean reciprocal rank of held-out items; nothing here reads a test.
+Small data are always compared with the whole catalogue, so that they are not here. Writes the key `quality` of
+benchmarks/results.json, and docs/quality.png.
+"""
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from retrieval.experiments.trials import set_params
+from retrieval.params import load
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import yaml
+from results import PATH, record
+
+ROOT = Path(__file__).parents[1]
+SETS = {
+    "kion at a tenth": ["data=kion-synthetic", "synthetic.scale=0.1"],
+    "shop": ["data=folder", "folder=shop", "split.kind=leave-last"],
+    "kion": ["data=kion-synthetic", "synthetic.scale=1.0"],
+}
+RUNS = {
+    "defaults": [],
+    "whole catalogue": ["negatives.shared=0", "train.learning_rate=0.003"],
+}
+STAGES = (("fetch", "raw"), ("prepare", "raw", "prepared"), ("features", "prepared", "features"))
+EPOCH = re.compile(r"epoch (\d+)/\d+: .*validation ([\d.]+)")
+SHARE = 0.99  # of the best validation of the whole catalogue
+
+
+def plant_shop(out: Path, users: int = 22_000, items: int = 12_000, rows: int = 200_000) -> None:
+    """Users of two tastes each out of 150, and items that three others of the same taste tend to follow."""
+    out.mkdir()
+    rng = np.random.default_rng(5)
+    taste, weight = rng.integers(150, size=items), rng.permutation(1 / np.arange(1, items + 1) ** 0.7)
+    members = [np.flatnonzero(taste == each) for each in range(150)]
+    shares = [weight[own].cumsum() / weight[own].sum() for own in members]
+    follows = np.stack([rng.choice(members[each], 3) for each in taste])
+    size = 4 + rng.geometric(1 / (rows / users - 4), users)
+    table = []
+    for user in range(users):
+        own, seen, now, item = rng.integers(150, size=2), dict[int, int](), int(rng.integers(6 * 10**7)), -1
+        while len(seen) < size[user]:
+            if item >= 0 and rng.random() < 0.3:
+                item = int(follows[item, rng.integers(3)])
+            else:
+                chosen = own[rng.integers(2)] if rng.random() < 0.8 else rng.integers(150)
+                item = int(members[chosen][np.searchsorted(shares[chosen], rng.random())])
+            now += int(rng.exponential(500_000))
+            seen.setdefault(item, now)
+        table += [(user, item, 1_400_000_000 + when) for item, when in seen.items()]
+    pd.DataFrame(table, columns=["user_id", "item_id", "time"]).to_csv(out / "interactions.csv", index=False)
+    pd.DataFrame({"item_id": np.arange(items), "category": taste % 30}).to_csv(out / "items.csv", index=False)
+
+
+def stage(folder: Path, name: str, *paths: str) -> subprocess.Popen[str]:
+    command = [sys.executable, str(ROOT / "src" / f"{name}.py"), *paths]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def curve(folder: Path) -> list[tuple[float, float]]:
+    """Seconds since the start and validation of each epoch of a training."""
+    start, points = time.perf_counter(), []
+    process = stage(folder, "train_dssm", "features", "dssm", "dssm.run.json")
+    for line in process.stderr or ():
+        if found := EPOCH.match(line):
+            points.append((round(time.perf_counter() - start, 1), float(found[2])))
+    if process.wait():
+        sys.exit("train_dssm failed")
+    return points
+
+
+def measure(name: str) -> dict[str, Any]:
+    """By run the curve and the seconds until SHARE of the best validation of the whole catalogue; None: never."""
+    curves = dict[str, list[tuple[float, float]]]()
+    with tempfile.TemporaryDirectory() as path:
+        folder = Path(path)
+        if name == "shop":
+            plant_shop(folder / "shop")
+        for run, changes in RUNS.items():
+            params = set_params(load(ROOT / "params.yaml"), [*SETS[name], *changes])
+            (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+            if not curves:
+                for script, *paths in (
+                    ["fetch", "raw"],
+                    ["prepare", "raw", "prepared"],
+                    ["features", "prepared", "features"],
+                ):
+                    process = stage(folder, script, *paths)
+                    process.communicate()
+                    if process.returncode:
+                        sys.exit(f"{script} failed")
+            curves[run] = curve(folder)
+            print(f"{name}: {run}: {curves[run][-1]}", flush=True)
+    goal = SHARE * max(value for _, value in curves["whole catalogue"])
+    reached = {run: next((at for at, value in points if value >= goal), None) for run, points in curves.items()}
+    return {"goal": round(goal, 4), "seconds": reached, "curves": curves}
+
+
+def draw(results: dict[str, Any], path: Path) -> None:
+    """A panel per set: validation over seconds, and the goal."""
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(1, len(results), figsize=(4 * len(results), 3.6), layout="constrained", squeeze=False)
+    for axis, (name, result) in zip(axes[0], results.items(), strict=True):
+        for (run, points), colour in zip(result["curves"].items(), ("#0072B2", "#E69F00"), strict=True):
+            axis.plot(*zip(*points, strict=True), label=run, color=colour)
+        axis.axhline(result["goal"], color="0.6", linestyle=":", linewidth=1)
+        axis.set(title=name, xlabel="seconds", ylabel="validation MRR" if axis is axes[0, 0] else "", ylim=(0, None))
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0, 0].legend(frameon=False, loc="lower right")
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+
+
+def main() -> None:
+    known = json.loads(PATH.read_text(encoding="utf-8")).get("quality", {})
+    for name in sys.argv[1:] or list(SETS)[:-1]:
+        known[name] = measure(name)
+        record(quality=known)
+    draw({name: known[name] for name in SETS if name in known}, ROOT / "docs" / "quality.png")
+
+
+if __name__ == "__main__":
+    main()
