@@ -20,7 +20,7 @@ FILL_SECONDS = 600  # how long to wait for another process that fills the collec
 HINT = "; expected a folder that no other process has open; if it is damaged, delete it: a start makes a new one"
 
 log = logging.getLogger("retrieval.service")
-for library in ("faiss.loader", "milvus_lite.server_manager", "pymilvus.decorators"):
+for library in ("faiss.loader", "grpc._server", "milvus_lite.server_manager", "pymilvus.decorators"):
     logging.getLogger(library).setLevel(logging.CRITICAL)  # else they add a traceback to every line of this module
 
 

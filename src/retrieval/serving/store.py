@@ -47,6 +47,8 @@ def load(settings: Settings) -> Store:
     database = Database(settings.database, settings.database_token.get_secret_value(), settings.timeout / 2)
     if settings.backend == "milvus":
         database.check()
+        if settings.workers > 1 and database.is_embedded:
+            raise Problem(f"database: {database.url}: one process can open it, and workers is {settings.workers}")
     catalogue = load_catalogue(settings.models / "catalogue")
     folders = _folders(settings)
     models = {
