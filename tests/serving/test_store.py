@@ -138,8 +138,6 @@ def test_a_database_that_cannot_be_is_refused_before_anything_is_read(tmp_path):
 
 def test_workers_do_not_share_a_folder_of_milvus_lite(tmp_path):
     """Else each worker but the first would end at its start, and be replaced, for ever."""
-    settings = Settings(
-        models=tmp_path / "nothing", backend="milvus", database=str(tmp_path / "vectors.db"), workers=2
-    )
+    settings = Settings(models=tmp_path / "nothing", backend="milvus", database=str(tmp_path / "vectors.db"), workers=2)
     with pytest.raises(Problem, match=r"^database: .*vectors.db: one process can open it, and workers is 2$"):
         store.load(settings)
