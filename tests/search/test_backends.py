@@ -48,3 +48,35 @@ def test_a_damaged_folder_is_refused(copy, damage, reason):
     damage(copy / "models" / "indexes" / "ials")
     with pytest.raises(Problem, match=reason):
         open_ials(copy)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("vectors", "vectors: expected a URL, such as https://HOST:19530, or a folder NAME.db"),
+        ("localhost:19530", "localhost:19530: expected a URL, such as https://HOST:19530, or a folder NAME.db"),
+        ("file.db", "file.db: is a file, expected a folder of Milvus Lite, or nothing"),
+        ("other.db", "other.db: a folder with other files, expected one of Milvus Lite, or nothing"),
+        ("no/new.db", "new.db: the folder .*no does not exist"),
+    ],
+)
+def test_what_milvus_lite_cannot_have_as_its_folder_is_refused(tmp_path, name, reason):
+    (tmp_path / "file.db").write_text("text", encoding="utf-8")
+    (tmp_path / "other.db").mkdir()
+    (tmp_path / "other.db" / "notes.txt").write_text("text", encoding="utf-8")
+    with pytest.raises(Problem, match=rf"^database: [^\n]*{reason}$"):
+        Database(str(tmp_path / name), "", 1).check()
+
+
+@pytest.mark.parametrize("name", ["new.db", "empty.db", "filled.db"])
+def test_a_folder_of_milvus_lite_or_nothing_is_fine(tmp_path, name):
+    (tmp_path / "empty.db").mkdir()
+    (tmp_path / "filled.db").mkdir()
+    for each in ("LOCK", "collections"):
+        (tmp_path / "filled.db" / each).touch()
+    Database(str(tmp_path / name), "", 1).check()
+
+
+@pytest.mark.parametrize("url", ["https://host:19530", "http://127.0.0.1:9", "tcp://host:1", "unix:/run/milvus.sock"])
+def test_urls_are_left_to_the_client(url):
+    Database(url, "", 1).check()

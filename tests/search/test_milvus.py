@@ -4,6 +4,7 @@ import fcntl
 
 from retrieval import matrices
 from retrieval.errors import Problem
+from retrieval.search import milvus
 
 import numpy as np
 import pytest
@@ -64,9 +65,25 @@ def test_an_unreachable_database_is_reported_in_one_line(world, recommender):
         recommender(world, "ials", "milvus", "http://127.0.0.1:9", 1.0)
 
 
-def test_a_file_that_another_process_has_open_is_reported_in_one_line(world, tmp_path, recommender):
+def test_a_folder_that_another_process_has_open_is_reported_in_one_line(world, tmp_path, recommender, caplog):
     (tmp_path / "models.db").mkdir()
     with (tmp_path / "models.db" / "LOCK").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(Problem, match=r"models.db: [^\n]+; expected a file that no other process has open$"):
+        with pytest.raises(Problem, match=r"models.db: [^\n]+; expected a folder that no other process has open; "):
             recommender(world, "ials", "milvus", str(tmp_path / "models.db"), 1.0)
+    assert caplog.records == []
+
+
+def test_what_a_killed_process_left_incomplete_is_made_anew(world, tmp_path, recommender, lists, monkeypatch):
+    monkeypatch.setattr(milvus, "FILL_SECONDS", 0)
+    url = str(tmp_path / "vectors.db")
+    recommender(world, "ials", "milvus", url)
+    client = MilvusClient(url)
+    (collection,) = client.list_collections()
+    client.delete(collection, filter="id >= 7")
+    client.flush(collection)
+    assert client.get_collection_stats(collection)["row_count"] == 7
+    near, exact = recommender(world, "ials", "milvus", url), recommender(world, "ials")
+    assert client.get_collection_stats(collection)["row_count"] == len(near.model.items)
+    found = [np.intersect1d(one[0], other[0]) for one, other in zip(lists(near, 10), lists(exact, 10), strict=True)]
+    assert np.mean([len(each) for each in found]) > 9

@@ -1,10 +1,12 @@
 """The application: it loads before the first request, and reloads for those who have the token."""
 
+import ctypes
 import json
 import logging
 import shutil
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from retrieval.serving import store
 from retrieval.serving.app import create
@@ -61,6 +63,29 @@ def test_a_reload_of_an_index_that_is_cut_off_is_refused_and_the_old_one_stays(c
         assert client.post("/reload", headers={"authorization": "Bearer secret"}).status_code == 409
         assert client.get("/reco/dssm/15").json() == before
     assert f"dssm/{file}: does not" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="the C library does not keep what is freed")
+def test_after_a_reload_the_system_gets_the_freed_memory_back(world, monkeypatch):
+    """glibc keeps 200 MB of small pieces if one after them is still in use."""
+    load, in_use = store.load, []
+
+    def wasteful(settings: Settings) -> store.Store:
+        pieces = [bytes(2_000) for _ in range(100_000)]
+        in_use.append(bytes(2_000))
+        del pieces
+        return load(settings)
+
+    def megabytes() -> int:
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        return int(next(line for line in lines if line.startswith("RssAnon")).split()[1]) // 1000
+
+    with TestClient(create(Settings(models=world / "models", token="secret"))) as client:
+        before = megabytes()
+        monkeypatch.setattr(store, "load", wasteful)
+        for _ in range(2):
+            assert client.post("/reload", headers={"authorization": "Bearer secret"}).status_code == 200
+        assert megabytes() - before < 100
 
 
 def test_a_reload_may_take_longer_than_other_requests(world, monkeypatch):

@@ -218,6 +218,41 @@ def test_a_profile_can_be_made_with_the_keyboard_alone(page):
     assert active().get_attribute("id") == "film-query"
 
 
+NAME = """
+    const everything = [...document.querySelectorAll('*')];
+    const name = (one) => `${everything.indexOf(one)} ${one.tagName} ${one.id} ${one.textContent.slice(0, 40)}`;
+"""
+CONTROLS = f"""{NAME}
+    const all = [...document.querySelectorAll('a[href], button, input, select, summary, [tabindex]')];
+    return all.filter((one) => one.checkVisibility() && one.tabIndex >= 0 && !one.disabled).map(name);
+"""
+FOCUS = f"""{NAME}
+    const one = document.activeElement, style = getComputedStyle(one), box = one.getBoundingClientRect();
+    const outlined = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2;
+    return [name(one), one === document.body || (outlined && box.bottom > 0 && box.top < innerHeight)];
+"""
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_tab_reaches_every_control_and_shows_where_it_is(browser, url, width):
+    """All but the tab that is not chosen, which the arrows reach."""
+    with screen(browser, width):
+        page = Page(browser, url)
+        page.all("#tab-profile")[0].click()
+        page.until(lambda: page.texts("#lists section:first-child p") == ["the same for everyone"])
+        page.add_film("Film 12")
+        page.until(lambda: page.texts("#lists section:first-child p") == ["made for this user"])
+        browser.execute_script("document.activeElement.blur(); getSelection().removeAllRanges(); scrollTo(0, 0)")
+        reached: list[str] = []
+        while wanted := set(browser.execute_script(CONTROLS)) - set(reached):  # a late answer replaces a list
+            assert len(reached) < 400, wanted
+            browser.switch_to.active_element.send_keys(Keys.TAB)
+            name, is_seen = browser.execute_script(FOCUS)
+            assert is_seen, name
+            reached.append(name)
+        assert len(set(reached)) > 25
+
+
 @pytest.mark.parametrize("user", ["007", "7.0", "Ünïcode/slash", "/", "a/b/history", "a?b&c=7", "a#b", "%2F", "a+b"])
 def test_text_ids_work_like_integers(browser, text_url, user):
     page = Page(browser, text_url)

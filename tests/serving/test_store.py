@@ -129,3 +129,15 @@ def test_models_of_other_items_or_users_are_refused(copy, side):
 def test_unknown_models_and_a_default_that_is_not_loaded_are_refused(world, settings, reason):
     with pytest.raises(Problem, match=reason):
         store.load(Settings(models=world / "models", **settings))
+
+
+def test_a_database_that_cannot_be_is_refused_before_anything_is_read(tmp_path):
+    with pytest.raises(Problem, match=r"^database: vectors: expected a URL"):
+        store.load(Settings(models=tmp_path / "nothing", backend="milvus", database="vectors"))
+
+
+def test_workers_do_not_share_a_folder_of_milvus_lite(tmp_path):
+    """Else each worker but the first would end at its start, and be replaced, for ever."""
+    settings = Settings(models=tmp_path / "nothing", backend="milvus", database=str(tmp_path / "vectors.db"), workers=2)
+    with pytest.raises(Problem, match=r"^database: .*vectors.db: one process can open it, and workers is 2$"):
+        store.load(settings)

@@ -1,7 +1,8 @@
-"""A model's items in Milvus, with the interface of an index: an embedded file (Milvus Lite) or the URL of a cluster."""
+"""A model's items in Milvus, with the interface of an index: embedded (Milvus Lite, a folder) or a cluster's URL."""
 
 import logging
 import time
+from typing import TYPE_CHECKING
 
 from retrieval.errors import Problem
 from retrieval.search.indexes import HNSW
@@ -10,29 +11,39 @@ import numpy as np
 from pymilvus import DataType, MilvusClient
 from pymilvus.exceptions import MilvusException
 
+if TYPE_CHECKING:
+    from retrieval.search.backends import Database
+
 BATCH = 10_000  # points per insert
 FILL_SECONDS = 600  # how long to wait for another process that fills the collection
 
+HINT = "; expected a folder that no other process has open; if it is damaged, delete it: a start makes a new one"
+
 log = logging.getLogger("retrieval.service")
+for library in ("faiss.loader", "grpc._server", "milvus_lite.server_manager", "pymilvus.decorators"):
+    logging.getLogger(library).setLevel(logging.CRITICAL)  # else they add a traceback to every line of this module
 
 
 class Milvus:
     """The collection `name` of the points [items, e].
 
-    The first process that finds no such collection creates and fills it; the others wait until it is full.
+    The first process that finds no such collection creates and fills it; the others wait until it is full. In Milvus
+    Lite there are no others: what is not full was left by a process that was killed, and is made anew.
     """
 
-    def __init__(self, url: str, token: str, name: str, points: np.ndarray, options: HNSW, timeout: float) -> None:
-        self._name, self._options, self._timeout = name, options, timeout
+    def __init__(self, database: "Database", name: str, points: np.ndarray, options: HNSW) -> None:
+        self._name, self._options, self._timeout = name, options, database.timeout
         try:
-            self._client = MilvusClient(url, token=token)
+            self._client = MilvusClient(database.url, token=database.token)
+            if database.is_embedded and self._client.has_collection(name) and self._count() < len(points):
+                self._client.drop_collection(name)
             if not self._client.has_collection(name):
                 self._create(points)
             self._wait(len(points))
             self._client.load_collection(name)
         except MilvusException as error:
-            hint = "" if "://" in url else "; expected a file that no other process has open"
-            raise Problem(f"vector database {url}: {error.message}{hint}") from None
+            hint = HINT if database.is_embedded else ""
+            raise Problem(f"vector database {database.url}: {error.message}{hint}") from None
 
     def search(self, queries: np.ndarray, count: int) -> np.ndarray:
         """Rows of items [n, count] for queries [n, e], -1 where fewer are found or the database does not answer."""
@@ -69,7 +80,10 @@ class Milvus:
 
     def _wait(self, count: int) -> None:
         end = time.monotonic() + FILL_SECONDS
-        while int(self._client.get_collection_stats(self._name)["row_count"]) < count:
+        while self._count() < count:
             if time.monotonic() > end:
                 raise Problem(f"vector database: collection {self._name} is incomplete after {FILL_SECONDS} s; drop it")
             time.sleep(0.2)
+
+    def _count(self) -> int:
+        return int(self._client.get_collection_stats(self._name)["row_count"])

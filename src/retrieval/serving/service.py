@@ -1,6 +1,7 @@
 """Answers requests that have passed the schema."""
 
 import asyncio
+import ctypes
 import json
 import logging
 import threading
@@ -115,6 +116,7 @@ class Service:
             changed = new.version != self._loaded.version
             self.store, self._loaded, self._stamp = new, new, None
             await asyncio.to_thread(self._refresh)
+            await asyncio.to_thread(give_back_memory)
             return changed
 
     def recommend(
@@ -196,6 +198,13 @@ class Service:
             return json.loads(self.settings.metrics.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
+
+
+def give_back_memory() -> None:
+    """Give freed memory back to the system. glibc keeps that of the old models, so that reloads look like a leak."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries have none
+    if trim is not None:
+        trim(0)
 
 
 def demographics(catalogue: Catalogue, user: int) -> dict[str, str | list[str]]:

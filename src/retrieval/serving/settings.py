@@ -29,7 +29,7 @@ class Settings(BaseSettings):
     default: str = Field("dssm", description="model that the page shows first; clients read it from /models")
     fallback: str = Field("popular", description="model for unknown users")
     backend: Literal["exact", "hnsw", "ivf", "milvus"] = Field("exact", description="how the items are searched")
-    database: str = Field("models.db", description="for backend=milvus: URL, or file of the embedded database")
+    database: str = Field("models.db", description="for backend=milvus: URL, or folder NAME.db of Milvus Lite")
     database_token: SecretStr = Field(SecretStr(""), description="for backend=milvus: user:password or API key")
     metrics: Path = Field(Path("metrics/metrics.json"), description="metrics to show on the page")
     token: SecretStr = Field(SecretStr(""), description="bearer token of POST /reload and /items; disabled if empty")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from retrieval.errors import Problem, choices
+from retrieval.matrices import Model
 from retrieval.search.backends import Database, open_index
 from retrieval.search.catalogue import Catalogue, extended
 from retrieval.search.catalogue import load as load_catalogue
@@ -43,9 +44,17 @@ class Store:
 
 def load(settings: Settings) -> Store:
     """Read the catalogue and the models to serve. Raises `Problem` if a folder is broken or does not fit the others."""
+    database = Database(settings.database, settings.database_token.get_secret_value(), settings.timeout / 2)
+    if settings.backend == "milvus":
+        database.check()
+        if settings.workers > 1 and database.is_embedded:
+            raise Problem(f"database: {database.url}: one process can open it, and workers is {settings.workers}")
     catalogue = load_catalogue(settings.models / "catalogue")
     folders = _folders(settings)
-    models = {name: _recommender(settings, name, path, catalogue) for name, path in folders.items()}
+    models = {
+        name: _recommender(path, load_model(path, catalogue), settings.backend, database).with_items(catalogue.new)
+        for name, path in folders.items()
+    }
     cards = {name: sha256(path / "card.json") for name, path in folders.items()}
     return Store(models, catalogue, {CATALOGUE: sha256(settings.models / "catalogue" / "catalogue.json"), **cards})
 
@@ -70,11 +79,9 @@ def _folders(settings: Settings) -> dict[str, Path]:
     return folders
 
 
-def _recommender(settings: Settings, name: str, path: Path, catalogue: Catalogue) -> Recommender:
-    model = load_model(path, catalogue)
-    database = Database(settings.database, settings.database_token.get_secret_value(), settings.timeout / 2)
-    nearest = open_index(settings.backend, path.parent / "indexes" / model.name, model, database)
+def _recommender(path: Path, model: Model, backend: str, database: Database) -> Recommender:
+    nearest = open_index(backend, path.parent / "indexes" / model.name, model, database)
     recommender = Recommender(path, model, nearest)
     if recommender.missing:
-        log.warning("%s: %s is not installed: no profiles", name, recommender.missing)
-    return recommender.with_items(catalogue.new)
+        log.warning("%s: %s is not installed: no profiles", path, recommender.missing)
+    return recommender
