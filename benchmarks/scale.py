@@ -34,7 +34,7 @@ SAMPLE_A_USER = {
     "item": "features",
     "train": {"targets": "one", "batch": 1024, "recency": 0},
     "towers": {"width": 128, "tied": False, "length": 1000},
-    "negatives": {"count": 1, "exclude_seen": False},
+    "negatives": {"count": 1, "exclude_seen": False, "shared": 0},
     "trend": {"enabled": False},
 }
 TRIPLET, SOFTMAX = ({**SAMPLE_A_USER, "loss": loss} for loss in ("triplet", "softmax"))

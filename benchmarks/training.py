@@ -56,7 +56,7 @@ PARAMS = TrainDSSMParams(
     ),
     trend=Trend(enabled=False, windows=[7], mix=[1.0], slope=1.0, user_weight=1.0, mean_weight=1.0),
     losses=Losses(margin=0.4, ccl_margin=0.4, ccl_weight=10.0, gbce_t=0.75),
-    negatives=Negatives(kind="uniform", count=1, logq=False, exclude_seen=False),
+    negatives=Negatives(kind="uniform", count=1, logq=False, exclude_seen=False, shared=0),
     train=Train(
         targets="one",
         epochs=1,
