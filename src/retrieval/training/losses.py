@@ -100,10 +100,10 @@ class Loss:
     """A loss function and what it expects of the scores.
 
     score: the score function for score=auto. margin: the loss compares scores with a fixed margin, so they must keep
-    their scale: no temperature, bias or trend. all_items: the negatives are all other items, or items that
-    the batch shares and that stand for all; not a sample per target. corrected:
-    the loss estimates a sum over the catalogue, so that sampled scores are lowered by log(N q). fused: the same loss
-    as a function (left, right, candidates) with the options of `function`, for all_items.
+    their scale: no temperature, bias or trend. all_items: the negatives are all other items, or those of a batch that
+    stand for them (`negatives.SharedItems`). corrected: the loss estimates a sum over the catalogue, so that sampled
+    scores are lowered by log(N q). fused: the same loss as a function (left, right, candidates) with the options of
+    `function`, for all_items.
     """
 
     function: Callable[..., Tensor]
