@@ -94,7 +94,7 @@ def test_every_loss_learns(loss, targets):
 
 
 def test_a_sample_that_stands_for_the_catalogue_teaches_the_same():
-    """Six items drawn, and the targets of a batch of sixteen: at most 22 of 100 items, whose loss estimates that of all.
+    """Six items drawn, and the targets of a batch of sixteen: at most 22 of 100 items, which stand for all of them.
     Without its correction an untrained model would start at log(22) = 3.1 in place of log(100) = 4.6."""
     ring = chain(users=600, items=100, length=8, seed=0)
     settings = {"history": "gru", "item": "id", "batch": 16}
