@@ -107,9 +107,9 @@ def main() -> None:
             assess(f"DSSM, {name}, without the age of items", left, right, without)
         if params.item != "id":
             assess(f"DSSM, {name}, item tower without id", left, right, by_tower(model, catalogue, new))
-    left, right, _ = train_lightfm(data, validate(LightFM, values["lightfm"]), SEED)
+    left, right, _ = train_lightfm(data, validate(LightFM, values["lightfm"]).resolve(data), SEED)
     assess("LightFM", left, right, regress(data, catalogue, left, right))
-    left, right = BASELINES["ials"].train(data, validate(Baselines, values["baselines"]), SEED)
+    left, right = BASELINES["ials"].train(data, validate(Baselines, values["baselines"]).resolve(data), SEED)
     assess("iALS", left, right, regress(data, catalogue, left, right))
     results |= {name: assess_cold_items(model, exam, options) for name, model in baselines(exam, SEED).items()}
     own = f"DSSM, {next(iter(VARIANTS))}"

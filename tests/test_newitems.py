@@ -97,7 +97,7 @@ def test_users_like_the_new_item_of_their_group(world, name):
     elif name == "ials":
         values = load(ROOT / "params.yaml")["baselines"]
         values["ials"] |= {"factors": 8, "regularization": 1.0}
-        left, right = BASELINES[name].train(data, validate(Baselines, values), 0)
+        left, right = BASELINES[name].train(data, validate(Baselines, values).resolve(data), 0)
     else:
         left, right = trained(data, epochs=60)[0].matrices(data.histories)
     found = learn(data, left, right)

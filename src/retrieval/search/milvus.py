@@ -20,8 +20,7 @@ FILL_SECONDS = 600  # how long to wait for another process that fills the collec
 HINT = "; expected a folder that no other process has open; if it is damaged, delete it: a start makes a new one"
 
 log = logging.getLogger("retrieval.service")
-for library in ("faiss.loader", "grpc._server", "milvus_lite.server_manager", "pymilvus.decorators"):
-    logging.getLogger(library).setLevel(logging.CRITICAL)  # else they add a traceback to every line of this module
+LIBRARIES = ("faiss.loader", "grpc._server", "milvus_lite.server_manager", "pymilvus.decorators")
 
 
 class Milvus:
@@ -33,6 +32,8 @@ class Milvus:
 
     def __init__(self, database: "Database", name: str, points: np.ndarray, options: HNSW) -> None:
         self._name, self._options, self._timeout = name, options, database.timeout
+        for library in LIBRARIES:
+            logging.getLogger(library).setLevel(logging.CRITICAL)  # else they log a traceback beside each `Problem`
         try:
             self._client = MilvusClient(database.url, token=database.token)
             if database.is_embedded and self._client.has_collection(name) and self._count() < len(points):
