@@ -14,9 +14,10 @@ PATH = Path(__file__).with_name("results.json")
 
 
 def record(**values: Any) -> None:
-    """Write these keys, and the machine they were measured on."""
+    """Write these keys, and in `machines` the machine that each was measured on."""
     known = json.loads(PATH.read_text(encoding="utf-8")) if PATH.exists() else {}
-    write_json(PATH, {**known, "machine": machine(), **values})
+    machines = {**known.get("machines", {}), **dict.fromkeys(values, machine())}
+    write_json(PATH, {**known, **values, "machines": machines})
     for name, value in values.items():
         print(f"{name}: {value}")
 
