@@ -2,9 +2,9 @@
 
 Run `PYTHONPATH=src python benchmarks/quality.py [set ...]` on an otherwise idle machine. The sets are those of SETS;
 the default is all but `kion`, which takes half an hour. Each training is a process of `train_dssm.py`; the clock starts
-with the process, and each epoch's line on stderr stops it. The number is the seconds until 99 % of the best validation
+with the process and is read at each epoch's line on stderr. The number is the seconds until 99 % of the best validation
 that the whole catalogue reaches. Validation is the mean reciprocal rank of held-out items; nothing here reads a test.
-Small data are always compared with the whole catalogue, so that they are not here. Writes the key `quality` of
+For small data both runs are the same. Writes the key `quality` of
 benchmarks/results.json, and docs/quality.png.
 """
 
@@ -25,8 +25,8 @@ import numpy as np
 import pandas as pd
 import yaml
 from results import PATH, record
+from scale import COLOURS, ROOT
 
-ROOT = Path(__file__).parents[1]
 SETS = {
     "kion at a tenth": ["data=kion-synthetic", "synthetic.scale=0.1"],
     "shop": ["data=folder", "folder=shop", "split.kind=leave-last"],
@@ -94,11 +94,7 @@ def measure(name: str) -> dict[str, Any]:
             params = set_params(load(ROOT / "params.yaml"), [*SETS[name], *changes])
             (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
             if not curves:
-                for script, *paths in (
-                    ["fetch", "raw"],
-                    ["prepare", "raw", "prepared"],
-                    ["features", "prepared", "features"],
-                ):
+                for script, *paths in STAGES:
                     process = stage(folder, script, *paths)
                     process.communicate()
                     if process.returncode:
@@ -117,7 +113,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
 
     figure, axes = plt.subplots(1, len(results), figsize=(4 * len(results), 3.6), layout="constrained", squeeze=False)
     for axis, (name, result) in zip(axes[0], results.items(), strict=True):
-        for (run, points), colour in zip(result["curves"].items(), ("#0072B2", "#E69F00"), strict=True):
+        for (run, points), colour in zip(result["curves"].items(), COLOURS, strict=False):
             axis.plot(*zip(*points, strict=True), label=run, color=colour)
         axis.axhline(result["goal"], color="0.6", linestyle=":", linewidth=1)
         axis.set(title=name, xlabel="seconds", ylabel="validation MRR" if axis is axes[0, 0] else "", ylim=(0, None))

@@ -16,9 +16,10 @@ from retrieval.dssm.sizes import Towers
 from retrieval.dssm.trend import Trend
 from retrieval.histories import Features, Histories
 from retrieval.training import fused
+from retrieval.training.candidates import AllItems
 from retrieval.training.loop import fit
 from retrieval.training.losses import Losses
-from retrieval.training.negatives import AllItems, Negatives
+from retrieval.training.negatives import Negatives
 from retrieval.training.resolve import Train, TrainDSSMParams
 
 import numpy as np

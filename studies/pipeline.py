@@ -43,12 +43,12 @@ def main() -> None:
         subprocess.run(["git", "clone", "--quiet", ROOT, folder], check=True)
         settings = ["data=kion-synthetic", f"synthetic.scale={scale}", *sys.argv[2:]]
         command = ["dvc", "exp", "run", *(word for one in settings for word in ("-S", one))]
-        start, begun, ended = time.perf_counter(), dict[int, float](), dict[str, dict[int, float]]()
+        start, begun, spent = time.perf_counter(), dict[int, float](), dict[str, dict[int, float]]()
         process = subprocess.Popen(command, cwd=folder)
         while process.poll() is None:
             now = time.perf_counter()
             for pid, stage in stages(psutil.Process(process.pid)).items():
-                each = ended.setdefault(stage, {})
+                each = spent.setdefault(stage, {})
                 each[pid] = now - begun.setdefault(pid, now)
                 cost = costs.setdefault(stage, {"seconds": 0.0, "megabytes": 0})
                 cost |= {"seconds": round(sum(each.values()), 1), "megabytes": max(cost["megabytes"], peak(pid))}

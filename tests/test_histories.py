@@ -105,8 +105,9 @@ def test_large_histories_are_gone_over_less_often_but_five_times(monkeypatch):
     features = features_of([[0, 1, 2], [3, 4, 5]], 6)
     for interactions, passes in ((1000, 20), (50, 8), (20, 5)):
         monkeypatch.setattr("retrieval.histories.PASSED", interactions)
-        assert features.passes(20) == passes
-    assert features.passes(3) == 3
+        assert features.passes("auto", 20) == passes
+    assert features.passes("auto", 3) == 3
+    assert features.passes(30, 20) == 30
 
 
 def test_categories_are_no_words_and_no_vectors_of_texts():

@@ -55,11 +55,6 @@ class IALS(Section):
     alpha: float = Field(ge=1e-3, le=1e6)
     iterations: Annotated[Positive, AUTO]
 
-    def resolve(self, features: Features) -> "IALS":
-        """With a number of iterations."""
-        auto = self.iterations == "auto"
-        return self.model_copy(update={"iterations": features.passes(ITERATIONS) if auto else self.iterations})
-
 
 class Baselines(Section):
     """The section `baselines` of params.yaml."""
@@ -70,8 +65,9 @@ class Baselines(Section):
     ials: IALS
 
     def resolve(self, features: Features) -> "Baselines":
-        """Without `auto`."""
-        return self.model_copy(update={"ials": self.ials.resolve(features)})
+        """With a number of iterations."""
+        iterations = features.passes(self.ials.iterations, ITERATIONS)
+        return self.model_copy(update={"ials": self.ials.model_copy(update={"iterations": iterations})})
 
 
 def popular(features: Features, params: Baselines, seed: int) -> tuple[Matrix, Matrix]:

@@ -143,9 +143,9 @@ class Features:
         time = self.histories.time
         return (time.max() - time) / DAY
 
-    def passes(self, most: int) -> int:
-        """How often an iterative model goes over the histories, for auto: `most` times, or fewer if they are large."""
-        return min(most, max(FEWEST_PASSES, PASSED // len(self.histories.item)))
+    def passes(self, number: int | str, most: int) -> int:
+        """How often an iterative model goes over the histories: `number` times; for auto `most`, fewer if large."""
+        return min(most, max(FEWEST_PASSES, PASSED // len(self.histories.item))) if number == "auto" else int(number)
 
     @property
     def by_days(self) -> bool:

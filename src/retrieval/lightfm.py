@@ -54,7 +54,7 @@ class LightFM(Section):
 
     def resolve(self, features: Features) -> "LightFM":
         """With a number of epochs."""
-        return self.model_copy(update={"epochs": features.passes(EPOCHS) if self.epochs == "auto" else self.epochs})
+        return self.model_copy(update={"epochs": features.passes(self.epochs, EPOCHS)})
 
 
 def train(features: Features, params: LightFM, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -3,8 +3,8 @@
 from retrieval.dssm.batches import Batches
 from retrieval.dssm.trend import Prior
 from retrieval.training import fused
+from retrieval.training.candidates import AllItems, SharedItems
 from retrieval.training.losses import LOSSES
-from retrieval.training.negatives import AllItems, SharedItems
 
 import pytest
 import torch

@@ -9,7 +9,6 @@ from retrieval.dssm.model import DSSM
 from retrieval.dssm.scoring import WEIGHT_BITS
 from retrieval.errors import Problem
 from retrieval.matrices import grid_step
-from retrieval.training import negatives
 from retrieval.training.loop import fit, make_batches, validate
 from retrieval.training.losses import LOSSES, Loss
 
@@ -179,7 +178,7 @@ def test_validation_is_the_mean_reciprocal_rank_of_the_held_out_items():
 
 def test_validation_allocates_no_second_block_of_scores(monkeypatch):
     """At KION's size 400 blocks of 2 and of 17 MB came and went, and malloc kept 5 GB of them: one buffer is reused."""
-    monkeypatch.setattr(negatives, "CHUNK", 4_000)  # ten targets at once, of 400 items
+    monkeypatch.setattr("retrieval.training.candidates.CHUNK", 4_000)  # ten targets at once, of 400 items
     features = chain(users=300, items=400, length=4, seed=0)
     net = model(features=features, width=4)
     sampler = Batches(features.histories, 4, 100, torch.ones(300, dtype=torch.bool), exclude_seen=True)

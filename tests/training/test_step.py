@@ -2,7 +2,6 @@
 
 import math
 
-from retrieval.training import negatives
 from retrieval.training.losses import make
 from retrieval.training.step import Average, backward, make_optimizer, rate
 
@@ -17,7 +16,7 @@ from worlds import batch, model, sampler_of, training_params
 def test_chunks_change_nothing(loss, kind, monkeypatch):
     gradients = []
     for chunk in (2**21, 13):
-        monkeypatch.setattr(negatives, "CHUNK", chunk)
+        monkeypatch.setattr("retrieval.training.candidates.CHUNK", chunk)
         net = model(loss=loss, history="gru")
         bound = make(loss, training_params().losses, net.count)
         candidates = sampler_of(net, kind, loss)(batch(), torch.Generator().manual_seed(0))

@@ -8,7 +8,7 @@ thread works on its own targets.
 from collections.abc import Iterator
 from typing import Any
 
-from retrieval.training.negatives import AllItems
+from retrieval.training.candidates import AllItems
 from retrieval.training.threads import side_by_side
 
 import torch

@@ -12,10 +12,10 @@ from retrieval.dssm.batches import Batch, Batches
 from retrieval.dssm.model import DSSM
 from retrieval.histories import Features
 from retrieval.progress import Epochs, progress
-from retrieval.training import negatives
+from retrieval.training.candidates import AllItems, at_once
 from retrieval.training.checkpoints import Checkpoint
 from retrieval.training.losses import Loss, make
-from retrieval.training.negatives import AllItems, CandidateSampler
+from retrieval.training.negatives import CandidateSampler
 from retrieval.training.resolve import SHORTEST, VALIDATION_USERS, TrainDSSMParams, chance
 from retrieval.training.step import Step, loss_parts
 from retrieval.training.workers import Workers
@@ -158,7 +158,7 @@ def _best_epoch(history: History) -> int:
 def validate(model: DSSM, batches: Batches) -> float:
     """Mean reciprocal rank of the held-out targets among the items that their users have not watched."""
     vectors, ranks = model.vectors(), []
-    buffer = vectors.new_empty(max(1, negatives.CHUNK // model.count), model.count)  # new ones would pile up in malloc
+    buffer = vectors.new_empty(at_once(model.count), model.count)  # new ones would pile up in malloc
     for candidates, left, right in held_out(model, vectors, batches.validation(VALIDATED)):
         for part in candidates.parts():
             scores = buffer[: part.stop - part.start]

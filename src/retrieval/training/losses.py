@@ -101,7 +101,7 @@ class Loss:
 
     score: the score function for score=auto. margin: the loss compares scores with a fixed margin, so they must keep
     their scale: no temperature, bias or trend. all_items: the negatives are all other items, or those of a batch that
-    stand for them (`negatives.SharedItems`). corrected: the loss estimates a sum over the catalogue, so that sampled
+    stand for them (`candidates.SharedItems`). corrected: the loss estimates a sum over the catalogue, so that sampled
     scores are lowered by log(N q). fused: the same loss as a function (left, right, candidates) with the options of
     `function`, for all_items.
     """

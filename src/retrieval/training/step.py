@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 from retrieval.dssm.batches import Batch
 from retrieval.dssm.model import DSSM
+from retrieval.training.candidates import Candidates
 from retrieval.training.losses import Loss
-from retrieval.training.negatives import Candidates
 from retrieval.training.resolve import Train
 from retrieval.training.workers import Workers
 
