@@ -35,7 +35,7 @@ def main(params: FeaturesParams, prepared: Path, out: Path) -> None:
     item_matrix, item_columns, item_readings = features_of(
         item_ids, items.drop_columns(texts), "item_id", columns.item, named["item"], columns.multiple
     )
-    spec = {name: stats[name] for name in ("split", "moment", "repeats", "timed")}
+    spec = {name: stats[name] for name in ("split", "moment", "days", "repeats", "timed") if name in stats}
     spec |= {"user_columns": user_columns, "user_readings": user_readings}
     spec |= {"item_columns": item_columns, "item_readings": item_readings}
     if columns.text:

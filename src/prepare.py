@@ -47,6 +47,7 @@ def main(params: PrepareParams, raw: Path, out: Path) -> None:
         with TemporaryDirectory(dir=aside) as scratch, connect(params.engine, Path(scratch)) as engine:
             stats = {name: manifest[name] for name in ("source", "timed", "columns")}
             stats |= {"split": kind, "repeats": params.split.repeats}
+            stats |= {"days": params.split.days} if kind == "days" else {}
             lines = [*_interactions(engine, raw, aside, rules, stats), *_entities(engine, raw, aside, stats)]
         stats["warnings"] = [*guards.of_sizes(stats), *lines]
         write_json(aside / "stats.json", stats)

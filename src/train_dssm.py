@@ -11,6 +11,7 @@ from retrieval.runs import machine, recorded
 from retrieval.stage import folder, rounded, run, write_json
 from retrieval.training.checkpoints import FOLDER, checkpoint_path
 from retrieval.training.loop import fit
+from retrieval.training.rehearsal import rehearse
 from retrieval.training.resolve import TrainDSSMParams, resolve
 from retrieval.training.weighing import blended
 from retrieval.training.workers import Workers
@@ -21,7 +22,8 @@ import numpy as np
 def main(params: TrainDSSMParams, features: Path, out: Path) -> None:
     """data/features -> models/dssm."""
     data, workers = histories.load(features), Workers()
-    params = resolve(params, data)
+    rehearsal = checkpoint_path(f"rehearsal-{out.name}", data=data.spec["data"], params=params.model_dump())
+    params = resolve(rehearse(params, data, rehearsal, workers), data)
     checkpoint = checkpoint_path(out.name, data=data.spec["data"], params=params.model_dump())
     live = FOLDER / f"{out.name}.json"
     model, history, warnings = fit(params, data, checkpoint, workers, live)
@@ -45,7 +47,7 @@ def main(params: TrainDSSMParams, features: Path, out: Path) -> None:
         )
         own = Model(out.name, "vectors", found.left, found.right, data.user_ids, data.item_ids, card)
         matrices.write_into(aside, own)
-    for path in (checkpoint, live):
+    for path in (checkpoint, rehearsal, live):
         path.unlink(missing_ok=True)
 
 

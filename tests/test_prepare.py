@@ -62,6 +62,7 @@ def test_a_folder_becomes_tables_and_an_account(root: Path) -> None:
         "timed": True,
         "columns": None,
         "split": "days",
+        "days": 7,
         "repeats": "drop",
         "moment": 1615075200,  # 2021-03-07
         "interactions": {

@@ -48,6 +48,11 @@ class Histories:
         """The user of each interaction, [n] int32."""
         return np.repeat(np.arange(len(self.indptr) - 1, dtype=np.int32), np.diff(self.indptr))
 
+    def only(self, chosen: np.ndarray) -> "Histories":
+        """Those of the interactions that `chosen` [n] bool marks; every user stays, maybe with none."""
+        ends = np.append(0, np.cumsum(chosen))[self.indptr]
+        return Histories(ends, self.item[chosen], self.time[chosen], self.weight[chosen])
+
     def matrix(self, items: int) -> sp.csr_matrix:
         """Who watched what, [users, items] float32 of ones, column indices sorted."""
         ones = np.ones(len(self.item), dtype=np.float32)
@@ -95,9 +100,9 @@ class Features:
     spec: "user_columns" and "item_columns", the values or words by column of the table, in the order of the matrix;
     "user_readings" and "item_readings", how their cells are read (see `encode`); "item_texts", the idf of the words by
     column of text, and "text_model", if there are any (see `text`); "split", days or leave-last;
-    "moment", when the test period begins, in seconds since 1970; "repeats", drop or keep: whether the test has items
-    that the user has watched in train; "timed", whether the data have times, not only an order; and, once saved,
-    "data", a hash of all files.
+    "moment", when the test period begins, in seconds since 1970; "days", its length, for a split by days; "repeats",
+    drop or keep: whether the test has items that the user has watched in train; "timed", whether the data have times,
+    not only an order; and, once saved, "data", a hash of all files.
     """
 
     histories: Histories

@@ -28,6 +28,7 @@ def flat(values, above=""):
 
 def test_nothing_is_auto_afterwards_and_the_line_names_what_was(capsys):
     autos = ["history", "score", "towers.bias", "trend.enabled", "negatives.shared", "train.learning_rate"]
+    autos += ["trend.user_weight", "trend.mean_weight"]
     autos += [f"train.{name}" for name in ("epochs", "batch", "weight_decay", "recency", "patience", "precision")]
     values = load(ROOT / "params.yaml")
     for key in autos:

@@ -1,7 +1,7 @@
 """The weight of co-occurrence, chosen by held-out items."""
 
 from retrieval.training.loop import fit, make_batches
-from retrieval.training.weighing import USUAL, WEIGHTS, weigh
+from retrieval.training.weighing import USUAL_WEIGHT, WEIGHTS, weigh
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def test_towers_that_know_better_leave_little_to_it():
     random = np.random.default_rng(0)
     starts = random.integers(24, size=400)
     ring = features_of([[int(start + i) % 24 for i in range(random.integers(4, 9))] for start in starts], 24)
-    assert weighed(ring, history="gru", epochs=40) <= USUAL
+    assert weighed(ring, history="gru", epochs=40) <= USUAL_WEIGHT
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.3])
@@ -55,4 +55,4 @@ def test_of_few_users_half_hold_out_their_last_items():
 
 def test_users_of_one_or_two_items_hold_out_none_and_get_the_usual_weight():
     features = features_of([[0, 1], [1, 2], [2]], 3)
-    assert weighed(features, epochs=1) == USUAL
+    assert weighed(features, epochs=1) == USUAL_WEIGHT

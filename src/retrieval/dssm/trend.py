@@ -20,15 +20,16 @@ class Trend(Section):
 
     user_weight, mean_weight: weights of the towers' part after training; the prior has weight 1. user_weight multiplies
     a user's difference from the mean user vector, mean_weight that mean. The mean scores items the same for all users,
-    partly by past popularity, of which the prior knows more.
+    partly by past popularity, of which the prior knows more. auto: what the last days of train say, see
+    `training.rehearsal`.
     """
 
     enabled: Annotated[bool, AUTO]
     windows: list[Positive]
     mix: list[Share]
     slope: Annotated[float, Field(gt=0)]
-    user_weight: Share
-    mean_weight: Share
+    user_weight: Annotated[Share, AUTO]
+    mean_weight: Annotated[Share, AUTO]
 
     @model_validator(mode="after")
     def _one_share_per_window(self) -> "Trend":
@@ -38,7 +39,7 @@ class Trend(Section):
 
     def blend(self, left: Tensor, mean: Tensor) -> Tensor:
         """left [users, e] without the prior, weighted; `mean` [e] is the mean over all users."""
-        return self.user_weight * (left - mean) + self.mean_weight * mean
+        return float(self.user_weight) * (left - mean) + float(self.mean_weight) * mean
 
 
 class Prior:

@@ -59,7 +59,8 @@ class Checkpoint:
         """Load the file into the modules, the optimiser and the schedule. Returns its history, empty without a file."""
         if self.path is None:
             return []
-        for other in sorted(self.path.parent.glob(f"*{self.path.suffix}")):
+        name = self.path.stem.rpartition("-")[0]
+        for other in sorted(self.path.parent.glob(f"{name}-*{self.path.suffix}")):
             if other != self.path:
                 print(f"{other}: ignored, it belongs to other parameters, data or code")
         try:
@@ -82,8 +83,8 @@ class Checkpoint:
 
 
 def history_so_far(root: Path) -> list[dict[str, float]]:
-    """The history so far of the training that runs in the folder `root`; empty before its first checkpoint."""
-    for path in (root / FOLDER).glob("*.safetensors"):
+    """The history so far of the `train_dssm` that runs in the folder `root`; empty before its first checkpoint."""
+    for path in (root / FOLDER).glob("dssm-*.safetensors"):
         try:
             with safe_open(path, "pt") as file:
                 return json.loads(file.metadata()["rest"])["history"]

@@ -29,6 +29,7 @@ EXACT = 10**12  # epochs x targets x items x width, at most, for precision=auto 
 WHOLE = 5 * 10**8  # targets per epoch x items, at most, for shared=auto to be 0: all items are quick to score
 SHARED = 512  # items per batch, for shared=auto
 SLOW, FAST = 0.003, 0.01  # for learning_rate=auto
+USER_WEIGHT, MEAN_WEIGHT = 0.7, 0.4  # of a trend, without a rehearsal
 SHORTEST = 3  # items of a user whose last one may be held out
 
 
@@ -119,7 +120,9 @@ def resolve(params: TrainDSSMParams, features: Features) -> TrainDSSMParams:
 
     settle("score", loss.score)
     settle("history", "bag" if features.by_days else "transformer")
-    trend = settle("trend.enabled", features.by_days and not loss.margin)
+    trend = settle("trend.enabled", has_trend(params, features))
+    settle("trend.user_weight", USER_WEIGHT)
+    settle("trend.mean_weight", MEAN_WEIGHT)
     settle("towers.bias", not trend and not loss.margin)
     settle("train.weight_decay", 0.3 if features.by_days else 0.01)
     recency = settle("train.recency", _recency(features) if features.by_days else 0.0)
@@ -138,6 +141,12 @@ def resolve(params: TrainDSSMParams, features: Features) -> TrainDSSMParams:
     settle("train.precision", "float64" if exact else "float32")
     print("auto:", ", ".join(f"{key}={value}" for key, value in resolved.items()) or "none", file=sys.stderr)
     return validate(TrainDSSMParams, values)
+
+
+def has_trend(params: TrainDSSMParams, features: Features) -> bool:
+    """Whether the scores contain a trend: for auto, where the last days are the test, unless the loss has a margin."""
+    enabled = params.trend.enabled
+    return features.by_days and not LOSSES[params.loss].margin if enabled == "auto" else bool(enabled)
 
 
 def chance(features: Features, recency: float) -> Tensor:

@@ -5,7 +5,7 @@ import sys
 from retrieval.cooccurrence import Blended, blend, factors
 from retrieval.dssm.batches import Batches
 from retrieval.dssm.model import DSSM
-from retrieval.histories import Features, Histories
+from retrieval.histories import Features
 from retrieval.training.loop import held_out, make_batches
 from retrieval.training.resolve import TrainDSSMParams
 
@@ -14,29 +14,35 @@ import scipy.sparse as sp
 import torch
 
 WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.4)
-USUAL = 0.1  # on nearly all data that we tried it is better than 0, see docs/results.md
+USUAL_WEIGHT = 0.1  # on nearly all data that we tried it is better than 0, see docs/results.md
 USERS = 5_000  # that weights are compared on, at most
 
 
 def weigh(params: TrainDSSMParams, features: Features, model: DSSM) -> TrainDSSMParams:
     """The parameters with a value for `cooccurrence.weight`: for auto the one of WEIGHTS with the highest validation.
 
-    That is the mean reciprocal rank, as of the training. It is USUAL unless the gain over that is larger than its
-    standard error. The held-out items are left out of the co-occurrence, as they are of the towers' training.
+    That is the mean reciprocal rank, as of the training. Or it is USUAL_WEIGHT, see
+    `better`. The held-out items are left out of the co-occurrence, as they are of the towers' training.
     """
-    options, weight = params.cooccurrence, USUAL
+    options, weight = params.cooccurrence, USUAL_WEIGHT
     if options.weight != "auto":
         return params
     batches = make_batches(params, features)
     if len(batches.validation_users):
         reciprocal = _reciprocal_ranks(model, batches, features, params)
-        gain = reciprocal - reciprocal[WEIGHTS.index(USUAL)]
-        best = int(gain.mean(axis=1).argmax())
-        weight = WEIGHTS[best] if gain[best].mean() > gain[best].std() / np.sqrt(gain.shape[1]) else USUAL
+        weight = WEIGHTS[better(reciprocal, WEIGHTS.index(USUAL_WEIGHT))]
         means = zip(reciprocal.mean(axis=1), WEIGHTS, strict=True)
         found = ", ".join(f"{mean:.4f} with {each}" for mean, each in means)
         print(f"train_dssm: cooccurrence.weight={weight}: validation {found}", file=sys.stderr)
     return params.model_copy(update={"cooccurrence": options.model_copy(update={"weight": weight})})
+
+
+def better(values: np.ndarray, usual: int) -> int:
+    """The option with the highest mean of values [options, users], or `usual`: the gain over that must be larger than
+    its standard error."""
+    gain = values - values[usual]
+    best = int(gain.mean(axis=1).argmax())
+    return best if gain[best].mean() > gain[best].std() / np.sqrt(gain.shape[1]) else usual
 
 
 def blended(params: TrainDSSMParams, features: Features, model: DSSM) -> tuple[TrainDSSMParams, Blended]:
@@ -50,8 +56,7 @@ def _seen(features: Features, batches: Batches) -> sp.csr_matrix:
     """Who watched what, [users, items] float32 of ones, without the held-out items."""
     h, kept = features.histories, np.ones(len(features.histories.item), dtype=bool)
     kept[batches.last[batches.validation_users].numpy()] = False
-    ends = np.append(0, np.cumsum(kept))[h.indptr]
-    return Histories(ends, h.item[kept], h.time[kept], h.weight[kept]).matrix(len(features.item_ids))
+    return h.only(kept).matrix(len(features.item_ids))
 
 
 @torch.no_grad()

@@ -1,0 +1,151 @@
+"""A rehearsal of the test: how much the towers are to say beside the trend, by the last days of train.
+
+With a trend the score of a trained model is
+
+    user_weight x (what the towers say of this user) + mean_weight x (what they say of all users) + prior,
+
+and co-occurrence is added to it. How much of what the towers say comes true in the days to come depends on the data: on
+few interactions hardly any, on many nearly all. Held-out items of days that training has seen can't tell, since the
+towers know how popular each item became in them. So a model is trained on all but the last days of train, as many as
+the test has, and these days choose the weights. Source: "Time to split", RecSys 2025: of all ways to validate, one by
+time predicts a test by time best.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+from retrieval.cooccurrence import factors
+from retrieval.dssm.model import DSSM
+from retrieval.histories import DAY, Features, Histories
+from retrieval.ranking import CHUNK, top
+from retrieval.training.loop import fit
+from retrieval.training.resolve import MEAN_WEIGHT, USER_WEIGHT, TrainDSSMParams, has_trend, resolve
+from retrieval.training.weighing import USUAL_WEIGHT, WEIGHTS, better
+from retrieval.training.workers import Workers
+
+import numpy as np
+import scipy.sparse as sp
+
+GRIDS = (0.1, 0.2, 0.4, 0.7, 1.0), (0.0, 0.2, 0.4, 0.7, 1.0), WEIGHTS  # some of the user always: lists stay personal
+USUAL = USER_WEIGHT, MEAN_WEIGHT, USUAL_WEIGHT
+REHEARSED = 10**10  # interactions x items, at most: of more, a sample of the users rehearses
+FEWEST = 50  # users that tell weights apart
+USERS = 2_000  # that weights are compared on, at most
+BLOCK = 256  # users at a time
+K = 10  # items per list
+Weights = tuple[float, float, float]  # of the user, of the mean user, of co-occurrence
+
+
+def rehearse(
+    params: TrainDSSMParams, features: Features, checkpoint_path: Path | None = None, workers: Workers | None = None
+) -> TrainDSSMParams:
+    """The parameters with a value for `trend.user_weight`, `trend.mean_weight` and `cooccurrence.weight` where auto.
+
+    The values have the highest mean average precision at 10 over the users with items in both parts, unless it is
+    within a standard error of that of the usual ones. The parameters stay as they are without a trend or a split by
+    days, if both weights of the trend have values, and with fewer than FEWEST such users. `params` are not resolved
+    yet: the rehearsal resolves them by its own data.
+    """
+    asked = params.trend.user_weight, params.trend.mean_weight, params.cooccurrence.weight
+    if "auto" not in asked[:2] or not features.by_days or not has_trend(params, features):
+        return params
+    before, later = one_period_earlier(features, params.seed)
+    users = np.flatnonzero(np.diff(later.indptr))
+    if len(users) < FEWEST:
+        print(f"train_dssm: no rehearsal, as {len(users)} users are too few", file=sys.stderr)
+        return params
+    print(f"train_dssm: rehearsal, on all but the last {features.spec['days']} days of train", file=sys.stderr)
+    own = resolve(_weighted(params, (1.0, 1.0, 0.0)), before)
+    rehearsed = _Rehearsed(fit(own, before, checkpoint_path, workers).model, before, later, params)
+    options = [grid if value == "auto" else (value,) for value, grid in zip(asked, GRIDS, strict=True)]
+    user, mean, pairs = (usual if value == "auto" else value for value, usual in zip(asked, USUAL, strict=True))
+    both = [(each, other, pairs) for each, other in product(*options[:2])]
+    user, mean, pairs = rehearsed.best(both, (user, mean, pairs))
+    return _weighted(params, rehearsed.best([(user, mean, each) for each in options[2]], (user, mean, pairs)))
+
+
+def one_period_earlier(features: Features, seed: int) -> tuple[Features, sp.csr_matrix]:
+    """Train as it would be if the test began one test period earlier, and what its users watched in that period.
+
+    The latter is [users, items] of ones, without items that this earlier train does not know. Of more than REHEARSED
+    interactions x items the users are a random sample.
+    """
+    h, moment = features.histories, features.spec["moment"] - features.spec["days"] * DAY
+    shape = len(features.user_ids), len(features.item_ids)
+    most = max(1, REHEARSED * shape[0] // (len(h.item) * shape[1]))
+    drawn = np.random.default_rng(seed).permutation(shape[0]) < most
+    old = h.time <= moment
+    before, later = h.only(old & drawn[h.user]), h.only(~old).matrix(shape[1])
+    users = np.flatnonzero(np.diff(before.indptr))
+    items, place = np.unique(before.item, return_inverse=True)
+    earlier = replace(
+        features,
+        histories=Histories(np.append(0, before.indptr[1:][users]), place.astype(np.int32), before.time, before.weight),
+        users=features.users[users],
+        items=features.items[items],
+        user_ids=features.user_ids[users],
+        item_ids=features.item_ids[items],
+        spec={**features.spec, "moment": moment},
+        disliked=None if features.disliked is None else features.disliked[users][:, items],
+        ages=None,
+    )
+    return earlier, later[users][:, items]
+
+
+def _weighted(params: TrainDSSMParams, weights: Weights) -> TrainDSSMParams:
+    user, mean, pairs = weights
+    trend = params.trend.model_copy(update={"user_weight": user, "mean_weight": mean})
+    cooccurrence = params.cooccurrence.model_copy(update={"weight": pairs})
+    return params.model_copy(update={"trend": trend, "cooccurrence": cooccurrence})
+
+
+class _Rehearsed:
+    """A model trained on `before`, and how good its lists are by what users watched in `later`."""
+
+    def __init__(self, model: DSSM, before: Features, later: sp.csr_matrix, params: TrainDSSMParams) -> None:
+        users = np.flatnonzero(np.diff(later.indptr))
+        users = users[np.random.default_rng(params.seed).permutation(len(users)) < USERS]
+        left, right = (matrix.astype(np.float64) for matrix in model.matrices(before.histories))
+        self.towers, self.right, self.prior = left[users, :-1], right[:, :-1], right[:, -1]
+        self.mean = model.scorer.mean.double().cpu().numpy()
+        read, self.basis = factors(before.seen, params.cooccurrence, params.seed)
+        self.pairs = before.seen[users] @ read
+        self.excluded, self.later = before.excluded[users], later[users]
+
+    def best(self, options: Sequence[Weights], usual: Weights) -> Weights:
+        """The best of the options, see `better`; says so."""
+        values = self.precision(options)
+        best = better(values, options.index(usual))
+        names = ("trend.user_weight", "trend.mean_weight", "cooccurrence.weight")
+        found = ", ".join(f"{name}={value}" for name, value in zip(names, options[best], strict=True))
+        was = values[options.index(usual)].mean()
+        print(f"train_dssm: {found}: MAP@10 {values[best].mean():.4f}, usual weights {was:.4f}", file=sys.stderr)
+        return options[best]
+
+    def precision(self, options: Sequence[Weights]) -> np.ndarray:
+        """Average precision at K, [options, users]."""
+        found, count = np.empty((len(options), len(self.towers))), len(self.right)
+        scores = np.full((BLOCK, -(-max(count, K) // CHUNK) * CHUNK), -np.inf, np.float32)
+        common = self.mean @ self.right.T
+        for start in range(0, len(self.towers), BLOCK):
+            part = slice(start, start + BLOCK)
+            own, pairs = (self.towers[part] - self.mean) @ self.right.T, self.pairs[part] @ self.basis.T
+            pairs /= np.maximum(pairs.std(axis=1, keepdims=True), np.finfo(float).tiny)
+            excluded, later = self.excluded[part].nonzero(), self.later[part].toarray()
+            for row, (user, mean, weight) in zip(found, options, strict=True):
+                total = user * own + mean * common + self.prior
+                total += weight * total.std(axis=1, keepdims=True) * pairs
+                total[excluded] = -np.inf
+                scores[: len(own), :count] = total
+                row[part] = _average_precision(top(scores[: len(own)], K)[0], later)
+        return found
+
+
+def _average_precision(lists: np.ndarray, later: np.ndarray) -> np.ndarray:
+    """[n] of lists [n, K] of items, by the ones in `later` [n, items], of which each row has some."""
+    padded = np.pad(later, ((0, 0), (0, CHUNK)))  # a list of fewer than K candidates ends in places behind the items
+    hits = np.take_along_axis(padded, lists, axis=1)
+    return (hits * hits.cumsum(axis=1) / np.arange(1, K + 1)).sum(axis=1) / later.sum(axis=1)

@@ -1,0 +1,144 @@
+"""The rehearsal: the weights of a score's parts, chosen by the last days of train."""
+
+from dataclasses import replace
+from itertools import product
+
+from retrieval.histories import DAY
+from retrieval.params import load, validate
+from retrieval.training import rehearsal
+from retrieval.training.loop import fit
+from retrieval.training.rehearsal import GRIDS, USERS, one_period_earlier, rehearse
+from retrieval.training.resolve import TrainDSSMParams, resolve
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from worlds import ROOT, features_of, training_params
+
+DAYS = 7
+
+
+def by_days(sequences, items, days):
+    """Features whose test is the week after the last interaction."""
+    features = features_of(sequences, items, days)
+    return replace(features, spec={**features.spec, "split": "days", "days": DAYS})
+
+
+def asked(**changes):
+    """params.yaml with small towers, and `auto` for the weights."""
+    values = load(ROOT / "params.yaml") | {"architecture": "mlp"}
+    values["towers"] |= {"width": 8, "dropout": 0.0}
+    values["train"] |= {"epochs": 8, "patience": 0, "batch": 256, "learning_rate": 0.01}
+    values["trend"] |= {"windows": [7], "mix": [1.0], "slope": 1.0}
+    for name, change in changes.items():
+        values[name] |= change
+    return validate(TrainDSSMParams, values)
+
+
+def weeks(users=200, items=40, true=True, seed=0):
+    """Six weeks of two items per user, of the user's own half of the items; in the last week of the other half if they
+    are not `true` to it."""
+    random, sequences, days = np.random.default_rng(seed), [], []
+    for user in range(users):
+        own, other = (2 * random.permutation(items // 2) + (user + half) % 2 for half in range(2))
+        sequences.append([*own[:10].tolist(), *(own[10:12] if true else other[:2]).tolist()])
+        days.append(np.sort(np.concatenate([7 * week + random.permutation(7)[:2] for week in range(6)])).tolist())
+        del days[-1][len(sequences[-1]) :]
+    return by_days(sequences, items, days)
+
+
+def weights(params):
+    return params.trend.user_weight, params.trend.mean_weight, params.cooccurrence.weight
+
+
+def test_train_one_period_earlier_by_hand():
+    """Train ends at the end of day 13, so the rehearsal's does at that of day 6. User 1 came later, item 4 as well."""
+    features = by_days([[0, 2, 3], [3, 0], [2, 4, 0]], 5, [[1, 6, 8], [9, 13], [3, 7, 8]])
+    assert features.spec["moment"] == 14 * DAY - 1
+    before, later = one_period_earlier(features, seed=0)
+    assert before.spec["moment"] == 7 * DAY - 1
+    assert before.user_ids.tolist() == [0, 2]
+    assert before.item_ids.tolist() == [0, 2]
+    assert before.seen.toarray().tolist() == [[1, 1], [0, 1]]
+    assert (before.histories.time // DAY).tolist() == [1, 6, 3]
+    assert later.toarray().tolist() == [[0, 0], [1, 0]]  # item 3 was new
+    assert (before.users != features.users[[0, 2]]).nnz == (before.items != features.items[[0, 2]]).nnz == 0
+
+
+def test_of_large_data_a_sample_of_the_users_rehearses(monkeypatch):
+    """200 users with 12 interactions each and 40 items: 96,000 products, of which a quarter is 50 users'."""
+    features = weeks()
+    monkeypatch.setattr(rehearsal, "REHEARSED", 24_000)
+    before, later = one_period_earlier(features, seed=0)
+    assert len(before.user_ids) == later.shape[0] == 50
+    assert np.array_equal(np.diff(before.histories.indptr), [10] * 50)
+    assert before.user_ids.tolist() != one_period_earlier(features, seed=1)[0].user_ids.tolist()
+
+
+def test_where_taste_comes_true_the_towers_have_all_the_weight(capsys):
+    user, mean, _ = weights(rehearse(asked(trend={"slope": 20.0}), weeks()))
+    assert user == max(GRIDS[0])
+    assert f"train_dssm: trend.user_weight={user}, trend.mean_weight={mean}, cooccurr" in capsys.readouterr().err
+
+
+def test_where_it_does_not_come_true_they_have_little():
+    params = asked(trend={"slope": 1.0}, cooccurrence={"weight": 0.0})
+    user, _, pairs = weights(rehearse(params, weeks(true=False)))
+    assert user == min(GRIDS[0])
+    assert pairs == 0.0
+
+
+def test_values_that_are_given_stay():
+    user, mean, pairs = weights(rehearse(asked(trend={"user_weight": 0.3}), weeks()))
+    assert user == 0.3
+    assert mean in GRIDS[1]
+    assert pairs in GRIDS[2]
+
+
+def test_there_is_none_without_a_trend_days_choice_or_users(capsys):
+    features = weeks()
+    last = replace(features, spec=features.spec | {"split": "leave-last"})
+    for params, data in (
+        (asked(trend={"enabled": False}), features),
+        (asked(trend={"user_weight": 0.3, "mean_weight": 0.0}), features),
+        (asked(), last),
+        (asked(trend={"enabled": True}), last),
+    ):
+        assert rehearse(params, data) is params
+    assert capsys.readouterr().err == ""
+    params = asked()
+    assert rehearse(params, weeks(users=49)) is params
+    assert capsys.readouterr().err == "train_dssm: no rehearsal, as 49 users are too few\n"
+    assert weights(resolve(params, features)) == (0.7, 0.4, "auto")
+
+
+def test_average_precision_is_that_of_the_models_own_lists():
+    """The slow twin trains with each of the weights, and sorts the scores of its two matrices."""
+    before, later = one_period_earlier(weeks(users=60), seed=0)
+    params = training_params(before, trend=True, width=8, epochs=2, user_weight=1.0, mean_weight=1.0)
+    found = rehearsal._Rehearsed(fit(params, before).model, before, later, params)
+    options = [(*both, 0.0) for both in product((0.1, 1.0), (0.0, 0.4))]
+    for values, (user, mean, _) in zip(found.precision(options), options, strict=True):
+        own = training_params(before, trend=True, width=8, epochs=2, user_weight=user, mean_weight=mean)
+        left, right = fit(own, before).model.matrices(before.histories)
+        scores = np.where(before.seen.toarray() > 0, -np.inf, left.astype(np.float64) @ right.T)
+        assert values.tolist() == pytest.approx([slow_precision(*row) for row in zip(scores, later, strict=True)])
+
+
+def slow_precision(scores: np.ndarray, later: sp.csr_matrix) -> float:
+    watched, hits, total = set(later.indices.tolist()), 0, 0.0
+    for place, item in enumerate(np.argsort(-scores, kind="stable")[:10], 1):
+        if item in watched:
+            hits += 1
+            total += hits / place
+    return total / len(watched)
+
+
+def test_few_candidates_and_many_users():
+    """Lists of 10 from 4 unwatched items end in nothing; weights are compared on USERS at most."""
+    features = weeks(users=USERS + 5, items=14)
+    before, later = one_period_earlier(features, seed=0)
+    params = training_params(before, trend=True, width=4, epochs=1, user_weight=1.0, mean_weight=1.0)
+    values = rehearsal._Rehearsed(fit(params, before).model, before, later, params).precision([(0.7, 0.4, 0.1)])
+    assert values.shape == (1, USERS)
+    assert 0 < values.mean() <= 1
