@@ -17,7 +17,7 @@ import pytest
 import torch
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
-from worlds import chain, features_of, model, trained, training_params
+from worlds import chain, features_of, model, rows, trained, training_params
 
 
 def train(features, **changes):
@@ -227,6 +227,16 @@ def test_a_model_that_has_diverged_validates_worst():
 
 def test_without_patience_nothing_is_held_out():
     assert len(make_batches(training_params(RING), RING).validation_users) == 0
+
+
+def test_all_users_can_hold_out_their_last_item():
+    """As in papers: each last item is a target of validation only, and part of the history that the test is given."""
+    features = features_of([[0, 1, 2, 3], [4, 5, 6], [7, 1, 0]], 8)
+    batches = make_batches(training_params(features, patience=2, holdout=1.0), features)
+    trained_on = [target for batch in batches.sequences(torch.Generator()) for _, _, target in rows(batch)]
+    assert sorted(trained_on) == [0, 1, 1, 2, 4, 5, 7]
+    assert sorted(target for batch in batches.validation() for _, _, target in rows(batch)) == [0, 3, 6]
+    assert sorted(batch.item.numel() for batch in batches.whole()) == [10]
 
 
 def test_an_epoch_without_a_target_is_harmless():

@@ -68,7 +68,7 @@ class Train(Section):
     clip: Annotated[float, Field(gt=0)]
     average: Annotated[float, Field(ge=0, lt=1)]
     recency: Annotated[float, Field(ge=0), AUTO]
-    holdout: Annotated[float, Field(gt=0, lt=1)]
+    holdout: Annotated[float, Field(gt=0, le=1)]
     patience: Annotated[NotNegative, AUTO]
     precision: Annotated[Literal["float64", "float32", "bfloat16"], AUTO]
     compile: bool
