@@ -10,7 +10,7 @@ from pathlib import Path
 from retrieval import stage
 from retrieval.errors import DEBUG, Problem
 from retrieval.params import Section
-from retrieval.stage import folder, sha256, write_json, write_npz, write_sparse
+from retrieval.stage import file, folder, sha256, write_json, write_npz, write_sparse
 
 import numpy as np
 import pytest
@@ -113,7 +113,10 @@ def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path: Path):
         assert "unexpected" not in last, run.stderr
         assert "models" in last or ".checkpoints" in last, last
     assert {path: path.read_bytes() for path in before} == before
-    assert not list(world.rglob(".*.partial"))
+    card = "models/popular.run.json"
+    run = small_files(world, "train_baselines.py", "features", "models/popular", card, limit=3000)
+    assert run.stderr.splitlines()[-1] == f"train_baselines: {card}: cannot be written: File too large"
+    assert not list(world.rglob("*.partial"))
 
 
 @pytest.mark.heavy
@@ -163,6 +166,28 @@ def test_numpy_does_not_say_why_but_the_line_does(tmp_path: Path):
     ):
         raise OSError("4096 requested and 0 written")
     assert not list(tmp_path.glob("*model*"))
+
+
+def fail_in_a_file(out: Path, error: BaseException) -> None:
+    """Write half of a file, then fail."""
+    with file(out) as aside:
+        aside.write_text("half")
+        raise error
+
+
+def test_a_file_is_whole_or_as_it_was(tmp_path: Path):
+    out, full = tmp_path / "file", OSError(errno.ENOSPC, "No space left on device")
+    for error, shown in ((full, Problem), (KeyboardInterrupt(), KeyboardInterrupt)):
+        with pytest.raises(shown):
+            fail_in_a_file(out, error)
+        assert not list(tmp_path.glob("*file*"))
+    write_json(out, [1])
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_json(out, [float("nan")])
+    with pytest.raises(KeyError):
+        fail_in_a_file(out, KeyError())
+    assert out.read_text() == "[\n  1\n]\n"
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["file", "params.yaml"]
 
 
 HOLD = """

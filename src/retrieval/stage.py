@@ -108,13 +108,24 @@ def _locked(aside: Path, out: Path) -> Iterator[None]:
         os.close(handle)
 
 
+@contextmanager
+def file(out: Path) -> Iterator[Path]:
+    """The path of a new file to write. It replaces `out` when the block ends without an error, else it is removed."""
+    aside = out.with_name(f".{out.name}.partial")
+    try:
+        with writing(out):
+            yield aside
+        os.replace(aside, out)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write JSON that people and `git diff` can read; NaN and infinity are refused."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.partial")
-    with writing(path):
+    with file(path) as aside:
         aside.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(aside, path)
 
 
 def write_npz(path: Path, **arrays: np.ndarray) -> None:

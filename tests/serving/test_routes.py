@@ -498,11 +498,41 @@ def test_the_version_has_the_hash_of_each_card(client, world):
     assert answer["catalogue"] == sha256(world / "models" / "catalogue" / "catalogue.json")
 
 
-@pytest.mark.parametrize(("large", "threads"), [(ITEMS, {True}), (10**6, {False})])
-def test_in_a_large_catalogue_searches_run_in_threads_and_one_user_at_a_time_is_folded_in(
-    app, client, monkeypatch, large, threads
-):
+def in_the_loop(client, monkeypatch, owner, name) -> list[bool]:
+    """Of each call of a function from now on: whether it runs in the thread of the event loop, which it keeps busy."""
+
+    async def thread() -> threading.Thread:
+        return threading.current_thread()
+
+    loop, inner, seen = client.portal.call(thread), getattr(owner, name), []
+
+    def note(*arguments):
+        seen.append(threading.current_thread() is loop)
+        return inner(*arguments)
+
+    monkeypatch.setattr(owner, name, note)
+    return seen
+
+
+@pytest.mark.parametrize(("large", "expected"), [(ITEMS, False), (10**6, True)])
+def test_only_quick_searches_run_in_the_event_loop(app, client, monkeypatch, large, expected):
     monkeypatch.setattr("retrieval.serving.service.LARGE", large)
+    service = app.state.service
+    for name, path in (("recommend", "/reco/dssm/15"), ("similar", "/similar/dssm/10"), ("find", "/items?query=film")):
+        seen = in_the_loop(client, monkeypatch, service, name)
+        assert client.get(path).status_code == 200
+        assert seen == [expected]
+    bodies = (
+        ("recommend_to", "/reco/dssm", {"user_id": 15}),
+        ("recommend_to_all", "/reco/dssm/batch", {"user_ids": [15]}),
+    )
+    for name, path, body in bodies:
+        seen = in_the_loop(client, monkeypatch, service, name)
+        assert client.post(path, json=body).status_code == 200
+        assert seen == [False]
+
+
+def test_one_user_at_a_time_is_folded_in(app, client, monkeypatch):
     model = app.state.service.store.models["dssm"]
     inner, inside, seen = model.fold_in, [], []
 
@@ -512,23 +542,16 @@ def test_in_a_large_catalogue_searches_run_in_threads_and_one_user_at_a_time_is_
         def __call__(self, watched, demographics):
             inside.append(1)
             time.sleep(0.01)
-            seen.append((len(inside), threading.current_thread() is not loop[0]))
+            seen.append(len(inside))
             inside.pop()
             return inner(watched, demographics)
 
-    async def thread(request):
-        loop.append(threading.current_thread())
-
-    loop: list[threading.Thread] = []
-    client.portal.call(lambda: thread(None))
     expected = client.post("/reco/dssm", json={"history": [{"item_id": 10}]}).json()
     monkeypatch.setattr(model, "fold_in", FoldIn())
     ask = lambda _: client.post("/reco/dssm", json={"history": [{"item_id": 10}]}).json()  # noqa: E731
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(ask, range(8))) == [expected] * 8
-    assert {each for _, each in seen} == threads
-    assert {count for count, _ in seen} == {1}
-    assert client.get("/items", params={"query": "film 14", "k": 3}).status_code == 200
+    assert seen == [1] * 8
 
 
 @pytest.mark.parametrize(

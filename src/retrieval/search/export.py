@@ -4,10 +4,11 @@ All but the last have a row per user and item: user_id, item_id, rank, score.
 """
 
 import json
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO
+
+from retrieval import stage
 
 import numpy as np
 import pyarrow as pa
@@ -21,15 +22,8 @@ def write(out: Path, kind: str, tables: Iterable[pa.Table]) -> int:
     The rows of a user are together in one table. The file is written aside and replaces `out` at the end. Equal tables
     give equal bytes.
     """
-    aside = out.with_name(f".{out.name}.partial")
-    try:
-        with aside.open("wb") as file:
-            rows = _write_parquet(file, tables) if kind == "parquet" else _write_lines(file, tables, *LINES[kind])
-        os.replace(aside, out)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
-    return rows
+    with stage.file(out) as aside, aside.open("wb") as file:
+        return _write_parquet(file, tables) if kind == "parquet" else _write_lines(file, tables, *LINES[kind])
 
 
 def _write_parquet(file: BinaryIO, tables: Iterable[pa.Table]) -> int:

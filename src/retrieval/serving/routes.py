@@ -164,7 +164,8 @@ async def recommend_to(request: Request, model: str, profile: schemas.Profile) -
     Filters never shorten the list while there are items: what is left is searched exactly.
     """
     service = _service(request)
-    return _json(await service.call(service.recommend_to, await service.current(), model, profile))
+    current = await service.current()
+    return await asyncio.to_thread(lambda: _json(service.recommend_to(current, model, profile)))
 
 
 @router.post("/reco/{model}/batch", tags=["recommendations"], response_model=schemas.BatchAnswer)

@@ -8,12 +8,12 @@ content: one that is damaged is ignored.
 
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from retrieval import stage
 from retrieval.errors import Problem
 
 import torch
@@ -48,14 +48,12 @@ class Checkpoint:
             tensors |= {f"optimizer/{index}/{key}": value for key, value in values.items()}
         rest = {"history": history, "groups": optimizer["param_groups"], "schedule": self.schedule.state_dict()}
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        aside, text = self.path.with_suffix(".partial"), json.dumps(rest)
-        tensors = {key: value.contiguous() for key, value in tensors.items()}
-        try:
-            save_file(tensors, aside, {"rest": text, "sha256": _digest(tensors, text)})
-        except SafetensorError as error:
-            aside.unlink(missing_ok=True)
-            raise Problem(f"{self.path}: cannot be written: {error}") from None
-        os.replace(aside, self.path)
+        text, tensors = json.dumps(rest), {key: value.contiguous() for key, value in tensors.items()}
+        with stage.file(self.path) as aside:
+            try:
+                save_file(tensors, aside, {"rest": text, "sha256": _digest(tensors, text)})
+            except SafetensorError as error:
+                raise Problem(f"{self.path}: cannot be written: {error}") from None
 
     def resume(self) -> list[dict[str, float]]:
         """Load the file into the modules, the optimiser and the schedule. Returns its history, empty without a file."""
