@@ -1,5 +1,6 @@
 """The rehearsal: the weights of a score's parts, chosen by the last days of train."""
 
+import json
 from dataclasses import replace
 from itertools import product
 
@@ -13,7 +14,7 @@ from retrieval.training.resolve import TrainDSSMParams, resolve
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from worlds import ROOT, features_of, training_params
+from worlds import ROOT, features_of, training_params, write_world
 
 DAYS = 7
 
@@ -142,3 +143,15 @@ def test_few_candidates_and_many_users():
     values = rehearsal._Rehearsed(fit(params, before).model, before, later, params).precision([(0.7, 0.4, 0.1)])
     assert values.shape == (1, USERS)
     assert 0 < values.mean() <= 1
+
+
+def test_the_stage_writes_what_it_chose_and_leaves_nothing_behind(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(rehearsal, "FEWEST", 20)
+    write_world(tmp_path / "world", split="days", days=4)
+    assert "train_dssm: rehearsal, on all but the last 4 days of train" in capsys.readouterr().err
+    params = json.loads((tmp_path / "world" / "models" / "dssm" / "card.json").read_text())["params"]
+    assert params["trend"]["user_weight"] in GRIDS[0]
+    assert params["trend"]["mean_weight"] in GRIDS[1]
+    assert params["cooccurrence"]["weight"] in GRIDS[2]
+    assert not list(tmp_path.glob(".checkpoints/*"))

@@ -1,0 +1,134 @@
+"""Ablations: what is each choice of the defaults worth, switched off by itself?
+
+Run after `dvc repro`: `PYTHONPATH=src python studies/ablations.py`. Three kinds of data: 500 users of MovieLens 100K,
+their last item being the test, the same with the last 28 days, and `kion-synthetic` with the last 7 days. Three seeds
+each. Writes studies/ablations.json after each seed and kind, and prints the table of docs/results.md: MAP@10 minus that
+of the defaults, a mean over the seeds, with the 95 % interval of the paired difference over the users.
+"""
+
+import copy
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import evaluate_model
+import features
+import fetch
+import prepare
+import train_dssm
+from retrieval.evaluation.intervals import intervals
+from retrieval.evaluation.joining import read_values
+from retrieval.experiments.trials import set_params
+from retrieval.params import load, validate
+from retrieval.stage import write_json
+
+import numpy as np
+from small import draw
+
+SEEDS, RESAMPLES, DEFAULTS = (1, 2, 3), 1000, "defaults"
+FASTER = ["train.precision=float32"]
+KINDS = {
+    "MovieLens, last item": ["split.kind=leave-last"],
+    "MovieLens, 28 days": ["split.kind=days", "split.days=28"],
+    "kion-synthetic, 7 days": ["data=kion-synthetic", "synthetic.scale=0.005"],
+}
+CHOICES = {
+    "no co-occurrence": ["cooccurrence.weight=0.0"],
+    "`history` bag for transformer": ["history=bag"],
+    "`history` transformer for bag": ["history=transformer"],
+    "`item=id`": ["item=id"],
+    "`item=features`": ["item=features"],
+    "no dropout": ["towers.dropout=0.0"],
+    "no dropout of ids": ["towers.id_dropout=0.0"],
+    "tokens with vectors of their own": ["towers.tied=false"],
+    "no average of the weights": ["train.average=0.0"],
+    "watched items are negatives": ["negatives.exclude_seen=false"],
+    "one target per user and epoch": ["train.targets=one"],
+    "`loss=bpr`": ["loss=bpr"],
+    "no rehearsal": ["trend.user_weight=0.7", "trend.mean_weight=0.4"],
+    "no trend": ["trend.enabled=false"],
+    "all interactions are targets": ["train.recency=0.0"],
+    "`train.weight_decay` 0.01": ["train.weight_decay=0.01"],
+}
+BY_DAYS = [*CHOICES][-4:]  # that change nothing for the last item
+SAME = {True: "`history` bag for transformer", False: "`history` transformer for bag"}  # as the default, by days or not
+
+
+def prepare_data(values: dict[str, Any], root: Path) -> None:
+    """The folders raw, prepared and features of a kind of data; those of the default source are drawn from data/raw."""
+    raw = Path("data/raw")
+    if values["data"] == "kion-synthetic":
+        raw = root / "raw"
+        fetch.main(validate(fetch.FetchParams, values), raw)
+    else:
+        draw(raw, root / "raw", seed=1)
+    prepare.main(validate(prepare.PrepareParams, values), root / "raw", root / "prepared")
+    features.main(validate(features.FeaturesParams, values), root / "prepared", root / "features")
+
+
+def precision(values: dict[str, Any], root: Path) -> np.ndarray:
+    """Average precision of each test user, [users], with the DSSM trained by these parameters."""
+    train_dssm.main(validate(train_dssm.TrainDSSMParams, values), root / "features", root / "dssm")
+    options = validate(evaluate_model.EvaluateModelParams, values)
+    evaluate_model.main(options, root / "prepared", root / "features", root / "dssm", root / "evaluation")
+    return read_values({"dssm": root / "evaluation"}, "values")["dssm"]["map@10"]
+
+
+def choices_of(by_days: bool) -> dict[str, list[str]]:
+    """The choices that differ from the defaults with this split."""
+    left_out = {SAME[by_days], *(() if by_days else BY_DAYS)}
+    return {DEFAULTS: []} | {name: changes for name, changes in CHOICES.items() if name not in left_out}
+
+
+def table(found: dict[str, dict[str, list[np.ndarray]]]) -> dict[str, dict[str, dict[str, float]]]:
+    """By kind and choice: mean, and low and high of the difference from the defaults, over the seeds run so far."""
+    results = {}
+    for kind, runs in found.items():
+        means = {name: {"map": np.mean(values, axis=0)} for name, values in runs.items()}
+        both = intervals(means, DEFAULTS, RESAMPLES, np.random.default_rng(0))
+        results[kind] = {DEFAULTS: both["means"][DEFAULTS]["map"]}
+        for name, metrics in both["differences"].items():
+            gain = metrics["map"]
+            results[kind][name] = {"mean": -gain["mean"], "low": -gain["high"], "high": -gain["low"]}
+    return results
+
+
+def render(results: dict[str, dict[str, dict[str, float]]]) -> str:
+    """The results as a table of Markdown, a column per kind."""
+    rows = [["", *results], ["---", *["---:"] * len(results)]]
+    for name in (DEFAULTS, *CHOICES):
+        cells = [own.get(name) for own in results.values()]
+        sign = "" if name == DEFAULTS else "+"
+        shown = (
+            each and f"{each['mean']:{sign}.4f} ({each['low']:{sign}.4f} to {each['high']:{sign}.4f})" for each in cells
+        )
+        rows.append([name, *(text or "" for text in shown)])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def in_words(cell: dict[str, float], sign: str) -> str:
+    mean, low, high = (f"{cell[name]:{sign}.4f}" for name in ("mean", "low", "high"))
+    return f"{mean} ({low} to {high})"
+
+
+def main() -> None:
+    found: dict[str, dict[str, list[np.ndarray]]] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        for seed in SEEDS:
+            for number, (kind, changes) in enumerate(KINDS.items()):
+                root, base = Path(scratch) / str(number), set_params(load(Path("params.yaml")), [*FASTER, *changes])
+                if not root.exists():
+                    root.mkdir()
+                    prepare_data(base, root)
+                runs = found.setdefault(kind, {})
+                for name, more in choices_of(by_days="last item" not in kind).items():
+                    values = set_params(copy.deepcopy(base), [*more, f"seed={seed}"])
+                    runs.setdefault(name, []).append(precision(values, root))
+                    print(seed, kind, name, round(float(runs[name][-1].mean()), 4), file=sys.stderr)
+                write_json(Path("studies/ablations.json"), table(found))
+    print(render(table(found)))
+
+
+if __name__ == "__main__":
+    main()
