@@ -31,7 +31,7 @@ import scipy.sparse as sp
 
 GRIDS = (0.1, 0.2, 0.4, 0.7, 1.0), (0.0, 0.2, 0.4, 0.7, 1.0), WEIGHTS  # some of the user always: lists stay personal
 USUAL = USER_WEIGHT, MEAN_WEIGHT, USUAL_WEIGHT
-REHEARSED = 10**10  # interactions x items, at most: of more, a sample of the users rehearses
+REHEARSED = 3 * 10**9  # interactions x items, at most: of more, a sample of the users rehearses
 FEWEST = 50  # users that tell weights apart
 USERS = 2_000  # that weights are compared on, at most
 BLOCK = 256  # users at a time
