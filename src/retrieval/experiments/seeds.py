@@ -15,6 +15,7 @@ from retrieval.matrices import Model
 from retrieval.params import Section, Seed, read
 from retrieval.stage import rounded, write_json
 from retrieval.training.loop import fit
+from retrieval.training.rehearsal import rehearse
 from retrieval.training.resolve import TrainDSSMParams, resolve
 from retrieval.training.weighing import blended
 
@@ -45,9 +46,9 @@ def main() -> None:
         raise Problem(f"--seeds: {options.seeds} is not valid: expected 1 or more")
     settings, data = read(SeedsParams), histories.load(FEATURES)
     exam = prepare_exam(PREPARED, data, settings.evaluate, settings.seed)
-    params, runs = resolve(read(TrainDSSMParams), data), []
+    params, runs = read(TrainDSSMParams), []
     for seed in range(params.seed, params.seed + options.seeds):
-        own = params.model_copy(update={"seed": seed})
+        own = resolve(rehearse(params.model_copy(update={"seed": seed}), data), data)
         _, found = blended(own, data, fit(own, data).model)
         model = Model("dssm", "vectors", found.left, found.right, data.user_ids, data.item_ids, {})
         runs.append(assess(model, exam, settings.evaluate).values)
