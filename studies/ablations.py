@@ -2,8 +2,8 @@
 
 Run after `dvc repro`: `PYTHONPATH=src python studies/ablations.py`. Three kinds of data: 500 users of MovieLens 100K,
 their last item being the test, the same with the last 28 days, and `kion-synthetic` with the last 7 days. Three seeds
-each. Writes studies/ablations.json after each seed and kind, and prints the table of docs/results.md: MAP@10 minus that
-of the defaults, a mean over the seeds, with the 95 % interval of the paired difference over the users.
+each. Writes studies/ablations.json after each seed and kind, and prints a table: MAP@10 minus that of the defaults, a
+mean over the seeds, with the 95 % interval of the paired difference over the users.
 """
 
 import copy
