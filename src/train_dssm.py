@@ -11,8 +11,8 @@ from retrieval.runs import machine, recorded
 from retrieval.stage import folder, rounded, run, write_json
 from retrieval.training.checkpoints import FOLDER, checkpoint_path
 from retrieval.training.loop import fit
-from retrieval.training.rehearsal import rehearse
-from retrieval.training.resolve import TrainDSSMParams, resolve
+from retrieval.training.rehearsal import resolve_by_rehearsal
+from retrieval.training.resolve import TrainDSSMParams
 from retrieval.training.weighing import blended
 from retrieval.training.workers import Workers
 
@@ -23,7 +23,7 @@ def main(params: TrainDSSMParams, features: Path, out: Path) -> None:
     """data/features -> models/dssm."""
     data, workers = histories.load(features), Workers()
     rehearsal = checkpoint_path(f"rehearsal-{out.name}", data=data.spec["data"], params=params.model_dump())
-    params = resolve(rehearse(params, data, rehearsal, workers), data)
+    params = resolve_by_rehearsal(params, data, rehearsal, workers)
     checkpoint = checkpoint_path(out.name, data=data.spec["data"], params=params.model_dump())
     live = FOLDER / f"{out.name}.json"
     model, history, warnings = fit(params, data, checkpoint, workers, live)

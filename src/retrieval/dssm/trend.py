@@ -39,7 +39,7 @@ class Trend(Section):
 
     def blend(self, left: Tensor, mean: Tensor) -> Tensor:
         """left [users, e] without the prior, weighted; `mean` [e] is the mean over all users."""
-        return float(self.user_weight) * (left - mean) + float(self.mean_weight) * mean
+        return self.user_weight * (left - mean) + self.mean_weight * mean
 
 
 class Prior:

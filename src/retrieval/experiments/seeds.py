@@ -15,8 +15,8 @@ from retrieval.matrices import Model
 from retrieval.params import Section, Seed, read
 from retrieval.stage import rounded, write_json
 from retrieval.training.loop import fit
-from retrieval.training.rehearsal import rehearse
-from retrieval.training.resolve import TrainDSSMParams, resolve
+from retrieval.training.rehearsal import resolve_by_rehearsal
+from retrieval.training.resolve import TrainDSSMParams
 from retrieval.training.weighing import blended
 
 import numpy as np
@@ -48,7 +48,7 @@ def main() -> None:
     exam = prepare_exam(PREPARED, data, settings.evaluate, settings.seed)
     params, runs = read(TrainDSSMParams), []
     for seed in range(params.seed, params.seed + options.seeds):
-        own = resolve(rehearse(params.model_copy(update={"seed": seed}), data), data)
+        own = resolve_by_rehearsal(params.model_copy(update={"seed": seed}), data)
         _, found = blended(own, data, fit(own, data).model)
         model = Model("dssm", "vectors", found.left, found.right, data.user_ids, data.item_ids, {})
         runs.append(assess(model, exam, settings.evaluate).values)

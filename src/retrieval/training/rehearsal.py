@@ -67,6 +67,13 @@ def rehearse(
     return _weighted(params, rehearsed.best([(user, mean, each) for each in options[2]], (user, mean, pairs)))
 
 
+def resolve_by_rehearsal(
+    params: TrainDSSMParams, features: Features, checkpoint_path: Path | None = None, workers: Workers | None = None
+) -> TrainDSSMParams:
+    """The parameters of a training, resolved: the weights by `rehearse`, the rest by `resolve`."""
+    return resolve(rehearse(params, features, checkpoint_path, workers), features)
+
+
 def one_period_earlier(features: Features, seed: int) -> tuple[Features, sp.csr_matrix]:
     """Train as it would be if the test began one test period earlier, and what its users watched in that period.
 

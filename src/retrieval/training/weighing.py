@@ -21,8 +21,8 @@ USERS = 5_000  # that weights are compared on, at most
 def weigh(params: TrainDSSMParams, features: Features, model: DSSM) -> TrainDSSMParams:
     """The parameters with a value for `cooccurrence.weight`: for auto the one of WEIGHTS with the highest validation.
 
-    That is the mean reciprocal rank, as of the training. Or it is USUAL_WEIGHT, see
-    `better`. The held-out items are left out of the co-occurrence, as they are of the towers' training.
+    Validation is the mean reciprocal rank, as in training; `better` compares with USUAL_WEIGHT. The held-out items are
+    left out of the co-occurrence, as they are of the towers' training.
     """
     options, weight = params.cooccurrence, USUAL_WEIGHT
     if options.weight != "auto":
@@ -38,8 +38,8 @@ def weigh(params: TrainDSSMParams, features: Features, model: DSSM) -> TrainDSSM
 
 
 def better(values: np.ndarray, usual: int) -> int:
-    """The option with the highest mean of values [options, users], or `usual`: the gain over that must be larger than
-    its standard error."""
+    """The option with the highest mean of values [options, users], if it gains more than a standard error over the
+    option `usual`; otherwise `usual`."""
     gain = values - values[usual]
     best = int(gain.mean(axis=1).argmax())
     return best if gain[best].mean() > gain[best].std() / np.sqrt(gain.shape[1]) else usual
