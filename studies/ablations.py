@@ -1,14 +1,14 @@
 """Ablations: what is each choice of the defaults worth, switched off by itself?
 
-Run after `dvc repro`: `PYTHONPATH=src python studies/ablations.py`. Three kinds of data: 500 users of MovieLens 100K,
-their last item being the test, the same with the last 28 days, and `kion-synthetic` with the last 7 days. Three seeds
-each. Writes studies/ablations.json after each seed and kind, and prints a table: MAP@10 minus that of the defaults, a
-mean over the seeds, with the 95 % interval of the paired difference over the users.
+Run after `dvc repro`: `PYTHONPATH=src python studies/ablations.py FOLDER [seed ...]`. Three kinds of data: 500 users of
+MovieLens 100K, their last item being the test, the same with the last 28 days, and `kion-synthetic` with the last 7
+days. Three seeds each, unless others are named; that takes two hours. FOLDER keeps what has run, and the same command
+continues an interrupted study. Writes studies/ablations.json after each seed and kind, and prints a table: MAP@10
+minus that of the defaults, a mean over the seeds, with the 95 % interval of the paired difference over the users.
 """
 
 import copy
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -100,33 +100,34 @@ def render(results: dict[str, dict[str, dict[str, float]]]) -> str:
     for name in (DEFAULTS, *CHOICES):
         cells = [own.get(name) for own in results.values()]
         sign = "" if name == DEFAULTS else "+"
-        shown = (
-            each and f"{each['mean']:{sign}.4f} ({each['low']:{sign}.4f} to {each['high']:{sign}.4f})" for each in cells
-        )
-        rows.append([name, *(text or "" for text in shown)])
+        rows.append([name, *(in_words(cell, sign) if cell else "" for cell in cells)])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def in_words(cell: dict[str, float], sign: str) -> str:
+    """Mean, low and high."""
     mean, low, high = (f"{cell[name]:{sign}.4f}" for name in ("mean", "low", "high"))
     return f"{mean} ({low} to {high})"
 
 
 def main() -> None:
+    folder, *seeds = sys.argv[1:]
     found: dict[str, dict[str, list[np.ndarray]]] = {}
-    with tempfile.TemporaryDirectory() as scratch:
-        for seed in SEEDS:
-            for number, (kind, changes) in enumerate(KINDS.items()):
-                root, base = Path(scratch) / str(number), set_params(load(Path("params.yaml")), [*FASTER, *changes])
-                if not root.exists():
-                    root.mkdir()
-                    prepare_data(base, root)
-                runs = found.setdefault(kind, {})
-                for name, more in choices_of(by_days="last item" not in kind).items():
+    for seed in [int(each) for each in seeds] or SEEDS:
+        for number, (kind, changes) in enumerate(KINDS.items()):
+            root, base = Path(folder) / str(number), set_params(load(Path("params.yaml")), [*FASTER, *changes])
+            if not (root / "features").exists():
+                root.mkdir(parents=True, exist_ok=True)
+                prepare_data(copy.deepcopy(base), root)
+            runs = found.setdefault(kind, {})
+            for name, more in choices_of(by_days="last item" not in kind).items():
+                done = root / f"{seed}-{'-'.join(more) or DEFAULTS}.npy"
+                if not done.exists():
                     values = set_params(copy.deepcopy(base), [*more, f"seed={seed}"])
-                    runs.setdefault(name, []).append(precision(values, root))
-                    print(seed, kind, name, round(float(runs[name][-1].mean()), 4), file=sys.stderr)
-                write_json(Path("studies/ablations.json"), table(found))
+                    np.save(done, precision(values, root))
+                runs.setdefault(name, []).append(np.load(done))
+                print(seed, kind, name, round(float(runs[name][-1].mean()), 4), file=sys.stderr)
+            write_json(Path("studies/ablations.json"), table(found))
     print(render(table(found)))
 
 
