@@ -16,6 +16,7 @@ from queue import SimpleQueue
 from retrieval import usable_cpus
 from retrieval.matrices import Matrix
 from retrieval.progress import progress
+from retrieval.repeats import add
 
 import numpy as np
 import scipy.sparse as sp
@@ -42,8 +43,11 @@ def rank(
     seen: sp.csr_matrix | None = None,
     constant: bool = False,
     title: str = "rank",
+    own: sp.csr_matrix | None = None,
 ) -> Ranking:
     """The k best items of the `users` [U] (rows of `left`), without those in their rows of `seen` [users, items].
+
+    own [users, items]: what is added to the scores of items that a user has had.
 
     The order is that of a full stable sort by falling score, so that equal scores are in the order of the items. An
     item with no evidence for it has score 0 in a sparse model and may still be recommended. `constant`: all rows of
@@ -55,6 +59,8 @@ def rank(
     ranking = Ranking(np.empty((len(users), k), np.int32), np.empty((len(users), k), np.float32))
 
     def keep(part: slice, scores: np.ndarray) -> None:
+        if own is not None:
+            add(scores, own[users[part]])
         if seen is not None:
             rows = seen[users[part]]
             scores[np.repeat(np.arange(len(scores)), np.diff(rows.indptr)), rows.indices] = -np.inf

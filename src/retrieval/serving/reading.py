@@ -16,6 +16,7 @@ from retrieval.serving.additions import Cells
 from retrieval.vocabulary import DATES
 
 import numpy as np
+import scipy.sparse as sp
 from fastapi import HTTPException
 
 NAIVE_EPOCH = datetime(1970, 1, 1)
@@ -32,10 +33,17 @@ class Filters:
     allowed: np.ndarray | None
     without: np.ndarray
 
-    def best_of(self, recommender: Recommender, left: Matrix, seen: Sequence[np.ndarray], k: int) -> list[TopItems]:
-        """The k best items for each row of left [n, d], but those in its `seen`."""
+    def best_of(
+        self,
+        recommender: Recommender,
+        left: Matrix,
+        seen: Sequence[np.ndarray],
+        k: int,
+        own: sp.csr_matrix | None,
+    ) -> list[TopItems]:
+        """The k best items for each row of left [n, d], but those in its `seen`; `own` as in `Recommender.best_of`."""
         excluded = [np.union1d(each, self.without) for each in seen] if len(self.without) else seen
-        return recommender.best_of(left, excluded, k, self.allowed)
+        return recommender.best_of(left, excluded, k, self.allowed, own)
 
 
 NO_FILTERS = Filters(None, NOTHING)
@@ -73,8 +81,9 @@ def cells_of(columns: Cells, catalogue: Catalogue) -> Cells:
     return columns
 
 
-def watched_of(catalogue: Catalogue, profile: schemas.Profile) -> Watched:
-    """Rows and times of a profile's history in time order. Of an item that appears twice, the last time counts.
+def watched_of(catalogue: Catalogue, profile: schemas.Profile, repeats: bool) -> Watched:
+    """Rows and times of a profile's history in time order. Of an item that appears twice, the last time counts, unless
+    the model reads `repeats`.
 
     Without dates, or where the data have none, the items are `gap` seconds apart.
     """
@@ -88,6 +97,8 @@ def watched_of(catalogue: Catalogue, profile: schemas.Profile) -> Watched:
     if not (dates and catalogue.timed):
         time[order] = np.arange(len(rows)) * catalogue.gap
     rows, time = rows[order], time[order]
+    if repeats:
+        return rows, time
     _, from_end = np.unique(rows[::-1], return_index=True)
     last = np.sort(len(rows) - 1 - from_end)
     return rows[last], time[last]

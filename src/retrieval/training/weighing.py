@@ -1,20 +1,28 @@
-"""The weight of co-occurrence beside the towers, by held-out items."""
+"""The weights of co-occurrence and of repeats beside the towers, by held-out items."""
 
 import sys
+from dataclasses import replace
+from itertools import product
 
-from retrieval.cooccurrence import Blended, blend, factors
+from retrieval.cooccurrence import Blended, blend, covariance, factors, spread
 from retrieval.dssm.batches import Batches
 from retrieval.dssm.model import DSSM
-from retrieval.histories import Features
+from retrieval.histories import Features, Histories
+from retrieval.repeats import Repeats, counts
+from retrieval.stage import rounded
+from retrieval.training.candidates import at_once
 from retrieval.training.loop import held_out, make_batches
 from retrieval.training.resolve import TrainDSSMParams
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 
 WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.4)
 USUAL_WEIGHT = 0.1  # on nearly all data that we tried it is better than 0, see docs/results.md
+GAINS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # of repeats, in spreads of the scores
+HALF_LIVES = (0.0, 30.0, 10.0, 3.0)  # of repeats, in events; 0: all events count alike
+USUAL_REPEATS = Repeats(4.0, 30.0)
+SPREAD = 100_000
 USERS = 5_000  # that weights are compared on, at most
 
 
@@ -48,21 +56,66 @@ def better(values: np.ndarray, usual: int) -> int:
 def blended(params: TrainDSSMParams, features: Features, model: DSSM) -> tuple[TrainDSSMParams, Blended]:
     """The parameters with the weight, and the two matrices of a trained model with co-occurrence."""
     params = weigh(params, features, model)
-    left, right = model.matrices(features.histories)
-    return params, blend(left, right, features.seen, params.cooccurrence, params.seed)
+    repeats = _repeats(params, features, model) if features.spec["repeats"] == "keep" else None
+    found = _exported(params, features.histories, model)
+    if repeats is None:
+        return params, found
+    repeats = replace(repeats, gain=rounded(repeats.gain * _spread(found)))
+    return params, replace(found, repeats=repeats, own=repeats.own(features.histories, model.count))
 
 
-def _seen(features: Features, batches: Batches) -> sp.csr_matrix:
-    """Who watched what, [users, items] float32 of ones, without the held-out items."""
+def _exported(params: TrainDSSMParams, histories: Histories, model: DSSM) -> Blended:
+    """The two matrices of users with these histories."""
+    left, right = model.matrices(histories)
+    return blend(left, right, histories.matrix(model.count), params.cooccurrence, params.seed)
+
+
+def _spread(found: Blended) -> float:
+    """The mean over users, SPREAD at most, of the standard deviation of their scores over the items."""
+    return float(spread(found.left[:: -(-len(found.left) // SPREAD)], covariance(found.right)).mean())
+
+
+def _repeats(params: TrainDSSMParams, features: Features, model: DSSM) -> Repeats | None:
+    """The half-life and the gain, in spreads of the scores, with the highest mean reciprocal rank of held-out items;
+    None if it is best without."""
+    batches = make_batches(params, features)
+    users = batches.validation_users[:USERS].numpy()
+    if not len(users):
+        return USUAL_REPEATS
+    before, target = _before(features, batches), features.histories.item[batches.last[users].numpy()]
+    found = _exported(params, before, model)
+    options = [Repeats(gain, half_life) for half_life, gain in product(HALF_LIVES, GAINS)]
+    values, size = np.zeros(len(options)), at_once(model.count)
+    counted = {half_life: counts(before, model.count, half_life)[users] for half_life in HALF_LIVES}
+    unit = _spread(found)
+    for start in range(0, len(users), size):
+        part = slice(start, start + size)
+        towers = found.left[users[part]].astype(np.float64) @ found.right.T.astype(np.float64)
+        for place, each in enumerate(options):
+            scores = towers + each.gain * unit * np.log1p(counted[each.half_life][part].toarray())
+            own = np.take_along_axis(scores, target[part, None].astype(np.int64), 1)
+            values[place] += (1 / (scores >= own).sum(1)).sum() / len(users)
+    best = options[int(values.argmax())]
+    without = values[[each.gain == 0 for each in options]].max()
+    print(
+        f"train_dssm: repeats: gain {best.gain} spreads, half-life {best.half_life or 'none'} events: validation "
+        f"{values.max():.4f}, without {without:.4f}",
+        file=sys.stderr,
+    )
+    return best if best.gain else None
+
+
+def _before(features: Features, batches: Batches) -> Histories:
+    """The histories without the held-out items."""
     h, kept = features.histories, np.ones(len(features.histories.item), dtype=bool)
     kept[batches.last[batches.validation_users].numpy()] = False
-    return h.only(kept).matrix(len(features.item_ids))
+    return h.only(kept)
 
 
 @torch.no_grad()
 def _reciprocal_ranks(model: DSSM, batches: Batches, features: Features, params: TrainDSSMParams) -> np.ndarray:
     """[weights, users], of the held-out items among the items that their users have not watched."""
-    seen = _seen(features, batches)
+    seen = _before(features, batches).matrix(model.count)
     read, basis = factors(seen, params.cooccurrence, params.seed)
     items, ranks = torch.from_numpy(basis.T.copy()).to(model.device), []
     for candidates, left, right in held_out(model, model.vectors(), batches.validation(USERS)):
