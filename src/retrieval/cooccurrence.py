@@ -15,7 +15,6 @@ from typing import Annotated
 
 from retrieval.matrices import grid_step, snap
 from retrieval.params import AUTO, Positive, Section
-from retrieval.repeats import Repeats
 
 import numpy as np
 import scipy.sparse as sp
@@ -64,17 +63,12 @@ def _gram_times(seen: sp.csr_matrix, basis: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Blended:
-    """A model's matrices with these columns, and what `Blend` needs beside them and the weight; no `read` for 0.
-
-    repeats and own [users, items]: where users come back to items, see `repeats`.
-    """
+    """A model's matrices with these columns, and what `Blend` needs beside them and the weight; no `read` for 0."""
 
     left: np.ndarray
     right: np.ndarray
     read: np.ndarray | None = None
     step: float = 0.0
-    repeats: Repeats | None = None
-    own: sp.csr_matrix | None = None
 
 
 class Blend:

@@ -16,7 +16,6 @@ from queue import SimpleQueue
 from retrieval import usable_cpus
 from retrieval.matrices import Matrix
 from retrieval.progress import progress
-from retrieval.repeats import add
 
 import numpy as np
 import scipy.sparse as sp
@@ -115,6 +114,11 @@ def each_block(
     ):
         for done in pool.map(block, range(0, len(users), size)):
             advance(done)
+
+
+def add(scores: np.ndarray, own: sp.csr_matrix) -> None:
+    """Add own [n, items] to scores [n, items or more], in place."""
+    scores[np.repeat(np.arange(own.shape[0]), np.diff(own.indptr)), own.indices] += own.data
 
 
 def transposed(right: Matrix, dense: bool) -> Matrix:

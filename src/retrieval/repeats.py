@@ -53,8 +53,3 @@ def counts(histories: Histories, items: int, half_life: float) -> sp.csr_matrix:
     user, item = np.divmod(pair, items)
     sums = np.bincount(place, weight, minlength=len(pair))  # in the order of the events on every machine
     return sp.csr_matrix((sums, (user, item)), shape=(users, items))
-
-
-def add(scores: np.ndarray, own: sp.csr_matrix) -> None:
-    """Add own [n, items] to scores [n, items or more], in place."""
-    scores[np.repeat(np.arange(own.shape[0]), np.diff(own.indptr)), own.indices] += own.data

@@ -11,8 +11,8 @@ from retrieval.histories import Watched
 from retrieval.matrices import Matrix, Model
 from retrieval.newcomers import newcomer
 from retrieval.newitems import coefficients, rows_of
-from retrieval.ranking import CHUNK, SCORES, score, top, transposed
-from retrieval.repeats import Repeats, add
+from retrieval.ranking import CHUNK, SCORES, add, score, top, transposed
+from retrieval.repeats import Repeats
 from retrieval.search.catalogue import Catalogue
 from retrieval.search.indexes import Index, candidates
 from retrieval.search.space import Space

@@ -1,7 +1,7 @@
 """The weights of co-occurrence and of repeats beside the towers, by held-out items."""
 
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import product
 
 from retrieval.cooccurrence import Blended, blend, covariance, factors, spread
@@ -15,6 +15,7 @@ from retrieval.training.loop import held_out, make_batches
 from retrieval.training.resolve import TrainDSSMParams
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 
 WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.4)
@@ -24,6 +25,14 @@ HALF_LIVES = (0.0, 30.0, 10.0, 3.0)  # of repeats, in events; 0: all events coun
 USUAL_REPEATS = Repeats(4.0, 30.0)
 SPREAD = 100_000
 USERS = 5_000  # that weights are compared on, at most
+
+
+@dataclass(frozen=True)
+class Scored(Blended):
+    """The matrices; where users come back to items also `own`, see `matrices`, and what it was made by."""
+
+    repeats: Repeats | None = None
+    own: sp.csr_matrix | None = None
 
 
 def weigh(params: TrainDSSMParams, features: Features, model: DSSM) -> TrainDSSMParams:
@@ -53,11 +62,11 @@ def better(values: np.ndarray, usual: int) -> int:
     return best if gain[best].mean() > gain[best].std() / np.sqrt(gain.shape[1]) else usual
 
 
-def blended(params: TrainDSSMParams, features: Features, model: DSSM) -> tuple[TrainDSSMParams, Blended]:
-    """The parameters with the weight, and the two matrices of a trained model with co-occurrence."""
+def blended(params: TrainDSSMParams, features: Features, model: DSSM) -> tuple[TrainDSSMParams, Scored]:
+    """The parameters with the weight, and the matrices of a trained model with co-occurrence and repeats."""
     params = weigh(params, features, model)
     repeats = _repeats(params, features, model) if features.spec["repeats"] == "keep" else None
-    found = _exported(params, features.histories, model)
+    found = Scored(**vars(_exported(params, features.histories, model)))
     if repeats is None:
         return params, found
     repeats = replace(repeats, gain=rounded(repeats.gain * _spread(found)))
