@@ -23,7 +23,7 @@ USUAL_WEIGHT = 0.1  # on nearly all data that we tried it is better than 0, see 
 GAINS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # of repeats, in spreads of the scores
 HALF_LIVES = (0.0, 30.0, 10.0, 3.0)  # of repeats, in events; 0: all events count alike
 USUAL_REPEATS = Repeats(4.0, 30.0)
-SPREAD = 100_000
+SPREAD = 100_000  # users by whom it is measured, at most
 USERS = 5_000  # that weights are compared on, at most
 
 
@@ -85,33 +85,39 @@ def _spread(found: Blended) -> float:
 
 
 def _repeats(params: TrainDSSMParams, features: Features, model: DSSM) -> Repeats | None:
-    """The half-life and the gain, in spreads of the scores, with the highest mean reciprocal rank of held-out items;
-    None if it is best without."""
+    """The half-life and the gain, in spreads of the scores, with the highest mean reciprocal rank of held-out items
+    among all items; None if it is best without."""
     batches = make_batches(params, features)
-    users = batches.validation_users[:USERS].numpy()
+    users = batches.validation_users[:: max(1, -(-len(batches.validation_users) // USERS))]
     if not len(users):
         return USUAL_REPEATS
-    before, target = _before(features, batches), features.histories.item[batches.last[users].numpy()]
-    found = _exported(params, before, model)
+    before, targets = _before(features, batches), features.histories.item[batches.last[users].numpy()]
     options = [Repeats(gain, half_life) for half_life, gain in product(HALF_LIVES, GAINS)]
-    values, size = np.zeros(len(options)), at_once(model.count)
-    counted = {half_life: counts(before, model.count, half_life)[users] for half_life in HALF_LIVES}
-    unit = _spread(found)
-    for start in range(0, len(users), size):
-        part = slice(start, start + size)
-        towers = found.left[users[part]].astype(np.float64) @ found.right.T.astype(np.float64)
-        for place, each in enumerate(options):
-            scores = towers + each.gain * unit * np.log1p(counted[each.half_life][part].toarray())
-            own = np.take_along_axis(scores, target[part, None].astype(np.int64), 1)
-            values[place] += (1 / (scores >= own).sum(1)).sum() / len(users)
-    best = options[int(values.argmax())]
-    without = values[[each.gain == 0 for each in options]].max()
+    values = _with_repeats(options, before, _exported(params, before, model), users.numpy(), targets)
+    best, without = options[int(values.argmax())], values[options.index(Repeats(0.0, 0.0))]
     print(
         f"train_dssm: repeats: gain {best.gain} spreads, half-life {best.half_life or 'none'} events: validation "
         f"{values.max():.4f}, without {without:.4f}",
         file=sys.stderr,
     )
     return best if best.gain else None
+
+
+def _with_repeats(
+    options: list[Repeats], histories: Histories, found: Blended, users: np.ndarray, targets: np.ndarray
+) -> np.ndarray:
+    """The mean reciprocal rank of the targets [n] of users [n], [options]."""
+    values, unit, count = np.zeros(len(options)), _spread(found), len(found.right)
+    counted = {each: counts(histories, count, each)[users] for each in {option.half_life for option in options}}
+    size = at_once(count)
+    for start in range(0, len(users), size):
+        part = slice(start, start + size)
+        towers = found.left[users[part]].astype(np.float64) @ found.right.T.astype(np.float64)
+        for place, each in enumerate(options):
+            scores = towers + each.gain * unit * np.log1p(counted[each.half_life][part].toarray())
+            target = np.take_along_axis(scores, targets[part, None].astype(np.int64), 1)
+            values[place] += (1 / (scores >= target).sum(1)).sum() / len(users)
+    return values
 
 
 def _before(features: Features, batches: Batches) -> Histories:
