@@ -53,7 +53,7 @@ class Samples(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return len(self.histories)
 
-    def __getitem__(self, user: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def __getitem__(self, user: int) -> tuple[Tensor, ...]:
         count = self.histories.shape[1]
         positive = np.random.choice(range(count), p=self.histories[user])  # noqa: NPY002
         negatives = np.random.choice(range(count), size=NEGATIVES, replace=False)  # noqa: NPY002

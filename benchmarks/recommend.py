@@ -35,8 +35,10 @@ def write(models: Path, scale: float) -> None:
     item = (rng.random(rows) ** 3 * ITEMS).astype(np.int32)  # some items are popular
     history = Histories(indptr, item, np.arange(rows), np.ones(rows, np.float32))
     ids = np.arange(users) * 7 + 1, np.arange(ITEMS) * 3 + 1
-    nothing = (sp.csr_matrix((count, 0), dtype=np.float32) for count in (users, ITEMS))
-    features = Features(history, *nothing, *ids, {"user_columns": {}, "timed": True, "data": ""})
+    no_columns = [sp.csr_matrix((count, 0), dtype=np.float32) for count in (users, ITEMS)]
+    features = Features(
+        history, no_columns[0], no_columns[1], ids[0], ids[1], {"user_columns": {}, "timed": True, "data": ""}
+    )
     models.mkdir()
     with folder(models / "catalogue") as aside:
         table = pa.table({"item_id": ids[1]})

@@ -81,7 +81,7 @@ def percentiles(seconds: list[float], where: str) -> dict[str, float]:
 
 async def ask_on(idle: asyncio.Queue, users: np.ndarray) -> list[float]:
     """Seconds of each request of one connection that is never idle, for SECONDS."""
-    link, taken = await idle.get(), []
+    link, taken = await idle.get(), list[float]()
     own: asyncio.Queue = asyncio.Queue()
     own.put_nowait(link)
     last = begin = time.perf_counter()

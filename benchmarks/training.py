@@ -10,17 +10,16 @@ both with the speed of a plain matrix product.
 """
 
 import time
+from pathlib import Path
 
 from retrieval.dssm.batches import Batch
-from retrieval.dssm.sizes import Towers
-from retrieval.dssm.trend import Trend
+from retrieval.experiments.trials import set_params
 from retrieval.histories import Features, Histories
+from retrieval.params import load, validate
 from retrieval.training import fused
 from retrieval.training.candidates import AllItems
 from retrieval.training.loop import fit
-from retrieval.training.losses import Losses
-from retrieval.training.negatives import Negatives
-from retrieval.training.resolve import Train, TrainDSSMParams
+from retrieval.training.resolve import TrainDSSMParams
 
 import numpy as np
 import pandas as pd
@@ -35,47 +34,16 @@ ROUNDS = 5  # everything is measured once per round; the median counts
 USER_COLUMNS, ITEM_COLUMNS, GENRES, HISTORY = 16, 835, 100, 18
 TARGETS, CATALOGUE, DIMENSIONS = 4096, 15_480, 64  # of the softmax: batch size, items in train, width in params.yaml
 
-PARAMS = TrainDSSMParams(
-    architecture="layernorm",
-    history="bag",
-    item="features",
-    normalize=False,
-    score="euclid",
-    loss="triplet",
-    towers=Towers(
-        width=WIDTH,
-        dropout=0.2,
-        id_dropout=0.0,
-        length=10_000,
-        layers=1,
-        heads=2,
-        half_life=0.0,
-        tied=False,
-        bias=False,
-        temperature=1.0,
-        learn_temperature=False,
-    ),
-    trend=Trend(enabled=False, windows=[7], mix=[1.0], slope=1.0, user_weight=1.0, mean_weight=1.0),
-    losses=Losses(margin=0.4, ccl_margin=0.4, ccl_weight=10.0, gbce_t=0.75),
-    negatives=Negatives(kind="uniform", count=1, logq=False, exclude_seen=False, shared=0),
-    train=Train(
-        targets="one",
-        epochs=1,
-        batch=BATCH,
-        learning_rate=0.001,
-        weight_decay=0.0,
-        warmup=0.0,
-        schedule="constant",
-        clip=1e9,
-        average=0.0,
-        recency=0.0,
-        holdout=0.1,
-        patience=0,
-        precision="float32",
-        compile=False,
-    ),
-    seed=0,
-)
+ROOT = Path(__file__).parents[1]
+# The notebook's towers, loss and sampling; one epoch. The rest is as in params.yaml.
+NOTEBOOK = f"""
+history=bag item=features score=euclid loss=triplet losses.margin=0.4 trend.enabled=false cooccurrence.weight=0
+towers.width={WIDTH} towers.dropout=0.2 towers.id_dropout=0 towers.length=10000 towers.layers=1 towers.tied=false
+towers.bias=false negatives.kind=uniform negatives.count=1 negatives.exclude_seen=false negatives.shared=0
+train.targets=one train.epochs=1 train.batch={BATCH} train.learning_rate=0.001 train.weight_decay=0 train.warmup=0
+train.schedule=constant train.clip=1e9 train.average=0 train.recency=0 train.patience=0 train.precision=float32
+""".split()
+PARAMS = validate(TrainDSSMParams, set_params(load(ROOT / "params.yaml"), NOTEBOOK))
 
 
 def world(seed: int = 0) -> Features:

@@ -38,7 +38,7 @@ import pyarrow.parquet as pq
 import torch
 
 SHARE, SEED = 0.1, 42
-VARIANTS = {
+VARIANTS: dict[str, dict[str, Any]] = {
     "item=both, id_dropout=0.1 (default)": {},
     "item=both, id_dropout=0": {"towers": {"id_dropout": 0.0}},
     "item=both, id_dropout=0.5": {"towers": {"id_dropout": 0.5}},

@@ -5,6 +5,7 @@ Run `python studies/draw_results.py` from the root of the repository; it takes s
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib import pyplot as plt
@@ -13,7 +14,13 @@ from matplotlib.axes import Axes
 FOLDER = Path("docs/results")
 BLUE, ORANGE, GREEN, PINK, VERMILION, GREY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#888888"
 GROUPS = {"loss": BLUE, "body": GREEN, "history": VERMILION, "item": PINK, "score": ORANGE}
-RING = {"marker": "o", "linestyle": "", "markersize": 12, "markerfacecolor": "none", "markeredgecolor": "black"}
+RING: dict[str, Any] = {
+    "marker": "o",
+    "linestyle": "",
+    "markersize": 12,
+    "markerfacecolor": "none",
+    "markeredgecolor": "black",
+}
 SEEDS = 0.005  # the difference in MAP@10 that another seed makes
 GRIDS = [
     ("itemknn", "neighbours", "ItemKNN: neighbours of an item"),
