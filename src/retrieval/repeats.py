@@ -9,8 +9,7 @@ can hold which of many thousand items a user has had. These are further columns 
 file of their own, see `matrices`: beside them right has the identity.
 """
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from retrieval.histories import Histories, Watched
 from retrieval.matrices import grid_step
@@ -38,10 +37,6 @@ class Repeats:
         rows, time = watched
         one = Histories(np.array([0, len(rows)]), rows.astype(np.int32), time, np.ones(len(rows), np.float32))
         return self.own(one, items)
-
-    def card(self) -> dict[str, Any]:
-        """As JSON."""
-        return asdict(self)
 
 
 def counts(histories: Histories, items: int, half_life: float) -> sp.csr_matrix:
