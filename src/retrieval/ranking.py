@@ -121,6 +121,11 @@ def add(scores: np.ndarray, own: sp.csr_matrix) -> None:
     scores[np.repeat(np.arange(own.shape[0]), np.diff(own.indptr)), own.indices] += own.data
 
 
+def widened(matrix: sp.csr_matrix, columns: int) -> sp.csr_matrix:
+    """The matrix with zeros in further columns."""
+    return sp.csr_matrix((matrix.data, matrix.indices, matrix.indptr), shape=(matrix.shape[0], columns))
+
+
 def transposed(right: Matrix, dense: bool) -> Matrix:
     """`right` as `score` expects it, for a dense or a sparse left: [d, items], float64 if both are dense."""
     if not isinstance(right, np.ndarray):

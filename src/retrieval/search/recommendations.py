@@ -15,11 +15,11 @@ from typing import Any
 from retrieval import ids
 from retrieval.errors import Problem, choices
 from retrieval.matrices import Model
-from retrieval.ranking import Ranking, rank
+from retrieval.ranking import Ranking, rank, widened
 from retrieval.search.catalogue import Catalogue
 from retrieval.search.catalogue import load as load_catalogue
 from retrieval.search.filters import Where, allowed
-from retrieval.search.recommender import Recommender, load_model, widened
+from retrieval.search.recommender import Recommender, load_model
 
 import numpy as np
 import pandas as pd

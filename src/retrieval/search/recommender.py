@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeAlias
 
 from retrieval import matrices
 from retrieval.errors import Problem
@@ -11,7 +12,7 @@ from retrieval.histories import Watched
 from retrieval.matrices import Matrix, Model
 from retrieval.newcomers import newcomer
 from retrieval.newitems import coefficients, rows_of
-from retrieval.ranking import CHUNK, SCORES, add, score, top, transposed
+from retrieval.ranking import CHUNK, SCORES, add, score, top, transposed, widened
 from retrieval.repeats import Repeats
 from retrieval.search.catalogue import Catalogue
 from retrieval.search.indexes import Index, candidates
@@ -20,6 +21,7 @@ from retrieval.search.space import Space
 import numpy as np
 import scipy.sparse as sp
 
+Own: TypeAlias = sp.csr_matrix | None  # [n, items], what is added to the scores of n users
 TopItems = tuple[np.ndarray, np.ndarray]  # rows of items [n] int64, best first, and their scores [n] float32
 
 
@@ -86,33 +88,22 @@ class Recommender:
         """Whether `similar` works: the model has item-item weights or item vectors."""
         return self._is_history or self._similarity is not None
 
-    def own(self, users: Sequence[int]) -> sp.csr_matrix | None:
-        """What the items that the users in these rows have had score more, [n, items]; None if the model has no such
-        term."""
+    def own(self, users: Sequence[int]) -> Own:
+        """What the users' own items score more, of the users in these rows; None if the model has no such term."""
         return None if self.model.own is None else self.model.own[users]
 
-    def own_of(self, watched: Watched) -> sp.csr_matrix | None:
+    def own_of(self, watched: Watched) -> Own:
         """`own` of a user with this history, [1, items]."""
         return None if self.repeats is None else self.repeats.of(watched, len(self.model.items))
 
     def best(
-        self,
-        left: Matrix,
-        seen: np.ndarray,
-        k: int,
-        allowed: np.ndarray | None = None,
-        own: sp.csr_matrix | None = None,
+        self, left: Matrix, seen: np.ndarray, k: int, allowed: np.ndarray | None = None, own: Own = None
     ) -> TopItems:
         """`best_of` one row of left [1, d]."""
         return self.best_of(left, [seen], k, allowed, own)[0]
 
     def best_of(
-        self,
-        left: Matrix,
-        seen: Sequence[np.ndarray],
-        k: int,
-        allowed: np.ndarray | None = None,
-        own: sp.csr_matrix | None = None,
+        self, left: Matrix, seen: Sequence[np.ndarray], k: int, allowed: np.ndarray | None = None, own: Own = None
     ) -> list[TopItems]:
         """The k best items, or fewer if there are fewer, for each row of left [n, d], without the items in its `seen`.
 
@@ -178,11 +169,6 @@ class Recommender:
         out = np.empty((left.shape[0], items.shape[1]), np.float32)
         score(left, items, out)
         return out
-
-
-def widened(matrix: sp.csr_matrix, columns: int) -> sp.csr_matrix:
-    """The matrix with zeros in further columns."""
-    return sp.csr_matrix((matrix.data, matrix.indices, matrix.indptr), shape=(matrix.shape[0], columns))
 
 
 def _top(scores: np.ndarray, k: int) -> list[TopItems]:

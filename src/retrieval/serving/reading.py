@@ -10,13 +10,12 @@ from retrieval.histories import VECTORS, Watched
 from retrieval.matrices import Matrix
 from retrieval.search.catalogue import Catalogue
 from retrieval.search.filters import allowed
-from retrieval.search.recommender import Recommender, TopItems
+from retrieval.search.recommender import Own, Recommender, TopItems
 from retrieval.serving import schemas
 from retrieval.serving.additions import Cells
 from retrieval.vocabulary import DATES
 
 import numpy as np
-import scipy.sparse as sp
 from fastapi import HTTPException
 
 NAIVE_EPOCH = datetime(1970, 1, 1)
@@ -34,12 +33,7 @@ class Filters:
     without: np.ndarray
 
     def best_of(
-        self,
-        recommender: Recommender,
-        left: Matrix,
-        seen: Sequence[np.ndarray],
-        k: int,
-        own: sp.csr_matrix | None,
+        self, recommender: Recommender, left: Matrix, seen: Sequence[np.ndarray], k: int, own: Own
     ) -> list[TopItems]:
         """The k best items for each row of left [n, d], but those in its `seen`; `own` as in `Recommender.best_of`."""
         excluded = [np.union1d(each, self.without) for each in seen] if len(self.without) else seen
