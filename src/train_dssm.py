@@ -45,7 +45,8 @@ def main(params: TrainDSSMParams, features: Path, out: Path) -> None:
             aside / "history.json",
             [line | {key: rounded(line[key]) for key in line if key != "epoch"} for line in history],
         )
-        own = Model(out.name, "vectors", found.left, found.right, data.user_ids, data.item_ids, card)
+        card |= {} if found.repeats is None else {"repeats": vars(found.repeats)}
+        own = Model(out.name, "vectors", found.left, found.right, data.user_ids, data.item_ids, card, found.own)
         matrices.write_into(aside, own)
     for path in (checkpoint, rehearsal, live):
         path.unlink(missing_ok=True)

@@ -171,6 +171,10 @@ def test_popular_counts_by_hand():
     assert scores(features, "popular").tolist() == [[2, 3, 1]] * 3
     # The last interaction is at week + 5, so that the week starts at 5, inclusive: item 0 at 0 and 4 is out.
     assert scores(features, "popular_7d").tolist() == [[0, 3, 1]] * 3
+    # Users who come back count once: user 0 to item 1 in the week, user 2 to item 0 before it.
+    features = world([(0, 0, 0), (0, 1, week - 1), (0, 1, week), (1, 1, 5), (1, 2, week + 5), (2, 0, 3), (2, 0, 4)])
+    assert scores(features, "popular").tolist() == [[2, 2, 1]] * 3
+    assert scores(features, "popular_7d").tolist() == [[0, 2, 1]] * 3
 
 
 @pytest.mark.parametrize(("name", "period"), [("popular", None), ("popular_7d", pd.Timedelta(days=7))])

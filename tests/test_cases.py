@@ -364,12 +364,14 @@ def test_repeats(plain: Run, tmp_path: Path) -> None:
     line = (
         f"prepare: warning: {repeated + len(test & train)} of {len(rows):,} rows repeat a pair of user and item: "
         f"{repeated} are dropped within train or test, {len(test & train)} of the test because train has the pair; "
-        "split.repeats=keep keeps these"
+        "split.repeats=keep keeps them"
     )
     assert line in result.said
     kept = run(tmp_path / "keep", folder(rows), "split.repeats=keep")
     assert kept.pairs() == test
-    assert kept.dropped == {"repeated": repeated}
+    assert kept.dropped == {"repeated": len(pairs(True)) - len(test)}
+    assert len(kept.features.histories.item) == len(pairs(False))
+    assert kept.features.seen.nnz == kept.features.counts.sum() == len(train)
     assert kept.features.excluded.nnz == 0
     counted = run(tmp_path / "count", folder(rows), "positives.weight=count")
     weights = counted.table("prepared/train")["weight"].to_pylist()

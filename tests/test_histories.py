@@ -56,6 +56,21 @@ def test_rows_become_histories_however_they_are_cut_into_batches(batch, tmp_path
     assert h.matrix(3).toarray().tolist() == [[1, 1, 0], [1, 1, 1]]
 
 
+def test_a_repeated_pair_counts_as_one():
+    """User 0 had item 2 three times and item 0 once, user 1 had items 2, 1, 2."""
+    data = features_of([[2, 0, 2, 2], [2, 1, 2]], 4)
+    assert len(data.histories.item) == 7
+    for only, expected in (
+        ([True] * 7, [[1, 0, 1, 0], [0, 1, 1, 0]]),
+        ([False] * 4 + [True] * 3, [[0] * 4, [0, 1, 1, 0]]),
+    ):
+        matrix = data.histories.only(np.array(only)).matrix(4)
+        assert matrix.toarray().tolist() == expected
+        assert matrix.nnz == np.sum(expected)
+        assert matrix.has_sorted_indices
+    assert data.counts.tolist() == [1, 1, 2, 0]
+
+
 def test_ids_that_are_text_are_ordered_by_code_point(tmp_path):
     rows = {"user_id": ["007", "a", "é"], "item_id": ["b", " b", "B"], "datetime": [at(0)] * 3, "weight": [1.0] * 3}
     h, users, items = histories.read(write(tmp_path / "train.parquet", rows))

@@ -5,6 +5,7 @@ import json
 from retrieval import matrices
 from retrieval.errors import Problem
 from retrieval.matrices import KINDS, grid_step, snap
+from retrieval.stage import folder
 
 import numpy as np
 import pytest
@@ -29,6 +30,21 @@ def test_a_saved_model_reads_back(tmp_path, made, kind):
     assert model.card["note"] == "hello"
     assert (model.card["users"], model.card["items"], model.card["dimensions"]) == (2, 3, 2)
     assert (model.name, model.kind) == ("m", kind)
+
+
+def test_what_own_items_score_more_reads_back_and_fits(tmp_path):
+    own = sp.csr_matrix(np.array([[0, 0.5, 0], [0, 0, 2]], dtype=np.float32))
+    with folder(tmp_path / "m") as aside:
+        matrices.write_into(aside, matrices.Model("m", "vectors", LEFT, RIGHT, USERS, ITEMS, {}, own))
+    assert matrices.load(tmp_path / "m").own.toarray().tolist() == own.toarray().tolist()
+    for wrong, reason in (
+        (own[:1], r"own \(1, 3\) does not fit 2 users and 3 items"),
+        (own * np.inf, "own holds numbers"),
+    ):
+        with pytest.raises(Problem, match=reason):
+            matrices.write_into(tmp_path, matrices.Model("m", "vectors", LEFT, RIGHT, USERS, ITEMS, {}, wrong))
+    matrices.save(tmp_path / "m", LEFT, RIGHT, USERS, ITEMS, kind="vectors")
+    assert matrices.load(tmp_path / "m").own is None
 
 
 def test_text_ids_read_back(tmp_path):

@@ -244,7 +244,7 @@ ORDER = (
     {"sources"},
     {"preparation"},
     {"ids", "histories", "encode", "text", "columns", "vocabulary", "matrices", "ranking"},
-    {"baselines", "lightfm", "sasrec", "cooccurrence"},
+    {"baselines", "lightfm", "sasrec", "cooccurrence", "repeats"},
     {"dssm"},
     {"newcomers", "newitems"},
     {"training"},

@@ -1,5 +1,6 @@
 """Small planted worlds that tests share: in memory, and as folders that the stages wrote."""
 
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -161,15 +162,54 @@ def odd_ids(count: int) -> np.ndarray:
     return np.array(sorted([*ODD, *islice(numbered, count - len(ODD))]), dtype=object)
 
 
+def favourites(kind: str, users: int = 500, items: int = 120, days: int = 60, seed: int = 0):
+    """Features of users who come back to favourites, and what they do later, [users, items] of ones.
+
+    A user has six favourites of their own group of the items, and comes back to the first more often than to the last.
+    Of four events one is another item of the group, mostly a popular one; half of these take the place of a favourite.
+    Kind: by days the last 7 are later, for leave-last each user's last event is.
+    """
+    rng, each = np.random.default_rng(seed), items // 4
+    popularity, share = 1 / np.arange(1, each + 1) ** 0.8, 0.6 ** np.arange(6)
+    popularity, share = popularity / popularity.sum(), share / share.sum()
+    sequences, times, truth = [], [], np.zeros((users, items), np.float32)
+    for user in range(users):
+        own, when = rng.choice(each, 6, replace=False, p=popularity), np.sort(rng.random(rng.integers(20, 120)) * days)
+        watched = []
+        for _ in when:
+            other = rng.choice(each, p=popularity)
+            watched.append(4 * (other if rng.random() < 0.25 else rng.choice(own, p=share)) + user % 4)
+            if watched[-1] // 4 == other and other not in own and rng.random() < 0.5:
+                own[rng.integers(6)] = other
+        late = when > days - 7 if kind == "days" else np.arange(len(when)) == len(when) - 1
+        truth[user, np.array(watched)[late]] = 1
+        sequences.append(np.array(watched)[~late].tolist())
+        times.append(when[~late])
+    data = features_of(sequences, items, times)
+    spec = data.spec | {"split": kind, "days": 7, "repeats": "keep", "moment": (days - 7) * DAY}
+    return replace(data, spec=spec), truth
+
+
+def most_frequent(data: Features) -> np.ndarray:
+    """Scores [users, items]: how often the user has had the item, of equal ones the latest first, then popularity."""
+    h, scores = data.histories, np.tile(data.counts / 1e9, (len(data.user_ids), 1))
+    for place, (user, item) in enumerate(zip(h.user, h.item, strict=True)):
+        scores[user, item] = np.floor(scores[user, item]) + 1 + (place + 1) / (len(h.item) + 1) * 0.9
+    return scores
+
+
 def write_world(root: Path, seed: int = 0, text: bool = False, columns: bool = False, **facts: Any) -> Path:
     """Write a world in which users watch items of their own group. User u has id 10 u + 5, item i has id 7 i + 3.
 
-    There is a new item for each group. With `text` the ids are `odd_ids`. With `columns` items have values of COLUMNS,
-    too, several per column or none, and the word "film". `facts` are set in the spec of the features.
+    There is a new item for each group. With the fact repeats="keep" users come back to four items each. With `text`
+    the ids are `odd_ids`. With `columns` items have values of COLUMNS, too, several per column or none, and the word
+    "film". `facts` are set in the spec of the features.
     """
     rng = np.random.default_rng(seed)
     sizes = rng.integers(3, 20, USERS)
     item = [rng.choice(ITEMS // GROUPS, size, replace=False) * GROUPS + u % GROUPS for u, size in enumerate(sizes)]
+    if facts.get("repeats") == "keep":
+        item = [rng.choice(each[:4], len(each)) for each in item]
     time = [893_000_000 + np.sort(rng.integers(0, 10**6, size)) for size in sizes]
     rows = Histories(
         np.concatenate([[0], sizes.cumsum()]),

@@ -77,9 +77,9 @@ def popular(features: Features, params: Baselines, seed: int) -> tuple[Matrix, M
 
 def popular_7d(features: Features, params: Baselines, seed: int) -> tuple[Matrix, Matrix]:
     """How many users watched the item in the 7 days before the last interaction: PopularModel(period=7 days)."""
-    time = features.histories.time
-    recent = features.histories.item[time >= time.max() - 7 * DAY]
-    return _popular(features, np.bincount(recent, minlength=len(features.item_ids)))
+    time, items = features.histories.time, len(features.item_ids)
+    recent = features.histories.only(time >= time.max() - 7 * DAY).matrix(items)
+    return _popular(features, np.bincount(recent.indices, minlength=items))
 
 
 def itemknn(features: Features, params: Baselines, seed: int) -> tuple[Matrix, Matrix]:

@@ -80,7 +80,7 @@ class Blend:
     def __init__(self, right: np.ndarray, read: np.ndarray, weight: float, step: float = 0.0) -> None:
         exact, own = np.asarray(right, np.float64), right.shape[1] - read.shape[1]
         self.read, self.weight, self.step = read.astype(np.float64), weight, step
-        self._model, self._columns = _covariance(exact[:, :own]), _covariance(exact[:, own:])
+        self._model, self._columns = covariance(exact[:, :own]), covariance(exact[:, own:])
 
     def left(self, rows: np.ndarray, histories: sp.csr_matrix) -> np.ndarray:
         """[n, e + r] float32 on the grid, of rows [n, e] of the model alone and histories [n, items] of ones."""
@@ -108,7 +108,7 @@ def blend(left: np.ndarray, right: np.ndarray, seen: sp.csr_matrix, options: Coo
     if not weight:
         return Blended(left, right)
     read, basis = factors(seen, options, seed)
-    variance = np.trace(_covariance(right)) / max(np.trace(_covariance(basis)), np.finfo(float).tiny)
+    variance = np.trace(covariance(right)) / max(np.trace(covariance(basis)), np.finfo(float).tiny)
     read, right = snap(read), snap(np.hstack([right, np.sqrt(weight * variance) * basis]))
     maker, out = Blend(right, read, weight), np.empty((len(left), right.shape[1]), np.float32)
     parts = [slice(start, start + BLOCK) for start in range(0, len(left), BLOCK)]
@@ -118,7 +118,7 @@ def blend(left: np.ndarray, right: np.ndarray, seen: sp.csr_matrix, options: Coo
     return Blended(out, right, read, maker.step)
 
 
-def _covariance(matrix: np.ndarray) -> np.ndarray:
+def covariance(matrix: np.ndarray) -> np.ndarray:
     """[d, d] of the columns of matrix [n, d]."""
     centred = np.asarray(matrix, np.float64) - np.mean(matrix, axis=0, dtype=np.float64)
     return centred.T @ centred / len(centred)

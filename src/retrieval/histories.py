@@ -54,9 +54,12 @@ class Histories:
         return Histories(ends, self.item[chosen], self.time[chosen], self.weight[chosen])
 
     def matrix(self, items: int) -> sp.csr_matrix:
-        """Who watched what, [users, items] float32 of ones, column indices sorted."""
+        """Who watched what, [users, items] float32 of ones, column indices sorted, repeated pairs once."""
         ones = np.ones(len(self.item), dtype=np.float32)
-        return sp.csr_matrix((ones, self.item, self.indptr), shape=(len(self.indptr) - 1, items)).sorted_indices()
+        matrix = sp.csr_matrix((ones, self.item, self.indptr), shape=(len(self.indptr) - 1, items)).sorted_indices()
+        matrix.sum_duplicates()
+        matrix.data[:] = 1
+        return matrix
 
 
 def read(path: Path) -> tuple[Histories, np.ndarray, np.ndarray]:
@@ -139,8 +142,8 @@ class Features:
 
     @cached_property
     def counts(self) -> np.ndarray:
-        """How many train interactions each item has, [items] int64."""
-        return np.bincount(self.histories.item, minlength=len(self.item_ids))
+        """How many users watched each item in train, [items] int64."""
+        return np.bincount(self.seen.indices, minlength=len(self.item_ids))
 
     @cached_property
     def age(self) -> np.ndarray:

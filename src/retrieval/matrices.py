@@ -4,6 +4,8 @@ A model folder holds
     left.npy or left.npz      [users, d]  float32, dense (memory-mapped when read) or scipy CSR
     right.npy or right.npz    [items, d]  the same
     user_ids.parquet, item_ids.parquet         the ids in the order of the rows, see `ids`
+    own.npz                   of some models of vectors: [users, items] float32 CSR, what the items that a user has had
+                              score more; further columns of left, beside which right has the identity
     card.json                 name, kind, shapes, sha256 of every file and of the card, and whatever the model says of
                               itself
 
@@ -44,7 +46,8 @@ Matrix: TypeAlias = np.ndarray | sp.csr_matrix
 
 @dataclass(frozen=True)
 class Model:
-    """`left` [users, d] and `right` [items, d] with the ids of their rows; dense float32 or CSR. `kind`: see above."""
+    """`left` [users, d] and `right` [items, d] with the ids of their rows; dense float32 or CSR. `kind`, `own`: see
+    above."""
 
     name: str
     kind: str
@@ -53,6 +56,7 @@ class Model:
     users: np.ndarray
     items: np.ndarray
     card: dict[str, Any]
+    own: sp.csr_matrix | None = None
 
 
 def grid_step(largest: float, bits: int = BITS) -> float:
@@ -86,6 +90,8 @@ def write_into(out: Path, model: Model) -> None:
             write_sparse(out / f"{part}.npz", sp.csr_matrix(matrix, dtype=np.float32))
         else:
             np.save(out / f"{part}.npy", np.ascontiguousarray(matrix, dtype=np.float32))
+    if model.own is not None:
+        write_sparse(out / "own.npz", model.own)
     ids.save(out / "user_ids.parquet", model.users)
     ids.save(out / "item_ids.parquet", model.items)
     shapes = {"users": len(model.users), "items": len(model.items), "dimensions": int(model.left.shape[1])}
@@ -103,7 +109,8 @@ def load(path: Path) -> Model:
     try:
         left, right = (_matrix(path, part, card["files"]) for part in ("left", "right"))
         users, items = (ids.load(path / f"{side}_ids.parquet") for side in ("user", "item"))
-        model = Model(card["name"], card["kind"], left, right, users, items, card)
+        own = sp.csr_matrix(sp.load_npz(path / "own.npz")) if "own.npz" in card["files"] else None
+        model = Model(card["name"], card["kind"], left, right, users, items, card, own)
     except FileNotFoundError as error:
         raise Problem(f"{path}: {Path(error.filename).name} is missing; {REMEDY}") from None
     except KeyError as error:
@@ -128,7 +135,10 @@ def _check(model: Model) -> None:
         raise Problem(
             f"model {model.name}: left {left.shape} and right {right.shape} do not fit {users} users and {items} items"
         )
-    for part, matrix in (("left", left), ("right", right)):
+    own = model.own if model.own is not None else sp.csr_matrix((users, items))
+    if own.shape != (users, items):
+        raise Problem(f"model {model.name}: own {own.shape} does not fit {users} users and {items} items")
+    for part, matrix in (("left", left), ("right", right), ("own", own)):
         values = matrix if isinstance(matrix, np.ndarray) else matrix.data
         if not np.isfinite(values).all():
             raise Problem(f"model {model.name}: {part} holds numbers that are not finite; the training diverged")

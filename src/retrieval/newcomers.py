@@ -52,7 +52,7 @@ class History:
         self._items = len(model.items)
 
     def __call__(self, watched: Watched, demographics: Demographics) -> sp.csr_matrix:
-        items = np.sort(watched[0])
+        items = np.unique(watched[0])
         return sp.csr_matrix((np.ones(len(items), np.float32), items, [0, len(items)]), shape=(1, self._items))
 
 
@@ -75,7 +75,7 @@ class LeastSquares:
     def __call__(self, watched: Watched, demographics: Demographics) -> np.ndarray:
         if not len(watched[0]):
             return self._mean
-        items = np.asarray(self._right[watched[0]], np.float64)
+        items = np.asarray(self._right[np.unique(watched[0])], np.float64)
         weights = self._gram + (self._alpha - 1) * (items.T @ items)
         return snap(np.linalg.solve(weights, self._alpha * items.sum(0))[None], IALS_BITS)
 

@@ -42,8 +42,11 @@ def rank(
     seen: sp.csr_matrix | None = None,
     constant: bool = False,
     title: str = "rank",
+    own: sp.csr_matrix | None = None,
 ) -> Ranking:
     """The k best items of the `users` [U] (rows of `left`), without those in their rows of `seen` [users, items].
+
+    own [users, items]: what is added to the scores of items that a user has had.
 
     The order is that of a full stable sort by falling score, so that equal scores are in the order of the items. An
     item with no evidence for it has score 0 in a sparse model and may still be recommended. `constant`: all rows of
@@ -55,6 +58,8 @@ def rank(
     ranking = Ranking(np.empty((len(users), k), np.int32), np.empty((len(users), k), np.float32))
 
     def keep(part: slice, scores: np.ndarray) -> None:
+        if own is not None:
+            add(scores, own[users[part]])
         if seen is not None:
             rows = seen[users[part]]
             scores[np.repeat(np.arange(len(scores)), np.diff(rows.indptr)), rows.indices] = -np.inf
@@ -109,6 +114,16 @@ def each_block(
     ):
         for done in pool.map(block, range(0, len(users), size)):
             advance(done)
+
+
+def add(scores: np.ndarray, own: sp.csr_matrix) -> None:
+    """Add own [n, items] to scores [n, items or more], in place."""
+    scores[np.repeat(np.arange(own.shape[0]), np.diff(own.indptr)), own.indices] += own.data
+
+
+def widened(matrix: sp.csr_matrix, columns: int) -> sp.csr_matrix:
+    """The matrix with zeros in further columns."""
+    return sp.csr_matrix((matrix.data, matrix.indices, matrix.indptr), shape=(matrix.shape[0], columns))
 
 
 def transposed(right: Matrix, dense: bool) -> Matrix:

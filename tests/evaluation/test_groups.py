@@ -1,5 +1,7 @@
 """Groups of users by their features and by their activity."""
 
+from dataclasses import replace
+
 from retrieval.evaluation.groups import by_group, groups
 from retrieval.histories import Features, Histories
 
@@ -28,6 +30,17 @@ def test_groups_are_the_users_with_the_value() -> None:
         "activity": {"1-1": [0, 1, 2], "2-2": [3], "3-5": [4, 5]},
         # users' items have 5, 5, 4, 4 1/2, 3 2/3 and 2 3/5 watchers on average
         "taste": {"niche": [4, 5], "diverse": [2, 3], "blockbuster": [0, 1]},
+    }
+
+
+def test_items_that_a_user_has_had_more_than_once_count_once() -> None:
+    """Each user has had everything twice."""
+    one, made = features(), groups(features(), np.arange(6))
+    h = one.histories
+    twice = Histories(2 * h.indptr, *(each.repeat(2) for each in (h.item, h.time, h.weight)))
+    again = groups(replace(one, histories=twice), np.arange(6))
+    assert {name: {value: m.tolist() for value, m in column.items()} for name, column in again.items()} == {
+        name: {value: m.tolist() for value, m in column.items()} for name, column in made.items()
     }
 
 

@@ -17,6 +17,7 @@ def sizes(**changes: Any) -> list[str]:
     """Lines about data of 10,000 rows and 500 test users, with these numbers changed; a__b is the key b of a."""
     stats: dict[str, Any] = {
         "interactions": {"in": 10_000, "kept": {"test": 600}, "dropped": {"repeated": 10, "seen_in_train": 20}},
+        "repeats": "drop",
         "train": {"users": 1000, "items": 300},
         "test": {"users": 500},
         "cold": {"users": 100},
@@ -34,6 +35,7 @@ def sizes(**changes: Any) -> list[str]:
 
 def test_sound_data_are_not_spoken_of() -> None:
     assert sizes() == []
+    assert sizes(repeats="keep", interactions__dropped={"repeated": 9000}) == []  # as asked: only test rows are dropped
 
 
 @pytest.mark.parametrize(
@@ -52,13 +54,14 @@ def test_sound_data_are_not_spoken_of() -> None:
             "501 of 1,001 test users are new, without a row in train: only metrics/cold.json has them",
         ),
         (
-            {"interactions__dropped": {"repeated": 2001}},  # split.repeats=keep
-            "2,001 of 10,000 rows repeat a pair of user and item: 2,001 are dropped within train or test",
+            {"interactions__dropped": {"repeated": 2001, "seen_in_train": 0}},
+            "2,001 of 10,000 rows repeat a pair of user and item: 2,001 are dropped within train or test; "
+            "split.repeats=keep keeps them",
         ),
         (
             {"interactions__dropped__repeated": 1981},
             "2,001 of 10,000 rows repeat a pair of user and item: 1,981 are dropped within train or test, 20 of the "
-            "test because train has the pair; split.repeats=keep keeps these",
+            "test because train has the pair; split.repeats=keep keeps them",
         ),
         (
             {"items__in": 4000, "items__without_interaction": 3700},

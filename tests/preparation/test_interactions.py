@@ -41,10 +41,7 @@ def limit(users: int, items: int, enabled: bool = True) -> Filter:
 def rules(**changes: Any) -> Rules:
     split, positives = ({**base, **{k: v for k, v in changes.items() if k in base and k != "kind"}}
                         for base in (SPLIT, POSITIVES))  # fmt: skip
-    if "keep" in changes:
-        split["repeats"] = changes["keep"]
-    elif "repeats" in changes:
-        split["repeats"] = "drop"
+    split["repeats"] = changes.get("keep", "drop")
     return Rules(changes.get("kind", "days"), Split(**split), Positives(**positives), changes.get("filter", OFF))
 
 
@@ -110,10 +107,29 @@ def test_rows_of_new_items_are_kept_if_the_item_has_features_and_the_user_is_in_
     assert pairs(prepare_rows(duckdb, raw(rows)).cold_items) == []
 
 
-def test_a_test_may_keep_what_train_has(raw: Any, duckdb: Engine) -> None:
-    result = prepare_rows(duckdb, raw(EVERY_WAY), keep="keep")
+def test_with_repeats_train_has_every_row_and_the_test_one_per_pair_also_of_pairs_in_train(
+    raw: Any, duckdb: Engine
+) -> None:
+    rows = [*EVERY_WAY, (1, 1, 8, 55.0)]  # the first of two test rows of a pair
+    result = prepare_rows(duckdb, raw(rows), keep="keep")
+    assert pairs(result.train) == [(1, 1), (1, 2), (2, 2), (2, 2)]
+    assert result.train.to_pyarrow()["datetime"].to_pylist() == [day(1), day(2), day(3), day(4)]
     assert pairs(result.test) == [(1, 1), (2, 1)]
-    assert "seen_in_train" not in result.dropped
+    assert result.test.to_pyarrow()["datetime"].to_pylist() == [day(9), day(9)]
+    assert result.dropped == {"no_value": 1, "after_the_test": 0, "repeated": 1, "item_not_in_train": 2}
+    counted = prepare_rows(duckdb, raw(rows), keep="keep", weight="count")
+    assert (weights(counted.train), weights(counted.test)) == ([1, 1, 1, 1], [2, 1])
+    first = prepare_rows(duckdb, raw(rows), keep="keep", repeats="first")
+    assert pairs(first.train) == pairs(result.train)
+    assert first.test.to_pyarrow()["datetime"].to_pylist() == [day(8), day(9)]
+
+
+def test_rows_that_differ_in_the_weight_only_are_ordered_by_it(raw: Any, duckdb: Engine) -> None:
+    for values in ([10.0, 30.0, 20.0], [30.0, 20.0, 10.0]):
+        rows = [(1, 1, 1, 5, value) for value in values] + [(1, 1, 9, 5, 10.0), (2, 1, 1, 5, 10.0)]
+        table = raw(rows, "user_id item_id time tie value")
+        result = prepare_rows(duckdb, table, keep="keep", weight="value")
+        assert weights(result.train) == [10, 20, 30, 10]
 
 
 def test_the_first_of_repeated_rows(raw: Any, duckdb: Engine) -> None:
@@ -282,7 +298,8 @@ def test_it_is_its_slow_twin_and_every_row_is_accounted_for(
         assert max(times["train"]) <= moment < min(times["test"])
 
 
-def test_spark_writes_the_same_bytes(duckdb: Engine, spark: Engine, tmp_path: Path) -> None:
+@pytest.mark.parametrize("keep", ["drop", "keep"])
+def test_spark_writes_the_same_bytes(keep: str, duckdb: Engine, spark: Engine, tmp_path: Path) -> None:
     """Every option at once, text ids, ties and repeats."""
     state, rows = 1, []
     for _ in range(3000):
@@ -301,7 +318,7 @@ def test_spark_writes_the_same_bytes(duckdb: Engine, spark: Engine, tmp_path: Pa
         described = Described(
             table.filter(table.user_id > "ü 2").select("user_id").distinct(), table.select("item_id").distinct()
         )
-        result = prepare(engine, table, described, rules(**changes, until="2021-03-28"))
+        result = prepare(engine, table, described, rules(**changes, keep=keep, until="2021-03-28"))
         for part in ("train", "test", "cold", "cold_items", "disliked"):
             out = tmp_path / f"{name}.{part}.parquet"
             assert engine.write(getattr(result, part), out) > 0 or part.startswith("cold")

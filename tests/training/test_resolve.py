@@ -28,6 +28,7 @@ def flat(values, above=""):
 
 def test_nothing_is_auto_afterwards_and_the_line_names_what_was(capsys):
     autos = ["history", "score", "towers.bias", "trend.enabled", "negatives.shared", "train.learning_rate"]
+    autos += ["negatives.exclude_seen"]
     autos += ["trend.user_weight", "trend.mean_weight"]
     autos += [f"train.{name}" for name in ("epochs", "batch", "weight_decay", "recency", "patience", "precision")]
     values = load(ROOT / "params.yaml")
@@ -43,6 +44,13 @@ def test_nothing_is_auto_afterwards_and_the_line_names_what_was(capsys):
     line = capsys.readouterr().err
     assert line.startswith("auto: ")
     assert all(f"{key}={resolved[key]}" in line for key in autos)
+
+
+def test_items_of_the_history_are_negatives_where_users_come_back_to_them():
+    for repeats, excluded in (("drop", True), ("keep", False)):
+        data = replace(RING, spec={**RING.spec, "repeats": repeats})
+        assert training_params(data, exclude_seen="auto").negatives.exclude_seen is excluded
+        assert training_params(data, exclude_seen=not excluded).negatives.exclude_seen is not excluded
 
 
 def test_resolved_parameters_stay_as_they_are(capsys):

@@ -48,7 +48,7 @@ def _about_users(users: np.ndarray, data: Features) -> tuple[Any, ...]:
         kinds = _kinds(data.users[users], data.spec["user_columns"])
     else:
         kinds = _kinds(data.seen[users] @ data.items, data.categories, "genres")
-    return kinds, ("activity", "items per user", np.diff(data.histories.indptr)[users])
+    return kinds, ("activity", "items per user", np.diff(data.seen.indptr)[users])
 
 
 def _kinds(matrix: sp.csr_matrix, vocabulary: Mapping[str, list[str]], column: str = "") -> tuple[str, np.ndarray]:

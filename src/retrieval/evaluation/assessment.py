@@ -81,10 +81,11 @@ def assess(model: Model, exam: Exam, params: Evaluation) -> Assessment:
     if not (np.array_equal(model.users, data.user_ids) and np.array_equal(model.items, data.item_ids[:own])):
         raise Problem(f"model {model.name}: its users and items are not those of the features; train it again")
     left, right = model.left, model.right
-    new = rank(left, right, exam.users, params.ks[-1], data.excluded, title=f"{model.name}, new items").items
+    title, extra = f"{model.name}, new items", model.own
+    new = rank(left, right, exam.users, params.ks[-1], data.excluded, title=title, own=extra).items
     users = np.union1d(exam.users, exam.train_users)
     constant = model.kind == "constant"
-    every = rank(left, right, users, k, constant=constant, title=f"{model.name}, all items").items
+    every = rank(left, right, users, k, constant=constant, title=f"{model.name}, all items", own=extra).items
     settings = {}
     for name, watched, part in (("test_all", exam.truth, exam.users), ("train", data.seen, exam.train_users)):
         lists = judge(every[np.searchsorted(users, part)], watched[part], exam.train_items)

@@ -47,7 +47,8 @@ def assess_cold_items(model: Model, exam: ColdItems, params: Evaluation) -> dict
     data, trained, users, k = exam.data, exam.trained, exam.users, params.k
     constant, items = model.kind == "constant", TrainItems(data.seen, data.items, params.head)
     new = rank(model.left, model.right[trained:], users, k, constant=constant, title=f"{model.name}, new items").items
-    every = rank(model.left, model.right, users, k, data.excluded, title=f"{model.name}, with new items").items
+    title = f"{model.name}, with new items"
+    every = rank(model.left, model.right, users, k, data.excluded, title=title, own=model.own).items
     lists = np.where(new < 0, -1, new + trained), every
     metrics = {name: METRICS[name] for name in NAMES}
     judged = [values(judge(each, exam.truth[users], items), metrics) for each in lists]

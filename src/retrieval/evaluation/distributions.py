@@ -52,6 +52,8 @@ def scores(model: Model, pairs: Pairs) -> np.ndarray:
         result[first:last] = block[pairs.row[first:last] - part.start, pairs.item[first:last]]
 
     each_block(collect, left, right, np.arange(len(left)), title=f"{model.name}, scores")
+    if model.own is not None:
+        result += np.asarray(model.own[pairs.users[pairs.row], pairs.item])[0]
     return result
 
 

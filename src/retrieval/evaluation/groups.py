@@ -29,10 +29,10 @@ def groups(data: Features, users: np.ndarray) -> dict[str, dict[str, np.ndarray]
                 str(value).translate(_ESCAPE): _members(matrix, place) for place, value in enumerate(values, start)
             }
         start += len(values)
-    counts = np.diff(data.histories.indptr)[users]
+    seen = data.seen[users]
+    counts = np.diff(seen.indptr)
     members = [each for each in _thirds(counts) if each.any()]
     result["activity"] = {f"{counts[member].min()}-{counts[member].max()}": member for member in members}
-    seen = data.seen[users]
     popularity = seen @ np.bincount(data.seen.indices, minlength=seen.shape[1]) / np.maximum(counts, 1)
     result["taste"] = dict(zip(TASTES, _thirds(popularity), strict=True))
     return {name: {v: m for v, m in column.items() if m.any()} for name, column in result.items()}

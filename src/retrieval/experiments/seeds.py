@@ -50,7 +50,7 @@ def main() -> None:
     for seed in range(params.seed, params.seed + options.seeds):
         own = resolve_by_rehearsal(params.model_copy(update={"seed": seed}), data)
         _, found = blended(own, data, fit(own, data).model)
-        model = Model("dssm", "vectors", found.left, found.right, data.user_ids, data.item_ids, {})
+        model = Model("dssm", "vectors", found.left, found.right, data.user_ids, data.item_ids, {}, found.own)
         runs.append(assess(model, exam, settings.evaluate).values)
     report = summarise(runs)
     write_json(options.out, {"seeds": options.seeds, "dssm": report})

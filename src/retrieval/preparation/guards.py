@@ -34,11 +34,12 @@ def of_sizes(stats: Mapping[str, Any]) -> Iterator[str]:
         yield f"{new:,} of {users + new:,} test users are new, without a row in train: only metrics/cold.json has them"
     seen = dropped.get("seen_in_train", 0)
     repeats = dropped["repeated"] + seen
-    if repeats > MAX_REPEATS * rows:
+    if stats["repeats"] == "drop" and repeats > MAX_REPEATS * rows:
         yield (
             f"{repeats:,} of {rows:,} rows repeat a pair of user and item: {dropped['repeated']:,} are dropped within "
             "train or test"
-            + (f", {seen:,} of the test because train has the pair; split.repeats=keep keeps these" if seen else "")
+            + (f", {seen:,} of the test because train has the pair" if seen else "")
+            + "; split.repeats=keep keeps them"
         )
     unwatched = stats["items"]["without_interaction"]
     if unwatched > MAX_UNWATCHED * max(stats["items"]["in"], 1):

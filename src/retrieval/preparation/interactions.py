@@ -38,7 +38,7 @@ class Described:
 
 @dataclass(frozen=True)
 class Interactions:
-    """Tables user_id, item_id, datetime, weight float32, ordered by user, time and tie.
+    """Tables user_id, item_id, datetime, weight float32, ordered by user, time, tie, item and weight.
 
     test: rows of the test period whose user and item are in train; cold: rows whose item is in train and whose user is
     not; cold_items: rows whose user is in train, and whose item is not but has features; disliked: user_id, item_id of
@@ -65,7 +65,7 @@ def prepare(engine: Engine, raw: ir.Table, described: Described, rules: Rules) -
     2. Split. This comes before repeated pairs of user and item are dropped: otherwise a second view in the test period
        would remove the first one from train.
     3. Of a pair that is repeated within train or within test keep one row. Drop test rows whose pair is in train: the
-       test asks for items new to the user, unless `split.repeats` is keep.
+       test asks for items new to the user. With split.repeats=keep train keeps all rows, and the test a row per pair.
     4. Filter train, if enabled. All users of the test period are exempt, even those whose test rows step 3 has dropped,
        as in the notebook. The filter also drops users without features.
     5. Drop test rows whose item is not in train, unless the item has features and the user is in train. Of the others,
@@ -80,7 +80,7 @@ def prepare(engine: Engine, raw: ir.Table, described: Described, rules: Rules) -
         events = rules.positives.events and f"; the events are {', '.join(map(str, counts(raw, 'event')))}"[:200]
         raise Problem(f"interactions: no row is left that counts as a positive; dropped: {dropped}{events or ''}")
     parts = SPLITS[rules.kind](labelled.filter(labelled.reason == POSITIVE).drop("reason"), rules.split)
-    rows = engine.cache(_mark_repeats(parts.rows, rules.positives))
+    rows = engine.cache(_mark_repeats(parts.rows, rules))
     train, warm, cold, cold_items = _parts(engine, rows, described, rules, dropped)
     weight = _weight(train, rules.positives)
     train_rows, *tests = (_ordered(part, weight) for part in (train, warm, cold, cold_items))
@@ -116,12 +116,21 @@ def _parts(
     return train, warm, cold, new
 
 
-def _mark_repeats(rows: ir.Table, options: Positives) -> ir.Table:
-    """`repeated` is false for one row of each pair and part, the last or the first; `copies` is the number of rows."""
-    key, direction = [*PAIR, "part"], ibis.desc if options.repeats == "last" else ibis.asc
+def _mark_repeats(rows: ir.Table, rules: Rules) -> ir.Table:
+    """`repeated` is false for one row of each pair and part, the last or the first; `copies` is the number of rows.
+
+    With split.repeats=keep no row of train is repeated, and each is one copy.
+    """
+    key, direction = [*PAIR, "part"], ibis.desc if rules.positives.repeats == "last" else ibis.asc
     place = ibis.row_number().over(group_by=key, order_by=in_time(rows, direction))
     marked = rows.mutate(repeated=place > 0).drop(*{"duration"} & {*rows.columns})
-    return marked.mutate(copies=marked.count().over(group_by=key)) if options.weight == "count" else marked
+    if rules.positives.weight == "count":
+        marked = marked.mutate(copies=marked.count().over(group_by=key))
+    if rules.split.repeats == "keep":
+        alone = {name: value for name, value in (("repeated", False), ("copies", 1)) if name in marked.columns}
+        train = marked.part == TRAIN
+        marked = marked.mutate({name: ibis.ifelse(train, value, marked[name]) for name, value in alone.items()})
+    return marked
 
 
 def _filter(
@@ -172,7 +181,7 @@ def _weight(train: ir.Table, options: Positives) -> Callable[[ir.Table], ir.Nume
 
 def _ordered(rows: ir.Table, weight: Callable[[ir.Table], ir.NumericValue]) -> ir.Table:
     table = rows.select("user_id", "item_id", "tie", datetime=rows.time, weight=weight(rows).cast("float32"))
-    return table.order_by("user_id", "datetime", "tie", "item_id").drop("tie")
+    return table.order_by("user_id", "datetime", "tie", "item_id", "weight").drop("tie")
 
 
 def _disliked(labelled: ir.Table, train: ir.Table, parts: Parts, rules: Rules) -> ir.Table:

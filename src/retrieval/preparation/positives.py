@@ -15,9 +15,9 @@ class Positives(Section):
     """The section `positives` of params.yaml.
 
     min_value: the least value that counts; null: all do. events: the kinds of events that count; empty: all do.
-    min_duration: the least duration that counts. repeats: which row of a pair of user and item is kept. weight: of an
-    interaction, the bin of its value, the value, or the number of rows of the pair. exclude_disliked: do not recommend
-    items to users who gave them less than min_value.
+    min_duration: the least duration that counts. repeats: which row of a pair of user and item is kept; train has all
+    of them with split.repeats=keep. weight: of an interaction, the bin of its value, the value, or the number of rows
+    of the pair that it stands for. exclude_disliked: do not recommend items to users who gave them less than min_value.
     """
 
     min_value: Annotated[float, Field(allow_inf_nan=False)] | None

@@ -90,8 +90,9 @@ class Split(Section):
     """The section `split` of params.yaml.
 
     kind: auto is the kind that the data source names. fold: moves the split back by that many test periods. repeats:
-    whether test rows whose pair of user and item is also in train are dropped or kept. until: a date, which is the last
-    day of the data, or a moment; null: the data's own end.
+    drop leaves one row per pair of user and item in train, and in the test only pairs that train lacks; keep leaves all
+    rows in train, and one per pair in the test. until: a date, which is the last day of the data, or a moment; null:
+    the data's own end.
     """
 
     kind: Annotated[str, one_of(["auto"], SPLITS)]

@@ -15,7 +15,7 @@ from typing import Any
 from retrieval import ids
 from retrieval.errors import Problem, choices
 from retrieval.matrices import Model
-from retrieval.ranking import Ranking, rank
+from retrieval.ranking import Ranking, rank, widened
 from retrieval.search.catalogue import Catalogue
 from retrieval.search.catalogue import load as load_catalogue
 from retrieval.search.filters import Where, allowed
@@ -99,7 +99,7 @@ class CatalogueModel:
 
         items: the rows that may be recommended, ascending; None for all.
         """
-        model, right = self.model, self.recommender.right
+        model, right, own = self.model, self.recommender.right, self.model.own
         exclusions, count = self.catalogue.exclusions if exclude_seen else None, right.shape[0]
         k = min(_positive(k), count)
         if items is None and count < len(self.catalogue.items):
@@ -109,10 +109,11 @@ class CatalogueModel:
             if not len(items):
                 raise Problem(f"{model.name} knows only items of train, and none of them is left to recommend")
             right, exclusions = right[items], None if exclusions is None else exclusions[:, items]
+            own = None if own is None else widened(own, count)[:, items]
         constant, size = model.kind == "constant", max(1, CHUNK_ROWS // k)
         for start in range(0, max(len(users), 1), size):
             part = users[start : start + size]
-            ranking = rank(model.left, right, part, k, exclusions, constant, model.name)
+            ranking = rank(model.left, right, part, k, exclusions, constant, model.name, own)
             if items is not None:
                 places = np.where(ranking.items < 0, -1, items[ranking.items])
                 ranking = Ranking(places.astype(np.int32), ranking.scores)

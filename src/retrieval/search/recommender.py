@@ -4,13 +4,16 @@ from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeAlias
 
 from retrieval import matrices
 from retrieval.errors import Problem
+from retrieval.histories import Watched
 from retrieval.matrices import Matrix, Model
 from retrieval.newcomers import newcomer
 from retrieval.newitems import coefficients, rows_of
-from retrieval.ranking import CHUNK, SCORES, score, top, transposed
+from retrieval.ranking import CHUNK, SCORES, add, score, top, transposed, widened
+from retrieval.repeats import Repeats
 from retrieval.search.catalogue import Catalogue
 from retrieval.search.indexes import Index, candidates
 from retrieval.search.space import Space
@@ -18,6 +21,7 @@ from retrieval.search.space import Space
 import numpy as np
 import scipy.sparse as sp
 
+Own: TypeAlias = sp.csr_matrix | None  # [n, items], what is added to the scores of n users
 TopItems = tuple[np.ndarray, np.ndarray]  # rows of items [n] int64, best first, and their scores [n] float32
 
 
@@ -47,6 +51,7 @@ class Recommender:
         except ModuleNotFoundError as error:
             self.missing = str(error.name)
         self._coefficients = coefficients(path, model)
+        self.repeats = Repeats(**model.card["repeats"]) if "repeats" in model.card else None
         self._use(model.right)
 
     @property
@@ -83,34 +88,49 @@ class Recommender:
         """Whether `similar` works: the model has item-item weights or item vectors."""
         return self._is_history or self._similarity is not None
 
-    def best(self, left: Matrix, seen: np.ndarray, k: int, allowed: np.ndarray | None = None) -> TopItems:
+    def own(self, users: Sequence[int]) -> Own:
+        """What the users' own items score more, of the users in these rows; None if the model has no such term."""
+        return None if self.model.own is None else self.model.own[users]
+
+    def own_of(self, watched: Watched) -> Own:
+        """`own` of a user with this history, [1, items]."""
+        return None if self.repeats is None else self.repeats.of(watched, len(self.model.items))
+
+    def best(
+        self, left: Matrix, seen: np.ndarray, k: int, allowed: np.ndarray | None = None, own: Own = None
+    ) -> TopItems:
         """`best_of` one row of left [1, d]."""
-        return self.best_of(left, [seen], k, allowed)[0]
+        return self.best_of(left, [seen], k, allowed, own)[0]
 
     def best_of(
-        self, left: Matrix, seen: Sequence[np.ndarray], k: int, allowed: np.ndarray | None = None
+        self, left: Matrix, seen: Sequence[np.ndarray], k: int, allowed: np.ndarray | None = None, own: Own = None
     ) -> list[TopItems]:
         """The k best items, or fewer if there are fewer, for each row of left [n, d], without the items in its `seen`.
 
         allowed: the rows that may be recommended, ascending, None for all; among them the search is always exact, by
-        one product per block of rows. Equal scores are in the order of the items.
+        one product per block of rows. own [n, items] is added to the scores. Equal scores are in the order of the
+        items.
         """
         count = self.right.shape[0]
         seen = [each[each < count] for each in seen]
+        own = sp.csr_matrix((len(seen), count), dtype=np.float32) if own is None else widened(own, count)
         if allowed is None and self.nearest is not None:
-            return [self._near(self.nearest, left[[row]], each, k) for row, each in enumerate(seen)]
+            return [self._near(self.nearest, left[[row]], each, k, own[row]) for row, each in enumerate(seen)]
         rows, size = None if allowed is None else allowed[allowed < count], max(1, SCORES // count)
         blocks = (slice(start, start + size) for start in range(0, len(seen), size))
-        return [found for block in blocks for found in self._exact(left[block], seen[block], k, rows)]
+        return [found for block in blocks for found in self._exact(left[block], seen[block], k, own[block], rows)]
 
-    def _near(self, nearest: tuple[Space, Index], left: Matrix, seen: np.ndarray, k: int) -> TopItems:
-        """The k best of what the index finds, and of the new items, which the index does not have."""
+    def _near(
+        self, nearest: tuple[Space, Index], left: Matrix, seen: np.ndarray, k: int, own: sp.csr_matrix
+    ) -> TopItems:
+        """The k best of what the index finds, of the user's own items, which it ranks too low, and of the new items,
+        which it does not have."""
         space, index = nearest
         found = candidates(index, space.query(left), seen, k)
         if found is None:
-            return self._exact(left, [seen], k)[0]
+            return self._exact(left, [seen], k, own)[0]
         new = np.arange(len(self.model.items), self.right.shape[0])
-        return self._exact(left, [seen], k, np.append(found, new))[0]
+        return self._exact(left, [seen], k, own, np.append(np.union1d(found, own.indices), new))[0]
 
     def similar(self, item: int, k: int) -> TopItems:
         """The k items most like the item in row `item`, without the item itself.
@@ -131,10 +151,11 @@ class Recommender:
         return _top(scores[None], k)[0]
 
     def _exact(
-        self, left: Matrix, seen: Sequence[np.ndarray], k: int, rows: np.ndarray | None = None
+        self, left: Matrix, seen: Sequence[np.ndarray], k: int, own: sp.csr_matrix, rows: np.ndarray | None = None
     ) -> list[TopItems]:
         """`best_of` by one product with all items, or with the rows of some, ascending."""
         scores = self._scores(left, rows)
+        add(scores, own if rows is None else own[:, rows])
         for line, each in zip(scores, seen, strict=True):
             line[each if rows is None else np.flatnonzero(np.isin(rows, each))] = -np.inf
         found = _top(scores, k)

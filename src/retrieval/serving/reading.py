@@ -10,7 +10,7 @@ from retrieval.histories import VECTORS, Watched
 from retrieval.matrices import Matrix
 from retrieval.search.catalogue import Catalogue
 from retrieval.search.filters import allowed
-from retrieval.search.recommender import Recommender, TopItems
+from retrieval.search.recommender import Own, Recommender, TopItems
 from retrieval.serving import schemas
 from retrieval.serving.additions import Cells
 from retrieval.vocabulary import DATES
@@ -32,10 +32,12 @@ class Filters:
     allowed: np.ndarray | None
     without: np.ndarray
 
-    def best_of(self, recommender: Recommender, left: Matrix, seen: Sequence[np.ndarray], k: int) -> list[TopItems]:
-        """The k best items for each row of left [n, d], but those in its `seen`."""
+    def best_of(
+        self, recommender: Recommender, left: Matrix, seen: Sequence[np.ndarray], k: int, own: Own
+    ) -> list[TopItems]:
+        """The k best items for each row of left [n, d], but those in its `seen`; `own` as in `Recommender.best_of`."""
         excluded = [np.union1d(each, self.without) for each in seen] if len(self.without) else seen
-        return recommender.best_of(left, excluded, k, self.allowed)
+        return recommender.best_of(left, excluded, k, self.allowed, own)
 
 
 NO_FILTERS = Filters(None, NOTHING)
@@ -73,8 +75,9 @@ def cells_of(columns: Cells, catalogue: Catalogue) -> Cells:
     return columns
 
 
-def watched_of(catalogue: Catalogue, profile: schemas.Profile) -> Watched:
-    """Rows and times of a profile's history in time order. Of an item that appears twice, the last time counts.
+def watched_of(catalogue: Catalogue, profile: schemas.Profile, repeats: bool) -> Watched:
+    """Rows and times of a profile's history in time order. Of an item that appears twice, the last time counts, unless
+    the model reads `repeats`.
 
     Without dates, or where the data have none, the items are `gap` seconds apart.
     """
@@ -88,6 +91,8 @@ def watched_of(catalogue: Catalogue, profile: schemas.Profile) -> Watched:
     if not (dates and catalogue.timed):
         time[order] = np.arange(len(rows)) * catalogue.gap
     rows, time = rows[order], time[order]
+    if repeats:
+        return rows, time
     _, from_end = np.unique(rows[::-1], return_index=True)
     last = np.sort(len(rows) - 1 - from_end)
     return rows[last], time[last]

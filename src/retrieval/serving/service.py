@@ -148,12 +148,13 @@ class Service:
             names = ", ".join(able for able, each in current.models.items() if each.fold_in is not None)
             why = f": {recommender.missing} is not installed" if recommender.missing else ""
             refuse(422, f"{name} cannot score new users{why}; models that accept profiles: {names}")
-        watched = watched_of(catalogue, profile)
+        watched = watched_of(catalogue, profile, repeats=recommender.repeats is not None)
         trained = watched[0] < catalogue.trained  # the models have not seen new items: only the lists leave them out
         pairs = demographics_of(catalogue, profile)
+        seen, read = watched[0] if profile.exclude_seen else NOTHING, (watched[0][trained], watched[1][trained])
         with self._folding:
-            left = fold_in((watched[0][trained], watched[1][trained]), pairs)
-        items = filters.best_of(recommender, left, [watched[0] if profile.exclude_seen else NOTHING], profile.k)[0]
+            left = fold_in(read, pairs)
+        items = filters.best_of(recommender, left, [np.unique(seen)], profile.k, recommender.own_of(read))[0]
         personal = bool(
             (fold_in.reads_history and profile.history) or (fold_in.reads_demographics and profile.demographics)
         )
@@ -232,7 +233,7 @@ def _for_users(
 ) -> list[dict[str, Any]]:
     """The k best items of each of the users in the rows `users`."""
     excluded = [catalogue.excluded(user) if exclude else NOTHING for user in users]
-    found = filters.best_of(recommender, recommender.model.left[users], excluded, k)
+    found = filters.best_of(recommender, recommender.model.left[users], excluded, k, recommender.own(users))
     return [
         {
             "user_id": catalogue.users.item(user),

@@ -62,7 +62,7 @@ class Negatives(Section):
     kind: Annotated[str, one_of(SAMPLERS)]
     count: Positive
     logq: bool
-    exclude_seen: bool
+    exclude_seen: Annotated[bool, AUTO]
     shared: Annotated[NotNegative, AUTO]
 
 

@@ -128,6 +128,7 @@ def resolve(params: TrainDSSMParams, features: Features) -> TrainDSSMParams:
     recency = settle("train.recency", _recency(features) if features.by_days else 0.0)
     targets = chance(features, recency).sum().item()
     large = loss.all_items and targets * len(features.item_ids) > WHOLE
+    settle("negatives.exclude_seen", features.spec["repeats"] == "drop")
     shared = settle("negatives.shared", SHARED if large else 0)
     settle("train.learning_rate", FAST if shared else SLOW)
     enough = (size for size in BATCHES if math.ceil(targets / size) >= STEPS_PER_EPOCH)
