@@ -113,16 +113,14 @@ class Recommender:
         """
         count = self.right.shape[0]
         seen = [each[each < count] for each in seen]
-        own = sp.csr_matrix((len(seen), count), dtype=np.float32) if own is None else widened(own, count)
+        own = None if own is None else widened(own, count)
         if allowed is None and self.nearest is not None:
-            return [self._near(self.nearest, left[[row]], each, k, own[row]) for row, each in enumerate(seen)]
+            return [self._near(self.nearest, left[[row]], each, k, _part(own, row)) for row, each in enumerate(seen)]
         rows, size = None if allowed is None else allowed[allowed < count], max(1, SCORES // count)
         blocks = (slice(start, start + size) for start in range(0, len(seen), size))
-        return [found for block in blocks for found in self._exact(left[block], seen[block], k, own[block], rows)]
+        return [each for block in blocks for each in self._exact(left[block], seen[block], k, _part(own, block), rows)]
 
-    def _near(
-        self, nearest: tuple[Space, Index], left: Matrix, seen: np.ndarray, k: int, own: sp.csr_matrix
-    ) -> TopItems:
+    def _near(self, nearest: tuple[Space, Index], left: Matrix, seen: np.ndarray, k: int, own: Own) -> TopItems:
         """The k best of what the index finds, of the user's own items, which it ranks too low, and of the new items,
         which it does not have."""
         space, index = nearest
@@ -130,7 +128,8 @@ class Recommender:
         if found is None:
             return self._exact(left, [seen], k, own)[0]
         new = np.arange(len(self.model.items), self.right.shape[0])
-        return self._exact(left, [seen], k, own, np.append(np.union1d(found, own.indices), new))[0]
+        found = found if own is None else np.union1d(found, own.indices)
+        return self._exact(left, [seen], k, own, np.append(found, new))[0]
 
     def similar(self, item: int, k: int) -> TopItems:
         """The k items most like the item in row `item`, without the item itself.
@@ -151,11 +150,12 @@ class Recommender:
         return _top(scores[None], k)[0]
 
     def _exact(
-        self, left: Matrix, seen: Sequence[np.ndarray], k: int, own: sp.csr_matrix, rows: np.ndarray | None = None
+        self, left: Matrix, seen: Sequence[np.ndarray], k: int, own: Own, rows: np.ndarray | None = None
     ) -> list[TopItems]:
         """`best_of` by one product with all items, or with the rows of some, ascending."""
         scores = self._scores(left, rows)
-        add(scores, own if rows is None else own[:, rows])
+        if own is not None:
+            add(scores, own if rows is None else own[:, rows])
         for line, each in zip(scores, seen, strict=True):
             line[each if rows is None else np.flatnonzero(np.isin(rows, each))] = -np.inf
         found = _top(scores, k)
@@ -169,6 +169,10 @@ class Recommender:
         out = np.empty((left.shape[0], items.shape[1]), np.float32)
         score(left, items, out)
         return out
+
+
+def _part(own: Own, rows: int | slice) -> Own:
+    return None if own is None else own[rows]
 
 
 def _top(scores: np.ndarray, k: int) -> list[TopItems]:
