@@ -144,7 +144,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
         axis.axhline(result["goal"], color="0.6", linestyle=":", linewidth=1)
         axis.set(title=name, xlabel="seconds", ylabel="validation MRR" if axis is axes[0, 0] else "", ylim=(0, None))
         axis.spines[["top", "right"]].set_visible(False)
-    axes[0, 0].legend(frameon=False, loc="lower right")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=2)
     figure.savefig(path, dpi=110, metadata={"Software": None})
 
 
