@@ -20,8 +20,8 @@ from retrieval.stage import sha256
 
 import numpy as np
 import pyarrow as pa
-from results import record
-from scale import ROOT, run
+from results import ROOT, record
+from scale import run
 
 ROWS, USERS, ITEMS, DAYS = 5_476_251, 962_179, 15_706, 163
 BATCH = 1_000_000

@@ -22,15 +22,15 @@ from typing import Any
 from retrieval import histories
 from retrieval.experiments.trials import set_params
 from retrieval.params import load, validate
-from retrieval.training.resolve import TrainDSSMParams, resolve
+from retrieval.training.resolve import MEAN_WEIGHT, USER_WEIGHT, TrainDSSMParams, resolve
 
 import matplotlib
 import numpy as np
 import pandas as pd
 import yaml
 from peers import Curve, curves
-from results import PATH, record
-from scale import COLOURS, ROOT
+from results import PATH, ROOT, record
+from scale import COLOURS
 
 SETS = {
     "MovieLens 100K": ["train.holdout=0.5", "train.patience=24"],
@@ -43,8 +43,8 @@ RUNS = {
     "whole catalogue": [
         "negatives.shared=0",
         "train.learning_rate=0.003",
-        "trend.user_weight=0.7",
-        "trend.mean_weight=0.4",
+        f"trend.user_weight={USER_WEIGHT}",
+        f"trend.mean_weight={MEAN_WEIGHT}",
     ],
 }
 STAGES = (("fetch", "raw"), ("prepare", "raw", "prepared"), ("features", "prepared", "features"))

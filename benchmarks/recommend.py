@@ -20,11 +20,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import scipy.sparse as sp
-from results import record
+from results import ROOT, record
 from scale import peak
 
 USERS, ITEMS, INTERACTIONS, WIDTH, K = 962_179, 15_706, 5_476_251, 65, 10
-ROOT = Path(__file__).parents[1]
 
 
 def write(models: Path, scale: float) -> None:
@@ -36,9 +35,8 @@ def write(models: Path, scale: float) -> None:
     history = Histories(indptr, item, np.arange(rows), np.ones(rows, np.float32))
     ids = np.arange(users) * 7 + 1, np.arange(ITEMS) * 3 + 1
     no_columns = [sp.csr_matrix((count, 0), dtype=np.float32) for count in (users, ITEMS)]
-    features = Features(
-        history, no_columns[0], no_columns[1], ids[0], ids[1], {"user_columns": {}, "timed": True, "data": ""}
-    )
+    spec = {"user_columns": {}, "item_columns": {}, "repeats": "drop", "timed": True, "data": ""}
+    features = Features(history, no_columns[0], no_columns[1], ids[0], ids[1], spec)
     models.mkdir()
     with folder(models / "catalogue") as aside:
         table = pa.table({"item_id": ids[1]})

@@ -10,7 +10,8 @@ from retrieval.stage import write_json
 
 import torch
 
-PATH = Path(__file__).with_name("results.json")
+ROOT = Path(__file__).parents[1]  # of the repository
+PATH = ROOT / "benchmarks" / "results.json"
 
 
 def record(**values: Any) -> None:

@@ -20,14 +20,14 @@ from typing import Any
 
 from retrieval.baselines import BASELINES
 from retrieval.params import load
+from retrieval.training.resolve import MEAN_WEIGHT, USER_WEIGHT
 
 import matplotlib
 import numpy as np
 import pyarrow.parquet as pq
 import yaml
-from results import record
+from results import ROOT, record
 
-ROOT = Path(__file__).parents[1]
 SCALES = [0.1, 0.3, 1.0]
 SAMPLE_A_USER = {
     "history": "bag",
@@ -105,7 +105,7 @@ def measure(scale: float) -> Iterator[tuple[str, dict[str, float]]]:
     """Name and cost of each stage, in order; the number of train rows comes after `evaluate`."""
     defaults = load(ROOT / "params.yaml")
     defaults |= {"data": "kion-synthetic", "synthetic": {"scale": scale}}
-    defaults["trend"] |= {"user_weight": 0.7, "mean_weight": 0.4}  # else a rehearsal trains, too
+    defaults["trend"] |= {"user_weight": USER_WEIGHT, "mean_weight": MEAN_WEIGHT}  # else a rehearsal trains, too
     defaults["train"]["precision"] = "float32"  # at every scale, so that growth is that of one thing
     with tempfile.TemporaryDirectory() as name:
         for stage in STAGES:

@@ -28,9 +28,8 @@ from retrieval.search.indexes import INDEXES, Indexes
 
 import faiss
 import numpy as np
-from results import record
+from results import ROOT, record
 
-ROOT = Path(__file__).parents[1]
 SECONDS, RATE, CONNECTIONS = 20, 300, 32
 BUSY = [64, 1000]  # connections at the top rate
 BATCH = 1000  # users

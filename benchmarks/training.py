@@ -10,7 +10,6 @@ both with the speed of a plain matrix product.
 """
 
 import time
-from pathlib import Path
 
 from retrieval.dssm.batches import Batch
 from retrieval.experiments.trials import set_params
@@ -27,14 +26,13 @@ import scipy.sparse as sp
 import torch
 from notebook import Item, Samples, User
 from notebook import step as notebook_step
-from results import record
+from results import ROOT, record
 
 USERS, ITEMS, BATCH, WIDTH = 10_240, 12_029, 1024, 128
 ROUNDS = 5  # everything is measured once per round; the median counts
 USER_COLUMNS, ITEM_COLUMNS, GENRES, HISTORY = 16, 835, 100, 18
 TARGETS, CATALOGUE, DIMENSIONS = 4096, 15_480, 64  # of the softmax: batch size, items in train, width in params.yaml
 
-ROOT = Path(__file__).parents[1]
 # The notebook's towers, loss and sampling; one epoch. The rest is as in params.yaml.
 NOTEBOOK = f"""
 history=bag item=features score=euclid loss=triplet losses.margin=0.4 trend.enabled=false cooccurrence.weight=0
@@ -60,9 +58,8 @@ def world(seed: int = 0) -> Features:
         np.eye(USER_COLUMNS, dtype=np.float32)[rng.integers(0, 4, (USERS, 4)) * 4 + np.arange(4)].sum(1)
     )
     items = sp.random(ITEMS, ITEM_COLUMNS, 8 / ITEM_COLUMNS, "csr", np.float32, rng, np.ones)
-    return Features(
-        histories, users, items, np.arange(USERS), np.arange(ITEMS), {"split": "leave-last", "moment": len(item)}
-    )
+    spec = {"split": "leave-last", "moment": len(item), "repeats": "drop"}
+    return Features(histories, users, items, np.arange(USERS), np.arange(ITEMS), spec)
 
 
 def ours(features: Features, count: int, params: TrainDSSMParams = PARAMS, epochs: int = 10) -> float:

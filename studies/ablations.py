@@ -111,6 +111,8 @@ def in_words(cell: dict[str, float], sign: str) -> str:
 
 
 def main() -> None:
+    if len(sys.argv) == 1:
+        sys.exit("ablations: expected FOLDER, which keeps what has run, and maybe seeds")
     folder, *seeds = sys.argv[1:]
     found: dict[str, dict[str, list[np.ndarray]]] = {}
     for seed in [int(each) for each in seeds] or SEEDS:

@@ -17,8 +17,8 @@ from pathlib import Path
 from retrieval.stage import write_json
 
 import psutil
-from results import machine
-from scale import ROOT, peak
+from results import ROOT, machine
+from scale import peak
 
 PATH = Path(__file__).with_name("pipeline.json")
 
