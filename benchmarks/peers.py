@@ -15,8 +15,10 @@ from typing import Any
 
 from retrieval.histories import Features
 from retrieval.sasrec import dataset as sequences
+from retrieval.sasrec import vectors
 from retrieval.training.loop import VALIDATED, make_batches
 from retrieval.training.resolve import TrainDSSMParams
+from retrieval.training.weighing import before_held_out
 
 import numpy as np
 import scipy.sparse as sp
@@ -29,7 +31,7 @@ from torch.utils.data import DataLoader, Subset
 
 EVERY = 15.0  # seconds between two validations
 EPOCHS = 10_000  # more than there is time for
-Vectors = tuple[np.ndarray, np.ndarray]  # of the held-out users and of all items: the larger product comes first
+Vectors = tuple[np.ndarray, np.ndarray]  # left of the held-out users, right of all items
 Curve = list[tuple[float, float]]  # seconds, validation
 
 
@@ -38,10 +40,7 @@ class HeldOut:
 
     def __init__(self, params: TrainDSSMParams, features: Features) -> None:
         batches = make_batches(params, features)
-        last = batches.last[batches.validation_users].numpy()
-        kept = np.ones(len(features.histories.item), dtype=bool)
-        kept[last] = False
-        self.features = replace(features, histories=features.histories.only(kept))
+        self.features = replace(features, histories=before_held_out(features, batches))
         parts = list(batches.validation(VALIDATED))
         user, target = (torch.cat([getattr(part, name) for part in parts]).numpy() for name in ("user", "target"))
         order = np.argsort(user)
@@ -86,21 +85,7 @@ def sasrec(held: HeldOut, seconds: float) -> Curve:
     """RecTools' SASRec."""
     data, model = sequences(held.features), SASRecModel()
 
-    def vectors() -> Vectors:
-        prepare = model.data_preparator
-        usable = prepare.transform_dataset_u2i(data, held.users)
-        loader = prepare.get_dataloader_recommend(usable, model.recommend_batch_size)
-        u, v = model.lightning_model._get_user_item_embeddings(loader, None)
-        left = np.zeros((len(held.users), u.shape[1] + 1), np.float32)
-        left[np.searchsorted(held.users, usable.user_id_map.external_ids), :-1] = u.numpy()
-        left[:, -1] = 1
-        right = np.zeros((data.item_id_map.size, left.shape[1]), np.float32)
-        right[:, -1] = -1e9
-        known = prepare.get_known_item_ids().astype(np.int64)
-        right[known] = np.pad(v.cpu().numpy()[prepare.n_item_extra_tokens :], ((0, 0), (0, 1)))
-        return left, right
-
-    watch = Watch(held, vectors, seconds)
+    watch = Watch(held, lambda: vectors(model, data, held.users), seconds)
     model._trainer = _trainer(watch)
     model.fit(data)
     return watch.points
@@ -110,7 +95,7 @@ def dssm(held: HeldOut, seconds: float) -> Curve:
     """RecTools' DSSM: Euclidean distance, a triplet loss with one negative."""
     data = with_features(held.features)
 
-    def vectors() -> Vectors:
+    def distances() -> Vectors:
         users = Subset(DSSMUserDataset.from_dataset(data), data.user_id_map.convert_to_internal(held.users).tolist())
         left = model.model.inference_users(DataLoader(users, 256))
         own = model.model.inference_items(DataLoader(DSSMItemDataset.from_dataset(data), 256))
@@ -120,7 +105,7 @@ def dssm(held: HeldOut, seconds: float) -> Curve:
         right[known] = np.hstack([own, -(own**2).sum(axis=1, keepdims=True) / 2])  # orders items as the distance
         return np.hstack([left, np.ones((len(left), 1), np.float32)]), right
 
-    watch = Watch(held, vectors, seconds)
+    watch = Watch(held, distances, seconds)
     model = DSSMModel(loggers=False)
     model._trainer = _trainer(watch)
     model.fit(data)

@@ -40,12 +40,13 @@ def main(params: TrainDSSMParams, features: Path, out: Path) -> None:
         if found.read is not None:
             np.save(aside / COOCCURRENCE, found.read)
             card["cooccurrence"] = {"step": found.step}
+        if found.repeats is not None:
+            card["repeats"] = vars(found.repeats)
         newitems.save(aside, data, found.left, found.right)
         write_json(
             aside / "history.json",
             [line | {key: rounded(line[key]) for key in line if key != "epoch"} for line in history],
         )
-        card |= {} if found.repeats is None else {"repeats": vars(found.repeats)}
         own = Model(out.name, "vectors", found.left, found.right, data.user_ids, data.item_ids, card, found.own)
         matrices.write_into(aside, own)
     for path in (checkpoint, rehearsal, live):

@@ -4,8 +4,8 @@ A model folder holds
     left.npy or left.npz      [users, d]  float32, dense (memory-mapped when read) or scipy CSR
     right.npy or right.npz    [items, d]  the same
     user_ids.parquet, item_ids.parquet         the ids in the order of the rows, see `ids`
-    own.npz                   of some models of vectors: [users, items] float32 CSR, what the items that a user has had
-                              score more; further columns of left, beside which right has the identity
+    own.npz                   of some models of vectors: [users, items] float32 CSR, added to the scores of the items
+                              that a user has had: further columns of left, for which right has the identity
     card.json                 name, kind, shapes, sha256 of every file and of the card, and whatever the model says of
                               itself
 

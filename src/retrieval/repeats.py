@@ -1,12 +1,12 @@
-"""Repeats: where users come back to items, what a user has had scores more, by how often and how long ago.
+"""Repeats: a term of the score for the items that a user has had, where users come back to items.
 
 The score of such an item gains
 
     gain x log(1 + c),   c = the sum of 2^(-n / half_life) over the events of the user with the item,
 
-where n counts the user's later events; half_life 0: c is the number of events. No dense matrix of some hundred columns
-can hold which of many thousand items a user has had. These are further columns of left, one per item, sparse and in a
-file of their own, see `matrices`: beside them right has the identity.
+where n counts the user's later events; half_life 0: c is the number of events. A few hundred dense columns cannot
+tell which of many thousand items a user has had. So these are further columns of left, one per item, sparse and in a
+file of their own, see `matrices`; the same columns of right are the identity.
 """
 
 from dataclasses import dataclass

@@ -139,19 +139,19 @@ def dataset(features: Features) -> "Dataset":
     return Dataset(users, items, Interactions(pd.DataFrame(rows)), item_features=described)
 
 
-def vectors(model: "SASRecModel", data: "Dataset") -> tuple[np.ndarray, np.ndarray]:
-    """The two matrices of a trained model, see `train`."""
-    users, items = data.user_id_map.size, data.item_id_map.size
+def vectors(model: "SASRecModel", data: "Dataset", users: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """The two matrices of a trained model, see `train`; of left only the rows `users`, ascending, if there are any."""
+    users, items = np.arange(data.user_id_map.size) if users is None else users, data.item_id_map.size
     prepare = model.data_preparator
-    usable = prepare.transform_dataset_u2i(data, np.arange(users))
+    usable = prepare.transform_dataset_u2i(data, users)
     loader = prepare.get_dataloader_recommend(usable, model.recommend_batch_size)
     # What SASRecModel.recommend ranks by
     user_vectors, item_vectors = model.lightning_model._get_user_item_embeddings(loader, None)
     u, v = user_vectors.numpy(), item_vectors.cpu().numpy()[prepare.n_item_extra_tokens :]
-    left, right = np.empty((users, u.shape[1] + 1)), np.zeros((items, u.shape[1] + 1))
+    left, right = np.empty((len(users), u.shape[1] + 1)), np.zeros((items, u.shape[1] + 1))
     longest = (np.linalg.norm(each.astype(np.float64), axis=1).max() for each in (u, v))
     left[:, :-1], left[:, -1] = u.mean(axis=0, dtype=np.float64), next(longest)
-    left[usable.user_id_map.external_ids, :-1] = u
+    left[np.searchsorted(users, usable.user_id_map.external_ids), :-1] = u
     right[:, -1] = -2 * next(longest)
     right[prepare.get_known_item_ids().astype(np.int64)] = np.pad(v, ((0, 0), (0, 1)))
     return snap(left), snap(right)

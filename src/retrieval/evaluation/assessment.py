@@ -81,11 +81,12 @@ def assess(model: Model, exam: Exam, params: Evaluation) -> Assessment:
     if not (np.array_equal(model.users, data.user_ids) and np.array_equal(model.items, data.item_ids[:own])):
         raise Problem(f"model {model.name}: its users and items are not those of the features; train it again")
     left, right = model.left, model.right
-    title, extra = f"{model.name}, new items", model.own
-    new = rank(left, right, exam.users, params.ks[-1], data.excluded, title=title, own=extra).items
+    title = f"{model.name}, new items"
+    new = rank(left, right, exam.users, params.ks[-1], data.excluded, title=title, own=model.own).items
     users = np.union1d(exam.users, exam.train_users)
     constant = model.kind == "constant"
-    every = rank(left, right, users, k, constant=constant, title=f"{model.name}, all items", own=extra).items
+    title = f"{model.name}, all items"
+    every = rank(left, right, users, k, constant=constant, title=title, own=model.own).items
     settings = {}
     for name, watched, part in (("test_all", exam.truth, exam.users), ("train", data.seen, exam.train_users)):
         lists = judge(every[np.searchsorted(users, part)], watched[part], exam.train_items)

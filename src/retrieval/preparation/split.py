@@ -90,8 +90,8 @@ class Split(Section):
     """The section `split` of params.yaml.
 
     kind: auto is the kind that the data source names. fold: moves the split back by that many test periods. repeats:
-    drop leaves one row per pair of user and item in train, and in the test only pairs that train lacks; keep leaves all
-    rows in train, and one per pair in the test. until: a date, which is the last day of the data, or a moment; null:
+    with drop train has one row per pair of user and item, and the test only pairs that train lacks; with keep train has
+    all rows, and the test one per pair. until: a date, which is the last day of the data, or a moment; null:
     the data's own end.
     """
 

@@ -91,7 +91,7 @@ def _repeats(params: TrainDSSMParams, features: Features, model: DSSM) -> Repeat
     users = batches.validation_users[:: max(1, -(-len(batches.validation_users) // USERS))]
     if not len(users):
         return USUAL_REPEATS
-    before, targets = _before(features, batches), features.histories.item[batches.last[users].numpy()]
+    before, targets = before_held_out(features, batches), features.histories.item[batches.last[users].numpy()]
     options = [Repeats(gain, half_life) for half_life, gain in product(HALF_LIVES, GAINS)]
     values = _with_repeats(options, before, _exported(params, before, model), users.numpy(), targets)
     best, without = options[int(values.argmax())], values[options.index(Repeats(0.0, 0.0))]
@@ -120,7 +120,7 @@ def _with_repeats(
     return values
 
 
-def _before(features: Features, batches: Batches) -> Histories:
+def before_held_out(features: Features, batches: Batches) -> Histories:
     """The histories without the held-out items."""
     h, kept = features.histories, np.ones(len(features.histories.item), dtype=bool)
     kept[batches.last[batches.validation_users].numpy()] = False
@@ -130,7 +130,7 @@ def _before(features: Features, batches: Batches) -> Histories:
 @torch.no_grad()
 def _reciprocal_ranks(model: DSSM, batches: Batches, features: Features, params: TrainDSSMParams) -> np.ndarray:
     """[weights, users], of the held-out items among the items that their users have not watched."""
-    seen = _before(features, batches).matrix(model.count)
+    seen = before_held_out(features, batches).matrix(model.count)
     read, basis = factors(seen, params.cooccurrence, params.seed)
     items, ranks = torch.from_numpy(basis.T.copy()).to(model.device), []
     for candidates, left, right in held_out(model, model.vectors(), batches.validation(USERS)):
