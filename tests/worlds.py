@@ -1,5 +1,6 @@
 """Small planted worlds that tests share: in memory, and as folders that the stages wrote."""
 
+from contextlib import chdir
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -262,7 +263,8 @@ def train_models(root: Path, seed: int = 0, epochs: int = 1, item: str = "both",
     features, models = root / "features", root / "models"
     for name in BASELINES:
         train_baselines.main(validate(train_baselines.TrainBaselinesParams, values), features, models / name)
-    train_dssm.main(validate(train_dssm.TrainDSSMParams, values), features, models / "dssm")
+    with chdir(root):  # for .checkpoints: processes that train side by side must not share it
+        train_dssm.main(validate(train_dssm.TrainDSSMParams, values), features, models / "dssm")
     reindex(root, seed)
     write_json(root / "metrics.json", {"dssm": {"map@10": 0.25}, "popular": {"map@10": 0.125}})
 

@@ -31,10 +31,8 @@ NEW = {"item_id": 5000, "columns": {"group": "a", "title": "A new one", "release
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A world whose models have learned that users watch items of their own group: user u those of group u % 3."""
     root = write_world(tmp_path_factory.mktemp("additions") / "world")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)  # checkpoints are there: another process may train the same world
-        train_models(root, epochs=100, item="features")
-        return add_lightfm(root, epochs=30)
+    train_models(root, epochs=100, item="features")
+    return add_lightfm(root, epochs=30)
 
 
 @pytest.fixture
