@@ -35,6 +35,7 @@ KINDS = {
 }
 CHOICES = {
     "no co-occurrence": ["cooccurrence.weight=0.0"],
+    "no popularity": ["towers.popularity=0.0"],
     "`history` bag for transformer": ["history=bag"],
     "`history` transformer for bag": ["history=transformer"],
     "`item=id`": ["item=id"],
@@ -51,7 +52,7 @@ CHOICES = {
     "all interactions are targets": ["train.recency=0.0"],
     "`train.weight_decay` 0.01": ["train.weight_decay=0.01"],
 }
-BY_DAYS = [*CHOICES][-4:]  # that change nothing for the last item
+BY_DAYS, LAST = [*CHOICES][-4:], ["no popularity"]  # change nothing for the last item, or for the last days
 SAME = {True: "`history` bag for transformer", False: "`history` transformer for bag"}  # as the default, by days or not
 
 
@@ -77,7 +78,7 @@ def precision(values: dict[str, Any], root: Path) -> np.ndarray:
 
 def choices_of(by_days: bool) -> dict[str, list[str]]:
     """The choices that differ from the defaults with this split."""
-    left_out = {SAME[by_days], *(() if by_days else BY_DAYS)}
+    left_out = {SAME[by_days], *(LAST if by_days else BY_DAYS)}
     return {DEFAULTS: []} | {name: changes for name, changes in CHOICES.items() if name not in left_out}
 
 

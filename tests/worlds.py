@@ -102,7 +102,7 @@ FEATURES = features_of([[0, 1, 2, 3], [4, 2], [5, 0, 1], [3, 4, 5, 0, 2]], 6)
 SMALL = {
     "architecture": "mlp", "history": "bag", "item": "both", "normalize": False, "score": "auto", "loss": "softmax",
     "width": 8, "dropout": 0.0, "id_dropout": 0.0, "length": 5, "layers": 1, "heads": 2, "half_life": 0, "tied": True,
-    "bias": "auto", "temperature": 1.0, "learn_temperature": False,
+    "bias": "auto", "popularity": 0.0, "temperature": 1.0, "learn_temperature": False,
     "trend": "auto", "windows": [1, 7], "mix": [0.5, 0.25], "slope": 2.0, "user_weight": 0.5, "mean_weight": 0.25,
     "kind": "uniform", "count": 8, "logq": True, "exclude_seen": False, "shared": 0,
     "targets": "sequence", "epochs": 10, "batch": 128, "learning_rate": 0.01, "weight_decay": 0.0, "warmup": 0.0,

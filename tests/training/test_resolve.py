@@ -36,7 +36,7 @@ def test_nothing_is_auto_afterwards_and_the_line_names_what_was(capsys):
         *above, name = key.split(".")
         (values[above[0]] if above else values)[name] = "auto"
     params = validate(TrainDSSMParams, values)
-    after_training = ["cooccurrence.weight"]  # see `weighing`
+    after_training = ["towers.popularity", "cooccurrence.weight"]  # see `weighing`
     others = [key for key, value in flat(params.model_dump()) if value == "auto" and key not in autos + after_training]
     assert not others, f"add to autos: {others}"
     resolved = dict(flat(resolve(params, FEATURES).model_dump()))
@@ -123,6 +123,22 @@ def test_history_trend_and_bias_follow_the_split_and_the_loss():
     assert training_params(days, history="gru", bias=False, trend=False).history == "gru"
 
 
+def test_popularity_is_left_to_held_out_items_where_a_trend_does_not_say_more():
+    """Without a bias there is nothing that it could be added to."""
+    days, last = by_days(FEATURES), FEATURES
+    for features, changes, expected in (
+        (last, {}, "auto"),
+        (last, {"popularity": 0.5}, 0.5),
+        (last, {"bias": False}, 0),
+        (last, {"loss": "ccl"}, 0),
+        (days, {}, 0),
+        (days, {"trend": False}, 0),
+        (days, {"trend": False, "popularity": 0.5}, 0.5),
+    ):
+        params = training_params(features, **{"popularity": "auto"} | changes)
+        assert params.towers.popularity == expected, changes
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 def test_the_score_is_the_losss_own(loss):
     assert training_params(loss=loss).score == LOSSES[loss].score
@@ -139,6 +155,8 @@ def test_the_score_is_the_losss_own(loss):
         ({"loss": "triplet_semihard", "temperature": 0.5}, r"towers.temperature=1.0"),
         ({"loss": "ccl", "learn_temperature": True}, "towers.learn_temperature=false"),
         ({"trend": True, "bias": True}, "a trend takes the place of the items' bias"),
+        ({"popularity": 0.3, "bias": False}, "popularity=0.3 is added to the items' biases: expected bias=true, or 0"),
+        ({"popularity": 0.3, "loss": "ccl"}, "popularity=0.3 is added to the items' biases"),
     ],
 )
 def test_combinations_that_are_not_possible_are_refused(changes, message):

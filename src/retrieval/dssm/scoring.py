@@ -79,6 +79,12 @@ class Scorer(nn.Module):
         right = self.score.right(vectors)
         return right if self.bias is None else torch.cat([right, self.bias[items][:, None]], 1)
 
+    @torch.no_grad()
+    def raise_biases(self, by: np.ndarray) -> None:
+        """Add `by` [items] to the biases, and leave them on a grid."""
+        assert self.bias is not None
+        self.bias.copy_(snap(self.bias + torch.from_numpy(by).to(self.bias), WEIGHT_BITS))
+
     def finish(self, left: Tensor) -> None:
         """Store what `ranked` needs of left [users, e] of all users: the mean, with a trend, and the grid's step."""
         if self.trend is not None:

@@ -14,7 +14,9 @@ class Towers(Section):
     item's id is left out in training, so that a new item gets a vector from its features. length: how many items of a
     history are read, the last ones. layers: of gru and transformer. heads: of attention. half_life: of a bag, in items;
     0 for a plain mean. tied: histories are read with the item tower's vectors, else with vectors of their own. bias:
-    each item has one. temperature: divides the scores; with learn_temperature its start value.
+    each item has one. popularity: what the biases gain after training, times log(1 + the item's interactions in the
+    later half of train); auto: what held-out items say, see `training.weighing`. temperature: divides the scores; with
+    learn_temperature its start value.
     """
 
     width: Annotated[int, Field(ge=2, le=65_536, multiple_of=2)]
@@ -26,6 +28,7 @@ class Towers(Section):
     half_life: Annotated[float, Field(ge=0)]
     tied: bool
     bias: Annotated[bool, AUTO]
+    popularity: Annotated[float, Field(ge=0, le=100), AUTO]
     temperature: Annotated[float, Field(gt=0)]
     learn_temperature: bool
 
@@ -33,4 +36,10 @@ class Towers(Section):
     def _heads_divide_width(self) -> "Towers":
         if self.width % self.heads:
             raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
+        return self
+
+    @model_validator(mode="after")
+    def _popularity_is_a_bias(self) -> "Towers":
+        if self.bias is False and self.popularity not in ("auto", 0):
+            raise ValueError(f"popularity={self.popularity} is added to the items' biases: expected bias=true, or 0")
         return self

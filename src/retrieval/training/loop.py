@@ -183,13 +183,14 @@ def held_out(model: DSSM, vectors: Tensor, validation: Iterable[Batch]) -> Itera
 def make_batches(params: TrainDSSMParams, features: Features) -> Batches:
     """Batches of the histories; the last items of some users are held out if early stopping or a weight needs them.
 
-    Of the users with SHORTEST items or more, these are the share `holdout`. To choose the weight of co-occurrence or of
-    repeats there are at least VALIDATION_USERS, or half of the users if that is fewer.
+    Of the users with SHORTEST items or more, these are the share `holdout`. To choose the weights of popularity,
+    co-occurrence or repeats there are at least VALIDATION_USERS, or half of the users if that is fewer.
     """
     histories, options = features.histories, params.train
     size = torch.from_numpy(np.diff(histories.indptr))
     holdout = torch.zeros(len(size), dtype=torch.bool)
-    weighed = params.cooccurrence.weight == "auto" or features.spec["repeats"] == "keep"
+    weights = params.cooccurrence.weight, params.towers.popularity
+    weighed = "auto" in weights or features.spec["repeats"] == "keep"
     if options.patience or weighed:
         users = torch.where(size >= SHORTEST)[0]
         order = torch.randperm(len(users), generator=Generator().manual_seed(params.seed))

@@ -123,7 +123,9 @@ def resolve(params: TrainDSSMParams, features: Features) -> TrainDSSMParams:
     trend = settle("trend.enabled", has_trend(params, features))
     settle("trend.user_weight", USER_WEIGHT)
     settle("trend.mean_weight", MEAN_WEIGHT)
-    settle("towers.bias", not trend and not loss.margin)
+    bias = settle("towers.bias", not trend and not loss.margin)
+    if features.by_days or not bias:
+        settle("towers.popularity", 0.0)
     settle("train.weight_decay", 0.3 if features.by_days else 0.01)
     recency = settle("train.recency", _recency(features) if features.by_days else 0.0)
     targets = chance(features, recency).sum().item()

@@ -1,6 +1,7 @@
-"""The weights of co-occurrence and of repeats beside the towers, by held-out items."""
+"""The weights of popularity, co-occurrence and repeats beside the towers, by held-out items."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -18,8 +19,10 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
+POPULARITY = (0.0, 0.15, 0.3, 0.6, 1.2, 2.4)
 WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.4)
 USUAL_WEIGHT = 0.1  # on nearly all data that we tried it is better than 0, see docs/results.md
+USUAL = 0.0, USUAL_WEIGHT
 GAINS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # of repeats, in spreads of the scores
 HALF_LIVES = (0.0, 30.0, 10.0, 3.0)  # of repeats, in events; 0: all events count alike
 USUAL_REPEATS = Repeats(4.0, 30.0)
@@ -36,22 +39,32 @@ class Scored(Blended):
 
 
 def weigh(params: TrainDSSMParams, features: Features, model: DSSM) -> TrainDSSMParams:
-    """The parameters with a value for `cooccurrence.weight`: for auto the one of WEIGHTS with the highest validation.
+    """The parameters with values for `towers.popularity` and `cooccurrence.weight`, for auto those of POPULARITY and of
+    WEIGHTS with the highest validation.
 
-    Validation is the mean reciprocal rank, as in training; `better` compares with USUAL_WEIGHT. The held-out items are
-    left out of the co-occurrence, as they are of the towers' training.
+    Validation is the mean reciprocal rank, as in training; `better` compares with no popularity, and with USUAL_WEIGHT.
+    The held-out items are left out of popularity and co-occurrence, as they are of the towers' training.
     """
-    options, weight = params.cooccurrence, USUAL_WEIGHT
-    if options.weight != "auto":
-        return params
-    batches = make_batches(params, features)
-    if len(batches.validation_users):
-        reciprocal = _reciprocal_ranks(model, batches, features, params)
-        weight = WEIGHTS[better(reciprocal, WEIGHTS.index(USUAL_WEIGHT))]
-        means = zip(reciprocal.mean(axis=1), WEIGHTS, strict=True)
-        found = ", ".join(f"{mean:.4f} with {each}" for mean, each in means)
-        print(f"train_dssm: cooccurrence.weight={weight}: validation {found}", file=sys.stderr)
-    return params.model_copy(update={"cooccurrence": options.model_copy(update={"weight": weight})})
+    asked, batches = (params.towers.popularity, params.cooccurrence.weight), make_batches(params, features)
+    popularity, weight = (usual if value == "auto" else value for value, usual in zip(asked, USUAL, strict=True))
+    if "auto" in asked and len(batches.validation_users):
+        held_out_items = _HeldOut(model, batches, features, params)
+        if asked[0] == "auto":
+            options = [(each, weight) for each in POPULARITY]
+            popularity = held_out_items.best("towers.popularity", POPULARITY, options, 0.0)
+        if asked[1] == "auto":
+            options = [(popularity, each) for each in WEIGHTS]
+            weight = held_out_items.best("cooccurrence.weight", WEIGHTS, options, USUAL_WEIGHT)
+    towers = params.towers.model_copy(update={"popularity": popularity})
+    cooccurrence = params.cooccurrence.model_copy(update={"weight": weight})
+    return params.model_copy(update={"towers": towers, "cooccurrence": cooccurrence})
+
+
+def lately(histories: Histories, items: int) -> np.ndarray:
+    """log(1 + n) of each item, [items] float64; n of the interactions in the later half of the histories have it."""
+    time = histories.time
+    late = histories.item[time >= np.median(time)] if len(time) else histories.item
+    return np.log1p(np.bincount(late, minlength=items))
 
 
 def better(values: np.ndarray, usual: int) -> int:
@@ -63,8 +76,13 @@ def better(values: np.ndarray, usual: int) -> int:
 
 
 def blended(params: TrainDSSMParams, features: Features, model: DSSM) -> tuple[TrainDSSMParams, Scored]:
-    """The parameters with the weight, and the matrices of a trained model with co-occurrence and repeats."""
+    """The parameters with the weights, and the matrices of a trained model with popularity, co-occurrence and repeats.
+
+    Popularity becomes part of the model's biases.
+    """
     params = weigh(params, features, model)
+    if params.towers.popularity:
+        model.scorer.raise_biases(params.towers.popularity * lately(features.histories, model.count))
     repeats = _repeats(params, features, model) if features.spec["repeats"] == "keep" else None
     found = Scored(**vars(_exported(params, features.histories, model)))
     if repeats is None:
@@ -127,20 +145,42 @@ def before_held_out(features: Features, batches: Batches) -> Histories:
     return h.only(kept)
 
 
-@torch.no_grad()
-def _reciprocal_ranks(model: DSSM, batches: Batches, features: Features, params: TrainDSSMParams) -> np.ndarray:
-    """[weights, users], of the held-out items among the items that their users have not watched."""
-    seen = before_held_out(features, batches).matrix(model.count)
-    read, basis = factors(seen, params.cooccurrence, params.seed)
-    items, ranks = torch.from_numpy(basis.T.copy()).to(model.device), []
-    for candidates, left, right in held_out(model, model.vectors(), batches.validation(USERS)):
-        history = torch.from_numpy(seen[candidates.batch.user.cpu().numpy()] @ read).to(model.device)
-        for part in candidates.parts():
-            positive, scores, mask = candidates.scores(left, right, part)
-            target, extra = candidates.batch.target[part, None], history[part] @ items
-            scale = scores.std(1, keepdim=True) / extra.std(1, keepdim=True).clamp(min=torch.finfo(extra.dtype).tiny)
-            extra *= scale
-            own = extra.gather(1, target)
-            lower = [((scores + w * extra >= positive[:, None] + w * own) & mask).sum(1) for w in WEIGHTS]
-            ranks.append(1 + torch.stack(lower))
-    return (1 / torch.cat(ranks, 1)).cpu().numpy()
+class _HeldOut:
+    """What a model, popularity and co-occurrence say of the items that validation users hold out."""
+
+    def __init__(self, model: DSSM, batches: Batches, features: Features, params: TrainDSSMParams) -> None:
+        before = before_held_out(features, batches)
+        self.model, self.batches, self.seen = model, batches, before.matrix(model.count)
+        self.popularity = torch.from_numpy(lately(before, model.count)).to(model.device)
+        read, basis = factors(self.seen, params.cooccurrence, params.seed)
+        self.read, self.basis = read, torch.from_numpy(basis.T.copy()).to(model.device)
+
+    def best(self, name: str, values: Sequence[float], options: Sequence[tuple[float, float]], usual: float) -> float:
+        """The one of `values` whose option is the best, see `better`; says so."""
+        reciprocal = self.reciprocal_ranks(options)
+        value = values[better(reciprocal, values.index(usual))]
+        means = zip(reciprocal.mean(axis=1), values, strict=True)
+        found = ", ".join(f"{mean:.4f} with {each}" for mean, each in means)
+        print(f"train_dssm: {name}={value}: validation {found}", file=sys.stderr)
+        return value
+
+    @torch.no_grad()
+    def reciprocal_ranks(self, options: Sequence[tuple[float, float]]) -> np.ndarray:
+        """[options, users], of the held-out items among the items that their users have not watched.
+
+        An option is a weight of popularity and one of co-occurrence.
+        """
+        ranks = []
+        for candidates, left, right in held_out(self.model, self.model.vectors(), self.batches.validation(USERS)):
+            history = torch.from_numpy(self.seen[candidates.batch.user.cpu().numpy()] @ self.read).to(left.device)
+            for part in candidates.parts():
+                _, scores, mask = candidates.scores(left, right, part)
+                target, pairs = candidates.batch.target[part, None], history[part] @ self.basis
+                pairs /= pairs.std(1, keepdim=True).clamp(min=torch.finfo(pairs.dtype).tiny)
+                lower = []
+                for popularity, weight in options:
+                    total = scores + popularity * self.popularity
+                    total += weight * total.std(1, keepdim=True) * pairs
+                    lower.append(((total >= total.gather(1, target)) & mask).sum(1))
+                ranks.append(1 + torch.stack(lower))
+        return (1 / torch.cat(ranks, 1)).cpu().numpy()
