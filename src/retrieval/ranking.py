@@ -79,15 +79,13 @@ def each_block(
     least: int = 1,
     title: str = "score",
 ) -> None:
-    """work(part, scores) for every block of `users` [U]: which of them, and their scores [block, width] for all items.
+    """work(part, scores) for every block of `users` [U]: which of them, and their scores of all items, as in `blank`.
 
-    `width` is the number of items or `least`, rounded up to whole chunks; past the last item the scores are -inf.
     `work` may be called by several threads at once, each with scores that are its own until it returns: by as many as
     BLAS has.
     """
     count = right.shape[0]
     size = max(64, SCORES // count)
-    width = -(-max(count, least) // CHUNK) * CHUNK
     items = transposed(right, dense=not sp.issparse(left))
     buffers: SimpleQueue[tuple[np.ndarray, np.ndarray]] = SimpleQueue()
     rows, exact = min(size, len(users)), isinstance(items, np.ndarray) and not sp.issparse(left)
@@ -106,7 +104,7 @@ def each_block(
     blas = (each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas")
     threads = max(blas, default=usable_cpus())  # none that threadpoolctl knows
     for _ in range(threads):
-        buffers.put((np.full((rows, width), -np.inf, np.float32), np.empty((rows if exact else 0, count))))
+        buffers.put((blank(rows, count, least), np.empty((rows if exact else 0, count))))
     with (
         progress(title, len(users), "users") as advance,
         threadpool_limits(1, "blas"),
@@ -114,6 +112,11 @@ def each_block(
     ):
         for done in pool.map(block, range(0, len(users), size)):
             advance(done)
+
+
+def blank(rows: int, items: int, k: int) -> np.ndarray:
+    """Scores [rows, width] for `top`, all -inf: `width` is the number of items or k, rounded up to whole chunks."""
+    return np.full((rows, -(-max(items, k) // CHUNK) * CHUNK), -np.inf, np.float32)
 
 
 def add(scores: np.ndarray, own: sp.csr_matrix) -> None:

@@ -61,8 +61,8 @@ def test_users_of_one_or_two_items_hold_out_none_and_get_the_usual_weight():
 def fashions(users: int = 200, seed: int = 0):
     """Users watch five of items 0 to 29 on days 0 to 9, and five of items 30 to 69 on days 10 to 19.
 
-    An early item has 200 x 5 / 30 = 33 watches and a late one 25, so all of train puts early items first; the later half
-    has late ones only.
+    An early item has 200 x 5 / 30 = 33 watches and a late one 25, so all of train puts early items first; the later
+    half has late ones only.
     """
     random = np.random.default_rng(seed)
     chosen = [np.append(random.permutation(30)[:5], 30 + random.permutation(40)[:5]) for _ in range(users)]

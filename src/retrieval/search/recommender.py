@@ -12,7 +12,7 @@ from retrieval.histories import Watched
 from retrieval.matrices import Matrix, Model
 from retrieval.newcomers import newcomer
 from retrieval.newitems import coefficients, rows_of
-from retrieval.ranking import CHUNK, SCORES, add, score, top, transposed, widened
+from retrieval.ranking import SCORES, add, blank, score, top, transposed, widened
 from retrieval.repeats import Repeats
 from retrieval.search.catalogue import Catalogue
 from retrieval.search.indexes import Index, candidates
@@ -178,7 +178,7 @@ def _part(own: Own, rows: int | slice) -> Own:
 def _top(scores: np.ndarray, k: int) -> list[TopItems]:
     """Positions and values of the k highest of each row of `scores` [n, items], leaving out -inf."""
     rows, count = scores.shape
-    padded = np.full((rows, -(-max(count, k) // CHUNK) * CHUNK), -np.inf, np.float32)
+    padded = blank(rows, count, k)
     padded[:, :count] = scores
     positions, best = top(padded, k)
     finite = ~np.isneginf(best)

@@ -20,7 +20,7 @@ from pathlib import Path
 from retrieval.cooccurrence import factors
 from retrieval.dssm.model import DSSM
 from retrieval.histories import DAY, Features, Histories
-from retrieval.ranking import CHUNK, top
+from retrieval.ranking import blank, top
 from retrieval.training.loop import fit
 from retrieval.training.resolve import MEAN_WEIGHT, USER_WEIGHT, TrainDSSMParams, has_trend, resolve
 from retrieval.training.weighing import USUAL_WEIGHT, WEIGHTS, better
@@ -135,7 +135,7 @@ class _Rehearsed:
     def precision(self, options: Sequence[Weights]) -> np.ndarray:
         """Average precision at K, [options, users]."""
         found, count = np.empty((len(options), len(self.towers))), len(self.right)
-        scores = np.full((BLOCK, -(-max(count, K) // CHUNK) * CHUNK), -np.inf, np.float32)
+        scores = blank(BLOCK, count, K)
         common = self.mean @ self.right.T
         for start in range(0, len(self.towers), BLOCK):
             part = slice(start, start + BLOCK)
@@ -153,6 +153,6 @@ class _Rehearsed:
 
 def _average_precision(lists: np.ndarray, later: np.ndarray) -> np.ndarray:
     """[n] of lists [n, K] of items, by the ones in `later` [n, items], of which each row has some."""
-    padded = np.pad(later, ((0, 0), (0, CHUNK)))  # a list of fewer than K candidates ends in places behind the items
+    padded = np.pad(later, ((0, 0), (0, K)))  # a list of fewer than K candidates ends in places behind the items
     hits = np.take_along_axis(padded, lists, axis=1)
     return (hits * hits.cumsum(axis=1) / np.arange(1, K + 1)).sum(axis=1) / later.sum(axis=1)
