@@ -1,7 +1,7 @@
 """The weights of popularity and of co-occurrence, chosen by held-out items."""
 
 from retrieval.training.loop import fit, make_batches
-from retrieval.training.weighing import POPULARITY, USUAL_WEIGHT, WEIGHTS, blended, lately, weigh
+from retrieval.training.weighing import POPULARITY, USUAL_WEIGHT, WEIGHTS, better, blended, lately, weigh
 
 import numpy as np
 import pytest
@@ -107,3 +107,14 @@ def test_the_biases_gain_the_weight_times_the_logarithm():
         scores[popularity] = found.left.astype(float) @ found.right.astype(float).T
     expected = 0.5 * np.log([3, 2, 1])
     assert scores[0.5] - scores[0.0] == pytest.approx(np.tile(expected, (3, 1)), abs=1e-3)
+
+
+def test_the_usual_stays_unless_another_gains_more_than_a_standard_error_and_the_least():
+    """Two users gain 0.1 and 0.3, 0.2 in the mean with a standard error of 0.1 / sqrt(2); or 0.5 and -0.1, as much in
+    the mean with one of 0.3 / sqrt(2)."""
+    usual, sure, unsure = [1.0, 1.0], [1.1, 1.3], [1.5, 0.9]
+    assert better(np.array([usual, sure]), 0) == 1
+    assert better(np.array([usual, unsure]), 0) == 0
+    assert better(np.array([usual, sure]), 0, least=0.19) == 1
+    assert better(np.array([usual, sure]), 0, least=0.21) == 0
+    assert better(np.array([sure, usual]), 1) == 0

@@ -23,11 +23,13 @@ POPULARITY = (0.0, 0.15, 0.3, 0.6, 1.2, 2.4)
 WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.4)
 USUAL_WEIGHT = 0.1  # on nearly all data that we tried it is better than 0, see docs/results.md
 USUAL = 0.0, USUAL_WEIGHT
+LEAST = 0.05  # gain by popularity: a smaller one in validation is a loss on the test as often as not
 GAINS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # of repeats, in spreads of the scores
 HALF_LIVES = (0.0, 30.0, 10.0, 3.0)  # of repeats, in events; 0: all events count alike
 USUAL_REPEATS = Repeats(4.0, 30.0)
 SPREAD = 100_000  # users by whom it is measured, at most
 USERS = 5_000  # that weights are compared on, at most
+Weights = tuple[float, float]  # of popularity, of co-occurrence
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ def weigh(params: TrainDSSMParams, features: Features, model: DSSM) -> TrainDSSM
     """The parameters with values for `towers.popularity` and `cooccurrence.weight`, for auto those of POPULARITY and of
     WEIGHTS with the highest validation.
 
-    Validation is the mean reciprocal rank, as in training; `better` compares with no popularity, and with USUAL_WEIGHT.
+    Validation is the mean reciprocal rank, as in training; `better` compares with USUAL.
     The held-out items are left out of popularity and co-occurrence, as they are of the towers' training.
     """
     asked, batches = (params.towers.popularity, params.cooccurrence.weight), make_batches(params, features)
@@ -51,10 +53,10 @@ def weigh(params: TrainDSSMParams, features: Features, model: DSSM) -> TrainDSSM
         held_out_items = _HeldOut(model, batches, features, params)
         if asked[0] == "auto":
             options = [(each, weight) for each in POPULARITY]
-            popularity = held_out_items.best("towers.popularity", POPULARITY, options, 0.0)
+            popularity = held_out_items.best("towers.popularity", POPULARITY, options, USUAL[0], LEAST)
         if asked[1] == "auto":
             options = [(popularity, each) for each in WEIGHTS]
-            weight = held_out_items.best("cooccurrence.weight", WEIGHTS, options, USUAL_WEIGHT)
+            weight = held_out_items.best("cooccurrence.weight", WEIGHTS, options, USUAL[1])
     towers = params.towers.model_copy(update={"popularity": popularity})
     cooccurrence = params.cooccurrence.model_copy(update={"weight": weight})
     return params.model_copy(update={"towers": towers, "cooccurrence": cooccurrence})
@@ -67,12 +69,13 @@ def lately(histories: Histories, items: int) -> np.ndarray:
     return np.log1p(np.bincount(late, minlength=items))
 
 
-def better(values: np.ndarray, usual: int) -> int:
+def better(values: np.ndarray, usual: int, least: float = 0.0) -> int:
     """The option with the highest mean of values [options, users], if it gains more than a standard error over the
-    option `usual`; otherwise `usual`."""
+    option `usual`, and more than the share `least` of its mean; otherwise `usual`."""
     gain = values - values[usual]
     best = int(gain.mean(axis=1).argmax())
-    return best if gain[best].mean() > gain[best].std() / np.sqrt(gain.shape[1]) else usual
+    error = gain[best].std() / np.sqrt(gain.shape[1])
+    return best if gain[best].mean() > max(error, least * values[usual].mean()) else usual
 
 
 def blended(params: TrainDSSMParams, features: Features, model: DSSM) -> tuple[TrainDSSMParams, Scored]:
@@ -155,21 +158,20 @@ class _HeldOut:
         read, basis = factors(self.seen, params.cooccurrence, params.seed)
         self.read, self.basis = read, torch.from_numpy(basis.T.copy()).to(model.device)
 
-    def best(self, name: str, values: Sequence[float], options: Sequence[tuple[float, float]], usual: float) -> float:
+    def best(
+        self, name: str, values: Sequence[float], options: Sequence[Weights], usual: float, least: float = 0.0
+    ) -> float:
         """The one of `values` whose option is the best, see `better`; says so."""
         reciprocal = self.reciprocal_ranks(options)
-        value = values[better(reciprocal, values.index(usual))]
+        value = values[better(reciprocal, values.index(usual), least)]
         means = zip(reciprocal.mean(axis=1), values, strict=True)
         found = ", ".join(f"{mean:.4f} with {each}" for mean, each in means)
         print(f"train_dssm: {name}={value}: validation {found}", file=sys.stderr)
         return value
 
     @torch.no_grad()
-    def reciprocal_ranks(self, options: Sequence[tuple[float, float]]) -> np.ndarray:
-        """[options, users], of the held-out items among the items that their users have not watched.
-
-        An option is a weight of popularity and one of co-occurrence.
-        """
+    def reciprocal_ranks(self, options: Sequence[Weights]) -> np.ndarray:
+        """[options, users], of the held-out items among the items that their users have not watched."""
         ranks = []
         for candidates, left, right in held_out(self.model, self.model.vectors(), self.batches.validation(USERS)):
             history = torch.from_numpy(self.seen[candidates.batch.user.cpu().numpy()] @ self.read).to(left.device)
