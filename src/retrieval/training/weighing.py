@@ -47,9 +47,12 @@ def weigh(params: TrainDSSMParams, features: Features, model: DSSM) -> TrainDSSM
     Validation is the mean reciprocal rank, as in training; `better` compares with USUAL.
     The held-out items are left out of popularity and co-occurrence, as they are of the towers' training.
     """
-    asked, batches = (params.towers.popularity, params.cooccurrence.weight), make_batches(params, features)
+    asked = params.towers.popularity, params.cooccurrence.weight
+    if "auto" not in asked:
+        return params
     popularity, weight = (usual if value == "auto" else value for value, usual in zip(asked, USUAL, strict=True))
-    if "auto" in asked and len(batches.validation_users):
+    batches = make_batches(params, features)
+    if len(batches.validation_users):
         held_out_items = _HeldOut(model, batches, features, params)
         if asked[0] == "auto":
             options = [(each, weight) for each in POPULARITY]
