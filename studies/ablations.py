@@ -91,7 +91,7 @@ def table(found: dict[str, dict[str, list[np.ndarray]]]) -> dict[str, dict[str, 
         results[kind] = {DEFAULTS: both["means"][DEFAULTS]["map"]}
         for name, metrics in both["differences"].items():
             gain = metrics["map"]
-            results[kind][name] = {"mean": -gain["mean"], "low": -gain["high"], "high": -gain["low"]}
+            results[kind][name] = {"mean": 0 - gain["mean"], "low": 0 - gain["high"], "high": 0 - gain["low"]}
     return results
 
 

@@ -109,12 +109,16 @@ def test_the_biases_gain_the_weight_times_the_logarithm():
     assert scores[0.5] - scores[0.0] == pytest.approx(np.tile(expected, (3, 1)), abs=1e-3)
 
 
-def test_the_usual_stays_unless_another_gains_more_than_a_standard_error_and_the_least():
+def test_the_usual_stays_unless_another_gains_more_than_a_standard_error():
     """Two users gain 0.1 and 0.3, 0.2 in the mean with a standard error of 0.1 / sqrt(2); or 0.5 and -0.1, as much in
     the mean with one of 0.3 / sqrt(2)."""
     usual, sure, unsure = [1.0, 1.0], [1.1, 1.3], [1.5, 0.9]
     assert better(np.array([usual, sure]), 0) == 1
     assert better(np.array([usual, unsure]), 0) == 0
-    assert better(np.array([usual, sure]), 0, least=0.19) == 1
-    assert better(np.array([usual, sure]), 0, least=0.21) == 0
     assert better(np.array([sure, usual]), 1) == 0
+
+
+def test_a_gain_of_a_twentieth_is_not_enough():
+    usual = np.array([1.0, 1.0, 1.0])
+    assert better(np.array([usual, usual + 0.049]), 0) == 0
+    assert better(np.array([usual, usual + 0.051]), 0) == 1

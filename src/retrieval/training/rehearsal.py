@@ -44,8 +44,8 @@ def rehearse(
 ) -> TrainDSSMParams:
     """The parameters with a value for `trend.user_weight`, `trend.mean_weight` and `cooccurrence.weight` where auto.
 
-    The values have the highest mean average precision at 10 over the users with items in both parts, unless it is
-    within a standard error of that of the usual ones. The parameters stay as they are without a trend or a split by
+    The values have the highest mean average precision at 10 over the users with items in both parts, unless that of the
+    usual ones is nearly as high, see `better`. The parameters stay as they are without a trend or a split by
     days, if both weights of the trend have values, and with fewer than FEWEST such users. `params` are not resolved
     yet: the rehearsal resolves them by its own data.
     """

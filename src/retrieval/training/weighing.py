@@ -23,7 +23,7 @@ POPULARITY = (0.0, 0.15, 0.3, 0.6, 1.2, 2.4)
 WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.4)
 USUAL_WEIGHT = 0.1  # on nearly all data that we tried it is better than 0, see docs/results.md
 USUAL = 0.0, USUAL_WEIGHT
-LEAST = 0.05  # gain by popularity: a smaller one in validation is a loss on the test as often as not
+LEAST = 0.05  # gain: a smaller one in validation is a loss on the test as often as not
 GAINS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # of repeats, in spreads of the scores
 HALF_LIVES = (0.0, 30.0, 10.0, 3.0)  # of repeats, in events; 0: all events count alike
 USUAL_REPEATS = Repeats(4.0, 30.0)
@@ -56,7 +56,7 @@ def weigh(params: TrainDSSMParams, features: Features, model: DSSM) -> TrainDSSM
         held_out_items = _HeldOut(model, batches, features, params)
         if asked[0] == "auto":
             options = [(each, weight) for each in POPULARITY]
-            popularity = held_out_items.best("towers.popularity", POPULARITY, options, USUAL[0], LEAST)
+            popularity = held_out_items.best("towers.popularity", POPULARITY, options, USUAL[0])
         if asked[1] == "auto":
             options = [(popularity, each) for each in WEIGHTS]
             weight = held_out_items.best("cooccurrence.weight", WEIGHTS, options, USUAL[1])
@@ -72,13 +72,13 @@ def lately(histories: Histories, items: int) -> np.ndarray:
     return np.log1p(np.bincount(late, minlength=items))
 
 
-def better(values: np.ndarray, usual: int, least: float = 0.0) -> int:
+def better(values: np.ndarray, usual: int) -> int:
     """The option with the highest mean of values [options, users], if it gains more than a standard error over the
-    option `usual`, and more than the share `least` of its mean; otherwise `usual`."""
+    option `usual`, and more than the share LEAST of its mean; otherwise `usual`."""
     gain = values - values[usual]
     best = int(gain.mean(axis=1).argmax())
     error = gain[best].std() / np.sqrt(gain.shape[1])
-    return best if gain[best].mean() > max(error, least * values[usual].mean()) else usual
+    return best if gain[best].mean() > max(error, LEAST * values[usual].mean()) else usual
 
 
 def blended(params: TrainDSSMParams, features: Features, model: DSSM) -> tuple[TrainDSSMParams, Scored]:
@@ -161,12 +161,10 @@ class _HeldOut:
         read, basis = factors(self.seen, params.cooccurrence, params.seed)
         self.read, self.basis = read, torch.from_numpy(basis.T.copy()).to(model.device)
 
-    def best(
-        self, name: str, values: Sequence[float], options: Sequence[Weights], usual: float, least: float = 0.0
-    ) -> float:
+    def best(self, name: str, values: Sequence[float], options: Sequence[Weights], usual: float) -> float:
         """The one of `values` whose option is the best, see `better`; says so."""
         reciprocal = self.reciprocal_ranks(options)
-        value = values[better(reciprocal, values.index(usual), least)]
+        value = values[better(reciprocal, values.index(usual))]
         means = zip(reciprocal.mean(axis=1), values, strict=True)
         found = ", ".join(f"{mean:.4f} with {each}" for mean, each in means)
         print(f"train_dssm: {name}={value}: validation {found}", file=sys.stderr)
