@@ -90,8 +90,8 @@ def table(found: dict[str, dict[str, list[np.ndarray]]]) -> dict[str, dict[str, 
         both = intervals(means, DEFAULTS, RESAMPLES, np.random.default_rng(0))
         results[kind] = {DEFAULTS: both["means"][DEFAULTS]["map"]}
         for name, metrics in both["differences"].items():
-            gain = metrics["map"]
-            results[kind][name] = {"mean": 0 - gain["mean"], "low": 0 - gain["high"], "high": 0 - gain["low"]}
+            lost = metrics["map"]  # by the choice; 0 - x, as -x may be -0.0
+            results[kind][name] = {"mean": 0 - lost["mean"], "low": 0 - lost["high"], "high": 0 - lost["low"]}
     return results
 
 

@@ -22,8 +22,8 @@ import torch
 POPULARITY = (0.0, 0.15, 0.3, 0.6, 1.2, 2.4)
 WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.4)
 USUAL_WEIGHT = 0.1  # on nearly all data that we tried it is better than 0, see docs/results.md
-USUAL = 0.0, USUAL_WEIGHT
-LEAST = 0.05  # gain: a smaller one in validation is a loss on the test as often as not
+USUAL = 0.0, USUAL_WEIGHT  # weights of popularity and of co-occurrence
+LEAST = 0.05  # gain: a smaller one is mostly chance, see docs/results.md
 GAINS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # of repeats, in spreads of the scores
 HALF_LIVES = (0.0, 30.0, 10.0, 3.0)  # of repeats, in events; 0: all events count alike
 USUAL_REPEATS = Repeats(4.0, 30.0)
@@ -41,11 +41,11 @@ class Scored(Blended):
 
 
 def weigh(params: TrainDSSMParams, features: Features, model: DSSM) -> TrainDSSMParams:
-    """The parameters with values for `towers.popularity` and `cooccurrence.weight`, for auto those of POPULARITY and of
-    WEIGHTS with the highest validation.
+    """The parameters with values for `towers.popularity` and `cooccurrence.weight`.
 
-    Validation is the mean reciprocal rank, as in training; `better` compares with USUAL.
-    The held-out items are left out of popularity and co-occurrence, as they are of the towers' training.
+    For auto they are those of POPULARITY and then of WEIGHTS with the highest validation, unless those of USUAL are
+    nearly as good, see `better`. Validation is the mean reciprocal rank, as in training. The held-out items are left
+    out of popularity and co-occurrence, as they are of the towers' training.
     """
     asked = params.towers.popularity, params.cooccurrence.weight
     if "auto" not in asked:
@@ -66,7 +66,7 @@ def weigh(params: TrainDSSMParams, features: Features, model: DSSM) -> TrainDSSM
 
 
 def lately(histories: Histories, items: int) -> np.ndarray:
-    """log(1 + n) of each item, [items] float64; n of the interactions in the later half of the histories have it."""
+    """Recent popularity, [items] float64: log(1 + the item's interactions in the later half of the histories)."""
     time = histories.time
     late = histories.item[time >= np.median(time)] if len(time) else histories.item
     return np.log1p(np.bincount(late, minlength=items))
@@ -152,7 +152,7 @@ def before_held_out(features: Features, batches: Batches) -> Histories:
 
 
 class _HeldOut:
-    """What a model, popularity and co-occurrence say of the items that validation users hold out."""
+    """The items that validation users hold out, and how a model with popularity and co-occurrence ranks them."""
 
     def __init__(self, model: DSSM, batches: Batches, features: Features, params: TrainDSSMParams) -> None:
         before = before_held_out(features, batches)
