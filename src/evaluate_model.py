@@ -13,6 +13,7 @@ from retrieval.evaluation.report import write_model, write_result
 from retrieval.newitems import score_new
 from retrieval.params import Section, Seed
 from retrieval.stage import folder, read_table, run, write_json
+from retrieval.torchrun import Processes
 from retrieval.vocabulary import extend
 
 
@@ -36,15 +37,18 @@ def main(params: EvaluateModelParams, prepared: Path, features: Path, path: Path
             count = len(catalogue.item_ids) - len(complete.items)
             print(f"evaluate: {model.name}: cannot score the {count:,} items that are not in train", file=sys.stderr)
         data, model = catalogue, complete
-    exam = prepare_exam(prepared, data, options, seed)
+    exam, processes = prepare_exam(prepared, data, options, seed), Processes()
+    result = assess(model, exam, options, processes)
+    cold = assess_cold(prepared, path.parent, {model.name: model}, {}, exam, options, processes)
+    cold_items = assess_cold_items(complete, new, options, processes) if new is not None and scores_new else {}
+    if not processes.first:
+        return  # the first process writes
     with folder(out) as aside:
-        write_result(aside, model.name, assess(model, exam, options), exam, options)
+        write_result(aside, model.name, result, exam, options)
         write_model(aside, path, model, exam, options, seed)
-        cold = assess_cold(prepared, path.parent, {model.name: model}, {}, exam, options)
         write_json(aside / "metrics" / "cold.json", cold)
-        if new is not None and scores_new:
-            for setting, values in assess_cold_items(complete, new, options).items():
-                write_values(aside, setting, values)
+        for setting, values in cold_items.items():
+            write_values(aside, setting, values)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ HEAVY_FILES = {
     "test_settings",
     "test_setup",
     "test_sharing",
+    "test_torchrun",
     "test_workers",
 }
 

@@ -240,7 +240,7 @@ def test_importing_a_module_does_nothing_but_define():
 
 # What a package or a module of the ground floor may import: those of its own line, and of the lines above it.
 ORDER = (
-    {"errors", "params", "stage", "runs", "progress", "divergence"},
+    {"errors", "params", "stage", "runs", "progress", "divergence", "torchrun"},
     {"sources"},
     {"preparation"},
     {"ids", "histories", "encode", "text", "columns", "vocabulary", "matrices", "ranking"},

@@ -16,6 +16,7 @@ from queue import SimpleQueue
 from retrieval import usable_cpus
 from retrieval.matrices import Matrix
 from retrieval.progress import progress
+from retrieval.torchrun import Processes
 
 import numpy as np
 import scipy.sparse as sp
@@ -43,10 +44,12 @@ def rank(
     constant: bool = False,
     title: str = "rank",
     own: sp.csr_matrix | None = None,
+    processes: Processes | None = None,
 ) -> Ranking:
     """The k best items of the `users` [U] (rows of `left`), without those in their rows of `seen` [users, items].
 
-    own [users, items]: what is added to the scores of items that a user has had.
+    own [users, items]: what is added to the scores of items that a user has had. processes: each of them ranks for its
+    share of the users, and returns the lists of all.
 
     The order is that of a full stable sort by falling score, so that equal scores are in the order of the items. An
     item with no evidence for it has score 0 in a sparse model and may still be recommended. `constant`: all rows of
@@ -55,6 +58,10 @@ def rank(
     if constant and seen is None and len(users) > 1:
         one = rank(left, right, users[:1], k, title=title)
         return Ranking(one.items.repeat(len(users), 0), one.scores.repeat(len(users), 0))
+    if processes is not None and processes.count > 1:
+        title = title if processes.first else ""
+        mine = rank(left, right, processes.mine(users), k, seen, constant, title, own)
+        return Ranking(processes.join(mine.items, len(users)), processes.join(mine.scores, len(users)))
     ranking = Ranking(np.empty((len(users), k), np.int32), np.empty((len(users), k), np.float32))
 
     def keep(part: slice, scores: np.ndarray) -> None:
@@ -82,7 +89,7 @@ def each_block(
     """work(part, scores) for every block of `users` [U]: which of them, and their scores of all items, as in `blank`.
 
     `work` may be called by several threads at once, each with scores that are its own until it returns: by as many as
-    BLAS has.
+    BLAS has. Without a `title` no progress is shown.
     """
     count = right.shape[0]
     size = max(64, SCORES // count)
@@ -106,7 +113,7 @@ def each_block(
     for _ in range(threads):
         buffers.put((blank(rows, count, least), np.empty((rows if exact else 0, count))))
     with (
-        progress(title, len(users), "users") as advance,
+        progress(title, len(users), "users", hidden=not title) as advance,
         threadpool_limits(1, "blas"),
         ThreadPoolExecutor(threads) as pool,
     ):

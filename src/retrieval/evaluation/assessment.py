@@ -13,6 +13,7 @@ from retrieval.histories import Features
 from retrieval.matrices import Model
 from retrieval.ranking import rank
 from retrieval.stage import read_table
+from retrieval.torchrun import Processes
 
 import numpy as np
 import pandas as pd
@@ -74,19 +75,21 @@ def prepare_exam(prepared: Path, data: Features, params: Evaluation, seed: int) 
     return Exam(data, truth, _debiased(truth, seed), users, train_users, train_items)
 
 
-def assess(model: Model, exam: Exam, params: Evaluation) -> Assessment:
-    """Rank the items for all users and judge the lists; raises `Problem` if the model is of other users or items."""
+def assess(model: Model, exam: Exam, params: Evaluation, processes: Processes | None = None) -> Assessment:
+    """Rank the items for all users and judge the lists; raises `Problem` if the model is of other users or items.
+
+    processes: see `rank`.
+    """
     data, k = exam.data, params.k
-    own = len(data.item_ids) if params.candidates == "train" else len(model.items)  # some models leave new items out
-    if not (np.array_equal(model.users, data.user_ids) and np.array_equal(model.items, data.item_ids[:own])):
+    count = len(data.item_ids) if params.candidates == "train" else len(model.items)  # some models leave new items out
+    if not (np.array_equal(model.users, data.user_ids) and np.array_equal(model.items, data.item_ids[:count])):
         raise Problem(f"model {model.name}: its users and items are not those of the features; train it again")
-    left, right = model.left, model.right
+    left, right, own = model.left, model.right, model.own
     title = f"{model.name}, new items"
-    new = rank(left, right, exam.users, params.ks[-1], data.excluded, title=title, own=model.own).items
+    new = rank(left, right, exam.users, params.ks[-1], data.excluded, False, title, own, processes).items
     users = np.union1d(exam.users, exam.train_users)
-    constant = model.kind == "constant"
-    title = f"{model.name}, all items"
-    every = rank(left, right, users, k, constant=constant, title=title, own=model.own).items
+    constant, title = model.kind == "constant", f"{model.name}, all items"
+    every = rank(left, right, users, k, None, constant, title, own, processes).items
     settings = {}
     for name, watched, part in (("test_all", exam.truth, exam.users), ("train", data.seen, exam.train_users)):
         lists = judge(every[np.searchsorted(users, part)], watched[part], exam.train_items)

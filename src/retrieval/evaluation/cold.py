@@ -15,6 +15,7 @@ from retrieval.matrices import Model
 from retrieval.newcomers import NOTHING, newcomer
 from retrieval.ranking import rank
 from retrieval.stage import read_table
+from retrieval.torchrun import Processes
 from retrieval.vocabulary import encode_users
 
 import numpy as np
@@ -32,10 +33,11 @@ def assess_cold(
     external: Mapping[str, External],
     exam: Exam,
     params: Evaluation,
+    processes: Processes | None = None,
 ) -> dict[str, dict[str, float]]:
     """METRICS of each of `models`, which `folder` holds, and of `external` systems, that serve users without a history.
 
-    Empty without such users.
+    Empty without such users. processes: see `rank`.
     """
     path, data = prepared / "cold.parquet", exam.data
     test = read_table(path, columns=["user_id", "item_id"])
@@ -50,7 +52,8 @@ def assess_cold(
         if model.kind != "history" and (row_of := newcomer(folder / name, model)) is not None:
             rows = {each: row_of(NOTHING, each) for each in sorted(set(features))}
             left = np.concatenate([rows[each] for each in features])
-            lists[name] = rank(left, model.right, np.arange(len(ids)), params.k, title=f"{name}, cold users").items
+            users, title = np.arange(len(ids)), f"{name}, cold users"
+            lists[name] = rank(left, model.right, users, params.k, title=title, processes=processes).items
     for name, system in external.items():
         if ((found := system.lists(ids)[:, : params.k]) >= 0).any():
             lists[name] = found

@@ -16,6 +16,7 @@ from retrieval.histories import Features
 from retrieval.matrices import Model, snap
 from retrieval.newitems import BITS, estimate
 from retrieval.ranking import rank
+from retrieval.torchrun import Processes
 
 import numpy as np
 import scipy.sparse as sp
@@ -42,13 +43,19 @@ def prepare_cold_items(prepared: Path, catalogue: Features, trained: int) -> Col
     return ColdItems(catalogue, trained, truth, users) if len(users) else None
 
 
-def assess_cold_items(model: Model, exam: ColdItems, params: Evaluation) -> dict[str, dict[str, np.ndarray]]:
-    """Setting -> metric -> a value per user. `model` has a row of right for every item of the catalogue."""
+def assess_cold_items(
+    model: Model, exam: ColdItems, params: Evaluation, processes: Processes | None = None
+) -> dict[str, dict[str, np.ndarray]]:
+    """Setting -> metric -> a value per user. `model` has a row of right for every item of the catalogue.
+
+    processes: see `rank`.
+    """
     data, trained, users, k = exam.data, exam.trained, exam.users, params.k
     constant, items = model.kind == "constant", TrainItems(data.seen, data.items, params.head)
-    new = rank(model.left, model.right[trained:], users, k, constant=constant, title=f"{model.name}, new items").items
+    left, right, title = model.left, model.right, f"{model.name}, new items"
+    new = rank(left, right[trained:], users, k, constant=constant, title=title, processes=processes).items
     title = f"{model.name}, with new items"
-    every = rank(model.left, model.right, users, k, data.excluded, title=title, own=model.own).items
+    every = rank(left, right, users, k, data.excluded, title=title, own=model.own, processes=processes).items
     lists = np.where(new < 0, -1, new + trained), every
     metrics = {name: METRICS[name] for name in NAMES}
     judged = [values(judge(each, exam.truth[users], items), metrics) for each in lists]

@@ -8,28 +8,23 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from retrieval.torchrun import Processes
+
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 
-class Workers:
-    """The processes that train together, and this one's rank among them; without torchrun there is only one."""
+class Workers(Processes):
+    """The processes that train together, and the device of this one."""
 
     def __init__(self) -> None:
-        self.rank, self.count = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
         cuda = torch.cuda.is_available()
         self.device = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if cuda else "cpu")
         if cuda:
             torch.cuda.set_device(self.device)
-        if self.count > 1 and not dist.is_initialized():
-            dist.init_process_group("nccl" if cuda else "gloo")
-
-    @property
-    def first(self) -> bool:
-        """Whether this is the process that writes and reports."""
-        return self.rank == 0
+        super().__init__("nccl" if cuda else "gloo")
 
     def together(self, model: nn.Module) -> nn.Module:
         """The model with gradients averaged over the processes."""
