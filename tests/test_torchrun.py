@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import evaluate_model
-from retrieval import histories
+from retrieval import histories, recommend
 from retrieval.evaluation.joining import SETTINGS, VALUES
 from retrieval.params import read
 from retrieval.ranking import rank
@@ -75,3 +75,9 @@ def test_evaluation_by_two_processes_writes_the_files_of_one(world: Path, monkey
     assert one == two
     assert {VALUES, *SETTINGS} <= {name.removesuffix(".npz") for name in one}
     assert len(one["metrics/cold.json"]) > len("{}\n")
+
+
+def test_recommendations_by_two_processes_are_the_file_of_one(world: Path) -> None:
+    recommend.main(["--models", str(world / "models"), "--out", str(world / "one.parquet")])
+    torchrun(world, "-m", "retrieval.recommend", "--out", "two.parquet")
+    assert (world / "one.parquet").read_bytes() == (world / "two.parquet").read_bytes()

@@ -6,6 +6,7 @@ The ending of --out is the format: .parquet, .csv, .jsonl. From Python: `from re
 import argparse
 import csv
 import sys
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from retrieval.search.catalogue import Catalogue
 from retrieval.search.export import KINDS, write
 from retrieval.search.recommendations import CatalogueModel, candidates, flatten, load, unknown
 from retrieval.stage import read_table
+from retrieval.torchrun import Processes
 
 import numpy as np
 import pyarrow as pa
@@ -47,7 +49,12 @@ def main(arguments: list[str] | None = None) -> None:
         raise Problem(f"--fallback: {options.fallback} has no list for unknown users; expected a model such as popular")
     users = _users(options.users, model.catalogue.users, fallback is not None)
     items = _candidates(model, options.only, options.without, _where(options.where, model.catalogue))
-    rows = write(out, kind, tables(model, users, options.k, not options.with_seen, items, fallback))
+    processes = Processes()
+    lists = tables(model, users, options.k, not options.with_seen, items, fallback, processes)
+    if not processes.first:
+        deque(lists, maxlen=0)  # the first process writes
+        return
+    rows = write(out, kind, lists)
     print(f"{out}: {rows:,} rows for {len(users.ids):,} users, by {options.model}")
 
 
@@ -58,10 +65,14 @@ def tables(
     exclude_seen: bool = True,
     items: np.ndarray | None = None,
     fallback: CatalogueModel | None = None,
+    processes: Processes | None = None,
 ) -> Iterator[pa.Table]:
-    """The lists of the users, one part of them after the other; unknown users get that of the constant `fallback`."""
+    """The lists of the users, one part of them after the other; unknown users get that of the constant `fallback`.
+
+    processes: see `ranking.rank`.
+    """
     item_ids, start = pa.array(model.catalogue.items), 0
-    for part, ranking in model.rank(np.maximum(users.rows, 0), k, exclude_seen, items):
+    for part, ranking in model.rank(np.maximum(users.rows, 0), k, exclude_seen, items, processes):
         stop = start + len(part)
         missing = users.rows[start:stop] < 0
         if fallback is not None and missing.any():

@@ -20,6 +20,7 @@ from retrieval.search.catalogue import Catalogue
 from retrieval.search.catalogue import load as load_catalogue
 from retrieval.search.filters import Where, allowed
 from retrieval.search.recommender import Recommender, load_model
+from retrieval.torchrun import Processes
 
 import numpy as np
 import pandas as pd
@@ -93,11 +94,16 @@ class CatalogueModel:
         )
 
     def rank(
-        self, users: np.ndarray, k: int, exclude_seen: bool = True, items: np.ndarray | None = None
+        self,
+        users: np.ndarray,
+        k: int,
+        exclude_seen: bool = True,
+        items: np.ndarray | None = None,
+        processes: Processes | None = None,
     ) -> Iterator[tuple[np.ndarray, Ranking]]:
         """(rows of users, their `Ranking`) for one part of `users` [U] (rows) after the other, at least one.
 
-        items: the rows that may be recommended, ascending; None for all.
+        items: the rows that may be recommended, ascending; None for all. processes: see `ranking.rank`.
         """
         model, right, own = self.model, self.recommender.right, self.model.own
         exclusions, count = self.catalogue.exclusions if exclude_seen else None, right.shape[0]
@@ -113,7 +119,7 @@ class CatalogueModel:
         constant, size = model.kind == "constant", max(1, CHUNK_ROWS // k)
         for start in range(0, max(len(users), 1), size):
             part = users[start : start + size]
-            ranking = rank(model.left, right, part, k, exclusions, constant, model.name, own)
+            ranking = rank(model.left, right, part, k, exclusions, constant, model.name, own, processes)
             if items is not None:
                 places = np.where(ranking.items < 0, -1, items[ranking.items])
                 ranking = Ranking(places.astype(np.int32), ranking.scores)
