@@ -1,20 +1,22 @@
 """Run every stage on `kion-synthetic` at several sizes: seconds, peak memory, and how both grow with the rows.
 
-Run `PYTHONPATH=src python benchmarks/scale.py [scale ...]`; scale 1 has KION's 5.5 million interactions. Each stage
-script runs in its own process, in a temporary folder. LightFM is trained for one epoch, the DSSM for one epoch in six
-ways: the notebook's (triplet loss, one sample per user, width 128, batches of 1,024); the same with the full
-softmax; that with the width and batch size of params.yaml; the defaults of params.yaml; and the first two with the
-notebook's filter. With one sample per user the seconds of an epoch alone are measured, too: two epochs minus one.
+Run `PYTHONPATH=src python benchmarks/scale.py [scale ...]`; scale 1 has KION's 5.5 million interactions. `--stages`
+runs some of the stages only: `--stages fetch,prepare,features,train_dssm 10`. Each stage script runs in a process of
+its own, in a temporary folder. LightFM is trained for one epoch, the DSSM for one epoch in six ways: the notebook's
+(triplet loss, one sample per user, width 128, batches of 1,024); the same with the full softmax; that with the width
+and batch size of params.yaml; the defaults of params.yaml; and the first two with the notebook's filter. With one
+sample per user the seconds of an epoch alone are measured, too: two epochs minus one.
 `evaluate` runs on all models, and then on those that are two dense matrices.
 """
 
+import argparse
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,16 +103,15 @@ def run(stage: str, folder: Path, params: dict[str, Any]) -> dict[str, float]:
     return {"seconds": round(time.perf_counter() - start, 1), "megabytes": most}
 
 
-def measure(scale: float) -> Iterator[tuple[str, dict[str, float]]]:
-    """Name and cost of each stage, in order; the number of train rows comes after `evaluate`."""
+def measure(scale: float, chosen: Sequence[str]) -> Iterator[tuple[str, dict[str, float]]]:
+    """Name and cost of each of the stages, in order; the number of train rows comes after `prepare`."""
     defaults = load(ROOT / "params.yaml")
     defaults |= {"data": "kion-synthetic", "synthetic": {"scale": scale}}
     defaults["trend"] |= {"user_weight": USER_WEIGHT, "mean_weight": MEAN_WEIGHT}  # else a rehearsal trains, too
     defaults["train"]["precision"] = "float32"  # at every scale, so that growth is that of one thing
     with tempfile.TemporaryDirectory() as name:
-        for stage in STAGES:
+        for stage in chosen:
             if stage == VECTORS:
-                yield "rows", {"train": pq.read_metadata(Path(name, "data/prepared/train.parquet")).num_rows}
                 for sparse in Path(name, "models").glob("*/left.npz"):
                     shutil.rmtree(sparse.parent)
             options = OPTIONS.get(stage, {})
@@ -119,6 +120,8 @@ def measure(scale: float) -> Iterator[tuple[str, dict[str, float]]]:
                 two = run(stage, Path(name), _with(defaults, options, 2))
                 cost["epoch_seconds"] = round(two["seconds"] - cost["seconds"], 1)
             yield stage, cost
+            if stage == "prepare":
+                yield "rows", {"train": pq.read_metadata(Path(name, "data/prepared/train.parquet")).num_rows}
 
 
 def _with(defaults: dict[str, Any], options: dict[str, Any], epochs: int) -> dict[str, Any]:
@@ -159,14 +162,20 @@ def draw(scales: list[dict[str, Any]], path: Path) -> None:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("scales", nargs="*", type=float, default=SCALES)
+    parser.add_argument("--stages", type=lambda text: text.split(","), default=STAGES, metavar="NAME,NAME")
+    options = parser.parse_args()
+    if unknown := set(options.stages) - set(STAGES):
+        parser.error(f"no stage {', '.join(sorted(unknown))}; there are {', '.join(STAGES)}")
     scales = list[dict[str, Any]]()
-    for scale in [float(one) for one in sys.argv[1:]] or SCALES:
+    for scale in options.scales:
         scales.append({})
-        for stage, cost in measure(scale):
+        for stage, cost in measure(scale, options.stages):
             scales[-1][stage] = cost
             print(f"scale {scale}: {stage}: {cost}", flush=True)
         record(**{f"scale_{scale:g}": scales[-1]})
-    if len(scales) > 1:
+    if len(scales) > 1 and options.stages == STAGES:
         rows = [one["rows"]["train"] for one in scales]
         units = ("seconds", "megabytes")
         growth = {s: {unit: slope(rows, [one[s][unit] for one in scales]) for unit in units} for s in DRAWN}

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -223,5 +224,6 @@ def default_dtype(dtype: torch.dtype) -> Iterator[None]:
 
 def make_deterministic(device: torch.device) -> None:
     """Sum in a fixed order, even where several threads add to one place, as in the gradient of x[index]."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # CUDA's products vary from run to run without it
     torch.use_deterministic_algorithms(True, warn_only=device.type == "cuda")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a check that costs time
