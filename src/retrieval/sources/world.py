@@ -1,9 +1,9 @@
-"""A simulation of users with known tastes: who watches what on which day.
+"""A simulation of users with tastes: who watches what on which day.
 
-Items are divided into groups and groups into niches. A user belongs to one niche, which depends on age and sex. What a
-user watches on a day is drawn by the popularity of that day: mostly within the niche, otherwise within its group or
-among all items. Popularity follows Zipf's law with an exponential cutoff, multiplied while an item is a hit; a hit
-begins on one day and fades within weeks.
+What is watched on a day follows the popularity of that day. A hit begins on one day, fades within weeks and keeps a
+level. Items are divided into themes. A user has a favourite theme, and on each day watches within one theme, mostly the
+favourite one or that of the time before. Who watches one thing on a day watches a hit; who watches several browses.
+The constants are fitted to what is published of KION.
 """
 
 from dataclasses import dataclass
@@ -13,60 +13,73 @@ import pandas as pd
 from scipy.special import ndtri
 
 DAYS = 163
-LEVELS = (0.6, 0.25, 0.15)  # share of the views drawn within the niche, the group, all items
-STAY = 40.0  # mean number of days between a user's first and last interaction
-FADE = 10.0  # days in which a hit fades to 1/e
-BOOST = (3.0, 2.0)  # mean and standard deviation of the logarithm of a hit's boost, which multiplies popularity
-PREMIERES = 0.25  # share of the items that nobody can watch before their hit begins
-SPREAD = 1.2  # standard deviation of the logarithm of a history's length
-MIN_ITEMS = 50  # per niche
-MAX_NICHES = 8  # per group
+# Views of the items of these ranks; those between are interpolated in logarithms.
+RANKS = (1, 2, 4, 8, 15, 35, 75, 157, 350, 785, 1571, 3927, 7853, 11780, 14135, 15706)
+VIEWS = (202457, 192000, 113000, 55000, 28500, 14900, 8100, 4600, 2600, 1290, 606, 99, 12, 3, 1, 1)
+STAY = 80.
+NOISE = 1.0
+SPREAD = 1.5
+JOIN = (0.3, 0.9)
+EARLY, NEED, MOST = 28.2, 0.27, 119.6
+OFFSET = 0.793
+LASTING = 0.088
+CROWD = 230_000
+POWER = 2
+FADE = (106.0,0.3)
+LEVEL = (0.073,0.1)
+PREMIERES = 0.3
+STICK = 0.5  # probability that a session has the theme of the user's session before
+LIKE = 6.0  # a favourite theme is this many times as likely as its popularity says
+LEVELS = (0.5, 0.4, 0.1)
+SHELF = 50
 
 
 @dataclass(frozen=True)
 class PlantedItems:
-    """Items in the order of their niches: niche k has the items bounds[k] to bounds[k + 1] - 1.
-
-    bounds [groups * niches + 1] int64; niches: number per group; popularity [items] float64, 0 if nobody watches the
-    item; hit [items] float64, the day on which the hit begins; boost [items] float64; premiere [items] bool.
-    """
+    """Items in the order of their shelves: shelf k has the items bounds[k] to bounds[k + 1] - 1."""
 
     bounds: np.ndarray
-    niches: int
-    popularity: np.ndarray
+    shelves: int
+    views: np.ndarray
     hit: np.ndarray
-    boost: np.ndarray
+    fade: np.ndarray
+    level: np.ndarray
     premiere: np.ndarray
 
-    def niche(self) -> np.ndarray:
-        """[items] int64, the niche of each item."""
+    def shelf(self) -> np.ndarray:
+        """[items] int64, the shelf of each item."""
         return np.repeat(np.arange(len(self.bounds) - 1), np.diff(self.bounds))
 
 
-def plant(rng: np.random.Generator, items: int, watchable: int, groups: int) -> PlantedItems:
-    """Make `items` items, of which `watchable` can be watched; all niches are about equally popular."""
-    niches = int(np.clip(items // (groups * MIN_ITEMS), 1, MAX_NICHES))
-    parts = groups * niches
-    bounds = np.linspace(0, items, parts + 1).astype(np.int64)
-    niche = np.repeat(np.arange(parts), np.diff(bounds))
-    rank = (np.arange(items) - bounds[niche]) * parts + rng.permutation(parts)[niche]
-    rank = rank.argsort(kind="stable").argsort(kind="stable")
-    popularity = np.where(rank < watchable, np.exp(-rank / (items / 3.5)) / (rank + 1.0), 0.0)
-    hit = rng.uniform(-2 * FADE, DAYS, items)
-    return PlantedItems(bounds, niches, popularity, hit, rng.lognormal(*BOOST, items), rng.random(items) < PREMIERES)
+def plant(rng: np.random.Generator, items: int, watchable: int, themes: int) -> PlantedItems:
+    """Make `items` items, of which `watchable` can be watched; all shelves are about equally popular."""
+    shelves = max(1, items // (themes * SHELF))
+    bounds = np.linspace(0, items, themes * shelves + 1).astype(np.int64)
+    place = np.arange(items) - np.repeat(bounds[:-1], np.diff(bounds))
+    rank = np.lexsort((rng.random(items), place)).argsort()
+    views = np.exp(np.interp(np.log(rank + 1), np.log(RANKS), np.log(VIEWS)))
+    need = np.minimum(NEED * np.sqrt(views), MOST) + 1
+    hit = -EARLY + (rank * 0.6180339887498949 + OFFSET) % 1 * (DAYS + EARLY - need)
+    fade = FADE[0] * (views / VIEWS[0]) ** LASTING * np.exp(FADE[1] * rng.standard_normal(items))
+    level = LEVEL[0] * np.exp(LEVEL[1] * rng.standard_normal(items))
+    views = np.where(rank < watchable, -CROWD * np.log1p(-views / CROWD), 0.0)
+    return PlantedItems(bounds, shelves, views, hit, fade, level, (hit > 0) & (rng.random(items) < PREMIERES))
 
 
 def histories(rng: np.random.Generator, users: int, total: int, longest: int) -> tuple[np.ndarray, np.ndarray]:
-    """Users who come at any time and stay for a while: user [total] int64, ascending, and day [total] int64.
+    """Users who come at any time and stay for a while: user [total] int64 and day [total] int64, both ascending.
 
     Lengths are log-normal, from 1 to `longest`; users who stay longer tend to watch more.
     """
-    first = np.floor(np.maximum(rng.uniform(-STAY, DAYS, users), 0))
-    stay = np.minimum(rng.exponential(STAY, users) + 1, DAYS - first)
+    stay = np.minimum(rng.exponential(STAY, users) + 1, DAYS)
     length = np.empty(users, dtype=np.int64)
-    length[np.argsort(stay * rng.lognormal(0, 1, users), kind="stable")] = _lengths(users, total, longest)
-    day = np.repeat(first, length) + rng.random(total) * np.repeat(stay, length)
-    return np.repeat(np.arange(users), length), day.astype(np.int64)
+    length[np.argsort(stay * rng.lognormal(0, NOISE, users), kind="stable")] = _lengths(users, total, longest)
+    user = np.repeat(np.arange(users), length)
+    starts = (rng.random(total) >= np.repeat(rng.uniform(*JOIN, users), length)) | np.append(True, user[1:] != user[:-1])
+    of = user[starts]
+    day = (rng.uniform(0, DAYS, users)[of] + rng.random(len(of)) * stay[of]).astype(np.int64) % DAYS
+    day = np.sort(of * DAYS + day) - of * DAYS
+    return user, day[np.cumsum(starts) - 1]
 
 
 def _lengths(users: int, total: int, longest: int) -> np.ndarray:
@@ -84,42 +97,83 @@ def _lengths(users: int, total: int, longest: int) -> np.ndarray:
 
 
 def watch(
-    rng: np.random.Generator, items: PlantedItems, niche: np.ndarray, user: np.ndarray, day: np.ndarray
+    rng: np.random.Generator, items: PlantedItems, favourite: np.ndarray, user: np.ndarray, day: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw an item for each row, no item twice for a user: item [n] int64, and its index in LEVELS, level [n] int64.
-
-    niche [users] int64; user [n] int64, ascending; day [n] int64.
-    """
-    ladder = mass(items)
-    item, level = _draw(rng, items, ladder, niche[user], day)
-    rows = np.arange(len(user))
+    """Draw an item for each row, no item twice for a user: item [n] int64, level [n] int64: of shelf, theme, all."""
+    session = np.cumsum((np.diff(user, prepend=-1) != 0) | (np.diff(day, prepend=-1) != 0)) - 1
+    begin = np.flatnonzero(np.diff(session, prepend=-1))
+    alone = (np.diff(begin, append=len(user)) == 1) & (np.diff(user[begin], prepend=-1) == 0)
+    ladder = ladders(daily(items), alone.sum() / len(user))
+    shelf, fresh = _shelves(rng, items, ladder, favourite, user[begin], day[begin], alone)
+    shelf, wide = shelf[session], (alone & ~fresh)[session]
+    at = alone[session] * DAYS + day
+    item, level = _draw(rng, items, ladder, shelf, at, wide)
+    rows, tries = np.arange(len(user)), 0
     while True:
         twice = pd.Series(user[rows] * len(items.hit) + item[rows]).duplicated().to_numpy()
         again = rows[twice]
         if not len(again):
             return item, level
-        item[again], level[again] = _draw(rng, items, ladder, niche[user[again]], day[again])
+        tries += 1
+        if tries > 20: at = day
+        item[again], level[again] = _draw(rng, items, ladder, shelf[again], at[again], wide[again], tries > 20)
         rows = rows[np.isin(user[rows], user[again])]
 
 
-def mass(items: PlantedItems) -> np.ndarray:
-    """[DAYS, items + 1] float64, ascending: [d, j] is d plus the share of day d's views of the items before j."""
+def daily(items: PlantedItems) -> np.ndarray:
+    """[DAYS, items] float64, each item's share of the day's views."""
     age = np.arange(DAYS)[:, None] - items.hit
-    trend = 1 + items.boost * np.exp(-np.maximum(age, 0) / FADE) * (age >= 0)
-    popularity = items.popularity * trend * ~(items.premiere & (age < 0))
-    total = np.cumsum(popularity, axis=1)
-    return np.arange(DAYS)[:, None] + np.pad(total / total[:, -1:], ((0, 0), (1, 0)))
+    out = (age >= 0) | ~items.premiere
+    rate = np.where(age >= 0, np.exp(-np.maximum(age, 0) / items.fade), 0) + items.level * out
+    rate[:, items.hit < 0] = 1
+    for _ in range(8):
+        rate *= items.views / np.maximum(rate.sum(axis=0), 1e-300)
+        rate /= rate.sum(axis=1, keepdims=True)
+    return rate
 
 
-def _draw(
-    rng: np.random.Generator, items: PlantedItems, ladder: np.ndarray, niche: np.ndarray, day: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Draw a level for each row, and an item within the range of the level by the popularity of the day."""
-    bounds, niches = items.bounds, items.niches
-    group = niche // niches * niches
-    level = rng.choice(len(LEVELS), len(niche), p=LEVELS)
-    low = ladder[day, bounds[np.choose(level, (niche, group, np.int64(0)))]]
-    high = ladder[day, bounds[np.choose(level, (niche + 1, group + niches, np.int64(len(bounds) - 1)))]]
-    point = low + rng.random(len(niche)) * (high - low)
-    column = np.searchsorted(ladder.ravel(), point, side="right") - 1 - day * ladder.shape[1]
+def ladders(share: np.ndarray, alone: float) -> np.ndarray:
+    """[2 * DAYS, items + 1] float64, ascending; row r is r plus cumulative shares: of browsing, then of single views."""
+    low, high = np.full(DAYS, -20.0), np.full(DAYS, 5.0)
+    for _ in range(30):
+        middle = (low + high) / 2
+        hits = share**POWER / (share**POWER + np.exp(POWER * middle)[:, None])
+        more = (hits * share).sum(axis=1) > alone
+        low, high = np.where(more, middle, low), np.where(more, high, middle)
+    both = np.concatenate([share * (1 - hits), share * hits])
+    total = np.cumsum(both, axis=1)
+    total /= total[:, -1:]
+    return np.arange(2 * DAYS)[:, None] + np.pad(total, ((0, 0), (1, 0)))
+
+
+def _shelves(rng, items, ladder, favourite, user, day, alone):
+    """The shelf of each session, [sessions] int64: by the day's popularity and the user's taste, or as before."""
+    shelves = len(items.bounds) - 1
+    liked = np.diff(ladder[:, items.bounds], axis=1)  # [2 * DAYS, shelves]
+    themes = shelves // items.shelves
+    like = np.where(np.repeat(np.eye(themes), items.shelves, axis=1), LIKE, 1.0)  # [themes, shelves]
+    row = alone * DAYS + day
+    shelf = np.empty(len(row), dtype=np.int64)
+    for theme in range(themes):
+        of = np.flatnonzero(favourite[user] == theme)
+        steps = np.cumsum(liked * like[theme], axis=1)
+        steps = steps / steps[:, -1:] + np.arange(2 * DAYS)[:, None]
+        shelf[of] = np.searchsorted(steps.ravel(), row[of] + rng.random(len(of)), side="right") - row[of] * shelves
+    fresh = (rng.random(len(row)) >= STICK) | (np.diff(user, prepend=-1) != 0)
+    return np.minimum(shelf, shelves - 1)[np.maximum.accumulate(np.where(fresh, np.arange(len(row)), 0))], fresh
+
+
+def _draw(rng, items, ladder, shelf, row, alone, everywhere=False):
+    """Draw a level for each row, and an item within its range by the popularity of the day."""
+    bounds, per = items.bounds, items.shelves
+    level = np.where(alone, 1, 0)
+    u = rng.random(len(shelf))
+    level = np.where(u < LEVELS[0], np.where(alone, 1, 0), np.where(u < LEVELS[0] + LEVELS[1], 1, 2))
+    if everywhere:
+        level[:] = 2
+    theme = shelf // per * per
+    low = ladder[row, bounds[np.choose(level, (shelf, theme, np.int64(0)))]]
+    high = ladder[row, bounds[np.choose(level, (shelf + 1, theme + per, np.int64(len(bounds) - 1)))]]
+    point = low + rng.random(len(shelf)) * (high - low)
+    column = np.searchsorted(ladder.ravel(), point, side="right") - 1 - row * ladder.shape[1]
     return np.clip(column, 0, ladder.shape[1] - 2), level
