@@ -15,23 +15,22 @@ from scipy.special import ndtri
 DAYS = 163
 # Views of the items of these ranks; those between are interpolated in logarithms.
 RANKS = (1, 2, 4, 8, 15, 35, 75, 157, 350, 785, 1571, 3927, 7853, 11780, 14135, 15706)
-VIEWS = (202457, 192000, 113000, 55000, 28500, 14900, 8100, 4600, 2600, 1290, 606, 99, 12, 3, 1, 1)
+VIEWS = (330000, 310000, 156000, 62000, 30500, 16000, 8400, 4380, 2040, 900, 388, 54, 6.1, 1.45, 0.58, 0.8)
 STAY = 80.
 NOISE = 1.0
 SPREAD = 1.5
-JOIN = (0.3, 0.9)
+JOIN = (0.32, 0.92)
 EARLY, NEED, MOST = 28.2, 0.27, 119.6
 OFFSET = 0.793
 LASTING = 0.088
-CROWD = 230_000
-POWER = 2
 FADE = (106.0,0.3)
 LEVEL = (0.073,0.1)
 PREMIERES = 0.3
-STICK = 0.5  # probability that a session has the theme of the user's session before
-LIKE = 6.0  # a favourite theme is this many times as likely as its popularity says
-LEVELS = (0.5, 0.4, 0.1)
-SHELF = 50
+FIRST = 0.6
+STICK = 0.5
+LIKE = 10.0
+LEVELS = (0.8, 0.0, 0.2)
+SHELF = 80
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def plant(rng: np.random.Generator, items: int, watchable: int, themes: int) -> 
     hit = -EARLY + (rank * 0.6180339887498949 + OFFSET) % 1 * (DAYS + EARLY - need)
     fade = FADE[0] * (views / VIEWS[0]) ** LASTING * np.exp(FADE[1] * rng.standard_normal(items))
     level = LEVEL[0] * np.exp(LEVEL[1] * rng.standard_normal(items))
-    views = np.where(rank < watchable, -CROWD * np.log1p(-views / CROWD), 0.0)
+    views = np.where(rank < watchable, views, 0.0)
     return PlantedItems(bounds, shelves, views, hit, fade, level, (hit > 0) & (rng.random(items) < PREMIERES))
 
 
@@ -102,7 +101,8 @@ def watch(
     """Draw an item for each row, no item twice for a user: item [n] int64, level [n] int64: of shelf, theme, all."""
     session = np.cumsum((np.diff(user, prepend=-1) != 0) | (np.diff(day, prepend=-1) != 0)) - 1
     begin = np.flatnonzero(np.diff(session, prepend=-1))
-    alone = (np.diff(begin, append=len(user)) == 1) & (np.diff(user[begin], prepend=-1) == 0)
+    back = np.diff(user[begin], prepend=-1) == 0
+    alone = (np.diff(begin, append=len(user)) == 1) & (back | (rng.random(len(begin)) < FIRST))
     ladder = ladders(daily(items), alone.sum() / len(user))
     shelf, fresh = _shelves(rng, items, ladder, favourite, user[begin], day[begin], alone)
     shelf, wide = shelf[session], (alone & ~fresh)[session]
@@ -115,8 +115,8 @@ def watch(
         if not len(again):
             return item, level
         tries += 1
-        if tries > 20: at = day
-        item[again], level[again] = _draw(rng, items, ladder, shelf[again], at[again], wide[again], tries > 20)
+        if tries > 8: at = day
+        item[again], level[again] = _draw(rng, items, ladder, shelf[again], at[again], wide[again], tries > 8)
         rows = rows[np.isin(user[rows], user[again])]
 
 
@@ -125,7 +125,6 @@ def daily(items: PlantedItems) -> np.ndarray:
     age = np.arange(DAYS)[:, None] - items.hit
     out = (age >= 0) | ~items.premiere
     rate = np.where(age >= 0, np.exp(-np.maximum(age, 0) / items.fade), 0) + items.level * out
-    rate[:, items.hit < 0] = 1
     for _ in range(8):
         rate *= items.views / np.maximum(rate.sum(axis=0), 1e-300)
         rate /= rate.sum(axis=1, keepdims=True)
@@ -134,12 +133,12 @@ def daily(items: PlantedItems) -> np.ndarray:
 
 def ladders(share: np.ndarray, alone: float) -> np.ndarray:
     """[2 * DAYS, items + 1] float64, ascending; row r is r plus cumulative shares: of browsing, then of single views."""
-    low, high = np.full(DAYS, -20.0), np.full(DAYS, 5.0)
-    for _ in range(30):
-        middle = (low + high) / 2
-        hits = share**POWER / (share**POWER + np.exp(POWER * middle)[:, None])
+    low, high = np.zeros(DAYS), np.ones(DAYS)
+    for _ in range(25):
+        half = (low + high) / 2
+        hits = share / (share + half[:, None])
         more = (hits * share).sum(axis=1) > alone
-        low, high = np.where(more, middle, low), np.where(more, high, middle)
+        low, high = np.where(more, half, low), np.where(more, high, half)
     both = np.concatenate([share * (1 - hits), share * hits])
     total = np.cumsum(both, axis=1)
     total /= total[:, -1:]
