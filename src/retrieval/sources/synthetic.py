@@ -21,11 +21,11 @@ KIDS = {"0": 72, "1": 28}
 TYPES = {"film": 75, "series": 25}
 AGE_RATINGS = {"0.0": 8, "6.0": 9, "12.0": 20, "16.0": 38, "18.0": 24.9, "21.0": 0.1}
 FOR_KIDS = {"0.0": 89, "1.0": 11}
-GROUPS = 6
-GENRES = 8 * GROUPS
+THEMES = 6  # three ages and two sexes
+GENRES = 8 * THEMES
 STUDIOS = {f"studio {k}": 1 / k for k in range(1, 39)}
 COUNTRIES = {f"country {k}": 1 / k for k in range(1, 57)}
-COMPLETION = np.array([0.6, 0.45, 0.3])  # share of the views that are complete, outside and inside the day's theme
+COMPLETION = np.array([0.3, 0.55])  # share of complete views, outside and inside the shelf or theme of the day
 
 
 class Synthetic(Section):
@@ -43,7 +43,7 @@ def fetch(settings: Synthetic, seed: int, out: Path) -> raw.Raw:
     rng = np.random.default_rng(seed)
     scale, root = settings.scale, settings.scale**0.5
     active, strangers = round(962_179 * scale), round(95_909 * scale)
-    items = world.plant(rng, round(15_963 * root), round(15_706 * root), GROUPS)
+    items = world.plant(rng, round(15_963 * root), round(15_706 * root), THEMES)
     age, sex = (_choose(rng, shares, active + strangers) for shares in (AGES, SEXES))
     user_id, item_id = _ids(rng, active + strangers), _ids(rng, len(items.hit))
     favourite = _favourites(rng, age[:active], sex[:active])
@@ -57,12 +57,12 @@ def fetch(settings: Synthetic, seed: int, out: Path) -> raw.Raw:
 
 def _favourites(rng: np.random.Generator, age: np.ndarray, sex: np.ndarray) -> np.ndarray:
     """The favourite theme of each user, [users] int64. Each age and sex has its own; most users like that or one nearby."""
-    theme_age, theme_sex = np.divmod(np.arange(GROUPS), len(SEXES))
+    theme_age, theme_sex = np.divmod(np.arange(THEMES), len(SEXES))
     theme_age = theme_age * 2 + .5
     taste = np.exp(-np.abs(np.arange(len(AGES))[:, None] - theme_age))[:, None, :]
     taste = taste * np.where(np.arange(len(SEXES))[:, None] == theme_sex, 3.0, 1.0)  # [ages, sexes, themes]
     edges = np.cumsum(taste / taste.sum(axis=2, keepdims=True), axis=2)
-    return np.minimum((edges[age, sex] < rng.random(len(age))[:, None]).sum(axis=1), GROUPS - 1)
+    return np.minimum((edges[age, sex] < rng.random(len(age))[:, None]).sum(axis=1), THEMES - 1)
 
 
 def _interactions(
@@ -75,11 +75,11 @@ def _interactions(
 ) -> pa.Table:
     watchable = np.flatnonzero(items.views)
     user, day = world.histories(rng, len(favourite), rows, len(watchable) // 8)
-    item, level = world.watch(rng, items, favourite, user, day)
+    item, inside = world.watch(rng, items, favourite, user, day)
     seen, first = np.unique(item, return_index=True)
     unseen = np.setdiff1d(watchable, seen)  # each replaces a view that is not the first of its item
     item[rng.choice(np.setdiff1d(np.arange(rows), first), len(unseen), replace=False)] = unseen
-    share = np.where(rng.random(rows) < COMPLETION[level], 100, rng.integers(0, 100, rows))
+    share = np.where(rng.random(rows) < COMPLETION[inside.astype(np.int64)], 100, rng.integers(0, 100, rows))
     duration = rng.lognormal(8.5, 0.5, len(item_id))[item] * share / 100
     missing = np.zeros(rows, dtype=bool)
     missing[rng.choice(rows, round(828 / 5_476_251 * rows), replace=False)] = True
@@ -136,7 +136,7 @@ def _items(rng: np.random.Generator, items: world.PlantedItems, item_id: np.ndar
 def _themes(rng: np.random.Generator, items: world.PlantedItems, word: str) -> pa.Array:
     """One to three of GENRES words per item: one of its niche, mostly another of its group, sometimes a random one."""
     group, niche = np.divmod(items.shelf(), items.shelves)
-    each, n = GENRES // GROUPS, len(group)
+    each, n = GENRES // THEMES, len(group)
     own, near, any_one = (
         group * each + niche % each,
         group * each + rng.integers(each, size=n),
