@@ -13,15 +13,15 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 FIRST_DAY = np.datetime64("2021-03-13")
-# The values of the categorical columns and their relative frequencies, about those of KION.
+# The values of the categorical columns and their relative frequencies, those of KION in percent where they are known.
 AGES = {"age_18_24": 14, "age_25_34": 25, "age_35_44": 23, "age_45_54": 16, "age_55_64": 13, "age_65_inf": 5}
-INCOMES = {"0_20": 3, "20_40": 56, "40_60": 28, "60_90": 7, "90_150": 1.4, "150_inf": 0.2}
+INCOMES = {"0_20": 3, "20_40": 56, "40_60": 28, "60_90": 7, "90_150": 1.2, "150_inf": 0.4}
 SEXES = {"Ж": 49, "М": 48}  # noqa: RUF001 (KION's own letters)
 KIDS = {"0": 72, "1": 28}
 TYPES = {"film": 75, "series": 25}
 AGE_RATINGS = {"0.0": 8, "6.0": 9, "12.0": 20, "16.0": 38, "18.0": 24.9, "21.0": 0.1}
 FOR_KIDS = {"0.0": 89, "1.0": 11}
-THEMES = 6  # three ages and two sexes
+THEMES = len(AGES) // 2 * len(SEXES)
 GENRES = 8 * THEMES
 STUDIOS = {f"studio {k}": 1 / k for k in range(1, 39)}
 COUNTRIES = {f"country {k}": 1 / k for k in range(1, 57)}
@@ -56,10 +56,11 @@ def fetch(settings: Synthetic, seed: int, out: Path) -> raw.Raw:
 
 
 def _favourites(rng: np.random.Generator, age: np.ndarray, sex: np.ndarray) -> np.ndarray:
-    """The favourite theme of each user, [users] int64. Each age and sex has its own; most users like that or one nearby."""
+    """The favourite theme of each user, [users] int64. Each pair of ages and each sex has one, which most of them like;
+    others like that of a neighbouring age or of the other sex."""
     theme_age, theme_sex = np.divmod(np.arange(THEMES), len(SEXES))
-    theme_age = theme_age * 2 + .5
-    taste = np.exp(-np.abs(np.arange(len(AGES))[:, None] - theme_age))[:, None, :]
+    middle = theme_age * 2 + 0.5
+    taste = np.exp(-np.abs(np.arange(len(AGES))[:, None] - middle))[:, None, :]
     taste = taste * np.where(np.arange(len(SEXES))[:, None] == theme_sex, 3.0, 1.0)  # [ages, sexes, themes]
     edges = np.cumsum(taste / taste.sum(axis=2, keepdims=True), axis=2)
     return np.minimum((edges[age, sex] < rng.random(len(age))[:, None]).sum(axis=1), THEMES - 1)
@@ -134,17 +135,17 @@ def _items(rng: np.random.Generator, items: world.PlantedItems, item_id: np.ndar
 
 
 def _themes(rng: np.random.Generator, items: world.PlantedItems, word: str) -> pa.Array:
-    """One to three of GENRES words per item: one of its niche, mostly another of its group, sometimes a random one."""
-    group, niche = np.divmod(items.shelf(), items.shelves)
-    each, n = GENRES // THEMES, len(group)
+    """One to three of GENRES words per item: one of its shelf, mostly another of its theme, sometimes a random one."""
+    theme, shelf = np.divmod(items.shelf(), items.shelves)
+    each, n = GENRES // THEMES, len(theme)
     own, near, any_one = (
-        group * each + niche % each,
-        group * each + rng.integers(each, size=n),
+        theme * each + shelf % each,
+        theme * each + rng.integers(each, size=n),
         rng.integers(GENRES, size=n),
     )
     names = [f"{word} {k}" for k in range(1, GENRES + 1)]
     near = _text(names, near, (near == own) | (rng.random(n) < 0.4))
-    any_one = _text(names, any_one, (any_one // each == group) | (rng.random(n) < 0.5))
+    any_one = _text(names, any_one, (any_one // each == theme) | (rng.random(n) < 0.5))
     return _join(", ", _text(names, own), near, any_one)
 
 
