@@ -21,8 +21,7 @@ VIEWS = (362000, 340000, 161000, 60000, 28700, 14800, 7800, 4080, 1910, 845, 367
 # Fitted to the last day: the shares of its top 1 to 500 items, how many of them are in the top of all days, how many
 # items it has, and which share of an item's views falls on it.
 EARLY = 28.2  # days before the first day on which the first hits begin
-NEED = 0.27  # a hit with v views has begun at least 1 + NEED * sqrt(v) days before the end: views need time,
-MOST = 119.6  # or 1 + MOST days
+NEED, MOST = 0.27, 119.6  # a hit with v views begins at least 3 + min(NEED * sqrt(v), MOST) days before the end
 OFFSET = 0.793  # where the most viewed item begins, as a share of its possible time
 FADE = (106.0, 0.3)  # days in which the most viewed item fades to 1/e, standard deviation of the logarithm
 LASTING = 0.088  # exponent of the views by which the other items fade sooner
@@ -41,8 +40,6 @@ LIKE = 12.0  # a favourite theme is this many times as likely as its popularity 
 INSIDE = 0.8  # share of the views that are from the shelf or theme of the day; the others are from all items
 SHELF = 80  # items per shelf, at least
 TRIES = 8  # draws of an item that the user has watched, before any other item will do
-
-GOLDEN = (5**0.5 - 1) / 2
 
 
 @dataclass(frozen=True)
@@ -70,15 +67,15 @@ class PlantedItems:
 def plant(rng: np.random.Generator, items: int, watchable: int, themes: int) -> PlantedItems:
     """Make `items` items, of which `watchable` can be watched: each shelf has popular ones and others.
 
-    Hits begin at any time, spread by the golden ratio, so that no seed has all great hits in one month.
+    The golden ratio spreads the days on which hits begin, so that no seed has all great hits in one month.
     """
     shelves = max(1, items // (themes * SHELF))
     bounds = np.linspace(0, items, themes * shelves + 1).astype(np.int64)
     place = np.arange(items) - np.repeat(bounds[:-1], np.diff(bounds))
     rank = np.lexsort((rng.random(items), place)).argsort()
     views = np.exp(np.interp(np.log(rank + 1), np.log(RANKS), np.log(VIEWS)))
-    latest = DAYS - 1 - np.minimum(NEED * np.sqrt(views), MOST)
-    hit = (rank * GOLDEN + OFFSET) % 1 * (latest + EARLY) - EARLY
+    latest = DAYS - 3 - np.minimum(NEED * np.sqrt(views), MOST)
+    hit = (rank * 0.6180339887498949 + OFFSET) % 1 * (latest + EARLY) - EARLY
     fade = FADE[0] * (views / VIEWS[0]) ** LASTING * rng.lognormal(0, FADE[1], items)
     level = LEVEL[0] * rng.lognormal(0, LEVEL[1], items)
     premiere = (hit > 0) & (rng.random(items) < PREMIERES)
@@ -132,7 +129,7 @@ def watch(
     """
     begins = _changes(user * DAYS + day)
     session, begin = np.cumsum(begins) - 1, np.flatnonzero(begins)
-    new = _changes(user[begin])
+    new = _changes(user[begin])  # the user's first session
     single = (np.diff(begin, append=len(user)) == 1) & (~new | (rng.random(len(begin)) < FIRST))
     ladder = ladders(daily(items), single.sum() / len(user))
     row = single * DAYS + day[begin]
