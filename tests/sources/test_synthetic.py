@@ -67,14 +67,13 @@ def test_the_smallest_scale_works(tmp_path: Path) -> None:
     assert raw.rows == {"interactions.parquet": 548, "users.parquet": 84, "items.parquet": 160}
 
 
-def test_new_items_appear_in_the_last_week(tmp_path: Path) -> None:
-    """Hits begin on any of about 190 days, so 4 % of the 3,193 items have theirs in the last week, and 30 % of them are
-    premieres. They are releases of 2021, some are hits at once, and others of their theme have been watched before."""
+def test_new_items_appear_in_the_last_weeks(tmp_path: Path) -> None:
+    """Premieres are releases of 2021, and others of their theme have been watched before."""
     synthetic.fetch(Synthetic(**section("synthetic", scale=0.04)), 1, tmp_path)
     rows, items = pd.read_parquet(tmp_path / "interactions.parquet"), pd.read_parquet(tmp_path / "items.parquet")
     first = rows.groupby("item_id")["time"].min()
-    new = first.index[first > rows["time"].max() - pd.Timedelta(days=7)]
-    assert 16 <= len(new) <= 64
+    new = first.index[first > rows["time"].max() - pd.Timedelta(days=14)]
+    assert 16 <= len(new) <= 128
     views = rows["item_id"].value_counts()[new]
     premieres = items.set_index("item_id").loc[views.index[views > 3], "release_year"]
     assert len(premieres) > 8
