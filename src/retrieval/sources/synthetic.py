@@ -13,19 +13,19 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 FIRST_DAY = np.datetime64("2021-03-13")
-# The values of the categorical columns and their relative frequencies, about those of KION.
-AGES = {"age_18_24": 15, "age_25_34": 28, "age_35_44": 25, "age_45_54": 17, "age_55_64": 9, "age_65_inf": 6}
-INCOMES = {"0_20": 2.6, "20_40": 57, "40_60": 30, "60_90": 8.4, "90_150": 1.7, "150_inf": 0.3}
-SEXES = {"Ж": 51, "М": 49}  # noqa: RUF001 (KION's own letters)
-KIDS = {"0": 70, "1": 30}
+# The values of the categorical columns and their relative frequencies, those of KION in percent where they are known.
+AGES = {"age_18_24": 14, "age_25_34": 25, "age_35_44": 23, "age_45_54": 16, "age_55_64": 13, "age_65_inf": 5}
+INCOMES = {"0_20": 3, "20_40": 56, "40_60": 28, "60_90": 7, "90_150": 1.2, "150_inf": 0.4}
+SEXES = {"Ж": 49, "М": 48}  # noqa: RUF001 (KION's own letters)
+KIDS = {"0": 72, "1": 28}
 TYPES = {"film": 75, "series": 25}
 AGE_RATINGS = {"0.0": 8, "6.0": 9, "12.0": 20, "16.0": 38, "18.0": 24.9, "21.0": 0.1}
 FOR_KIDS = {"0.0": 89, "1.0": 11}
-GROUPS = len(AGES) * len(SEXES)
-GENRES = 8 * GROUPS
+THEMES = len(AGES) // 2 * len(SEXES)
+GENRES = 8 * THEMES
 STUDIOS = {f"studio {k}": 1 / k for k in range(1, 39)}
 COUNTRIES = {f"country {k}": 1 / k for k in range(1, 57)}
-COMPLETION = np.array([0.6, 0.45, 0.3])  # share of the views that are complete, for each of world.LEVELS
+COMPLETION = np.array([0.3, 0.55])  # share of complete views, outside and inside the shelf or theme of the day
 
 
 class Synthetic(Section):
@@ -43,44 +43,44 @@ def fetch(settings: Synthetic, seed: int, out: Path) -> raw.Raw:
     rng = np.random.default_rng(seed)
     scale, root = settings.scale, settings.scale**0.5
     active, strangers = round(962_179 * scale), round(95_909 * scale)
-    items = world.plant(rng, round(15_963 * root), round(15_706 * root), GROUPS)
+    items = world.plant(rng, round(15_963 * root), round(15_706 * root), THEMES)
     age, sex = (_choose(rng, shares, active + strangers) for shares in (AGES, SEXES))
     user_id, item_id = _ids(rng, active + strangers), _ids(rng, len(items.hit))
-    niche = _niches(rng, items, age[:active], sex[:active])
+    favourite = _favourites(rng, age[:active], sex[:active])
     user_rows = np.append(rng.choice(active, round(744_288 * scale), replace=False), active + np.arange(strangers))
-    interactions = _interactions(rng, items, niche, user_id, item_id, round(5_476_251 * scale))
+    interactions = _interactions(rng, items, favourite, user_id, item_id, round(5_476_251 * scale))
     users = _users(rng, user_id, age, sex).take(pa.array(rng.permutation(user_rows)))
     return raw.write_tables(
         out, interactions, users, _items(rng, items, item_id).take(pa.array(rng.permutation(len(item_id))))
     )
 
 
-def _niches(rng: np.random.Generator, items: world.PlantedItems, age: np.ndarray, sex: np.ndarray) -> np.ndarray:
-    """The niche of each user, [users] int64. Each age and sex has a group; most users are in it or in one nearby."""
-    group_age, group_sex = np.divmod(np.arange(GROUPS), len(SEXES))
-    taste = np.exp(-np.abs(np.arange(len(AGES))[:, None] - group_age))[:, None, :]
-    taste = taste * np.where(np.arange(len(SEXES))[:, None] == group_sex, 3.0, 1.0)  # [ages, sexes, groups]
+def _favourites(rng: np.random.Generator, age: np.ndarray, sex: np.ndarray) -> np.ndarray:
+    """The favourite theme of each user, [users] int64. Each pair of ages and each sex has one, which most of them like;
+    others like that of a neighbouring age or of the other sex."""
+    theme_age, theme_sex = np.divmod(np.arange(THEMES), len(SEXES))
+    middle = theme_age * 2 + 0.5
+    taste = np.exp(-np.abs(np.arange(len(AGES))[:, None] - middle))[:, None, :]
+    taste = taste * np.where(np.arange(len(SEXES))[:, None] == theme_sex, 3.0, 1.0)  # [ages, sexes, themes]
     edges = np.cumsum(taste / taste.sum(axis=2, keepdims=True), axis=2)
-    group = (edges[age, sex] < rng.random(len(age))[:, None]).sum(axis=1)
-    shares = 1 / np.arange(1, items.niches + 1)
-    return np.minimum(group, GROUPS - 1) * items.niches + _choose(rng, shares, len(age))
+    return np.minimum((edges[age, sex] < rng.random(len(age))[:, None]).sum(axis=1), THEMES - 1)
 
 
 def _interactions(
     rng: np.random.Generator,
     items: world.PlantedItems,
-    niche: np.ndarray,
+    favourite: np.ndarray,
     user_id: np.ndarray,
     item_id: np.ndarray,
     rows: int,
 ) -> pa.Table:
-    watchable = np.flatnonzero(items.popularity)
-    user, day = world.histories(rng, len(niche), rows, len(watchable) // 8)
-    item, level = world.watch(rng, items, niche, user, day)
+    watchable = np.flatnonzero(items.views)
+    user, day = world.histories(rng, len(favourite), rows, len(watchable) // 8)
+    item, inside = world.watch(rng, items, favourite, user, day)
     seen, first = np.unique(item, return_index=True)
     unseen = np.setdiff1d(watchable, seen)  # each replaces a view that is not the first of its item
     item[rng.choice(np.setdiff1d(np.arange(rows), first), len(unseen), replace=False)] = unseen
-    share = np.where(rng.random(rows) < COMPLETION[level], 100, rng.integers(0, 100, rows))
+    share = np.where(rng.random(rows) < COMPLETION[inside.astype(np.int64)], 100, rng.integers(0, 100, rows))
     duration = rng.lognormal(8.5, 0.5, len(item_id))[item] * share / 100
     missing = np.zeros(rows, dtype=bool)
     missing[rng.choice(rows, round(828 / 5_476_251 * rows), replace=False)] = True
@@ -96,13 +96,13 @@ def _interactions(
 
 def _users(rng: np.random.Generator, user_id: np.ndarray, age: np.ndarray, sex: np.ndarray) -> pa.Table:
     n = len(user_id)
-    income = _text([f"income_{band}" for band in INCOMES], _choose(rng, INCOMES, n), rng.random(n) < 0.018)
+    income = _text([f"income_{band}" for band in INCOMES], _choose(rng, INCOMES, n), rng.random(n) < 0.04)
     return pa.table(
         {
             "user_id": user_id,
-            "age": _text(AGES, age, rng.random(n) < 0.017),
+            "age": _text(AGES, age, rng.random(n) < 0.04),
             "income": income,
-            "sex": _text(SEXES, sex, rng.random(n) < 0.016),
+            "sex": _text(SEXES, sex, rng.random(n) < 0.03),
             "kids_flg": _text(KIDS, _choose(rng, KIDS, n)),
         }
     )
@@ -135,17 +135,17 @@ def _items(rng: np.random.Generator, items: world.PlantedItems, item_id: np.ndar
 
 
 def _themes(rng: np.random.Generator, items: world.PlantedItems, word: str) -> pa.Array:
-    """One to three of GENRES words per item: one of its niche, mostly another of its group, sometimes a random one."""
-    group, niche = np.divmod(items.niche(), items.niches)
-    each, n = GENRES // GROUPS, len(group)
+    """One to three of GENRES words per item: one of its shelf, mostly another of its theme, sometimes a random one."""
+    theme, shelf = np.divmod(items.shelf(), items.shelves)
+    each, n = GENRES // THEMES, len(theme)
     own, near, any_one = (
-        group * each + niche % each,
-        group * each + rng.integers(each, size=n),
+        theme * each + shelf % each,
+        theme * each + rng.integers(each, size=n),
         rng.integers(GENRES, size=n),
     )
     names = [f"{word} {k}" for k in range(1, GENRES + 1)]
     near = _text(names, near, (near == own) | (rng.random(n) < 0.4))
-    any_one = _text(names, any_one, (any_one // each == group) | (rng.random(n) < 0.5))
+    any_one = _text(names, any_one, (any_one // each == theme) | (rng.random(n) < 0.5))
     return _join(", ", _text(names, own), near, any_one)
 
 
