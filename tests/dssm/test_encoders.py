@@ -1,7 +1,7 @@
 """History encoders: none sees its target, and each sees what it should of the items before it."""
 
 from retrieval.dssm.batches import Batches
-from retrieval.dssm.encoders import HISTORIES
+from retrieval.dssm.encoders import HISTORIES, SLOWEST, rotated
 
 import numpy as np
 import pytest
@@ -65,6 +65,26 @@ def test_gaps_matter_to_sequences():
     for history in ("gru", "transformer"):
         net = model(history=history, features=near)
         assert not np.allclose(*(net.matrices(f.histories)[0] for f in (near, far)), atol=1e-6)
+
+
+def test_rotated_by_hand():
+    """Two columns are one pair, which turns by 1 radian per step; of four the second pair turns by SLOWEST ^ (1/2)."""
+    x = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 2.0]], dtype=torch.float64)
+    expected = [[1, 0], [np.cos(1), np.sin(1)], [-2 * np.sin(2), 2 * np.cos(2)]]
+    assert rotated(x).numpy() == pytest.approx(np.array(expected))
+    four = rotated(torch.tensor([[0.0, 0, 0, 0], [0, 3, 0, 0]], dtype=torch.float64))[1]
+    assert four.numpy() == pytest.approx([0, 3 * np.cos(SLOWEST**0.5), 0, 3 * np.sin(SLOWEST**0.5)])
+
+
+@pytest.mark.parametrize("width", [1, 5, 8])
+def test_products_of_rotated_rows_depend_on_their_distance_alone(width):
+    query, key = torch.randn(2, width, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    many = rotated(query.expand(7, width)) @ rotated(key.expand(7, width)).T
+    for apart in range(-6, 7):
+        diagonal = many.diagonal(apart)
+        assert torch.allclose(diagonal, diagonal[:1])
+    assert torch.allclose(rotated(query[None]), query)
+    assert (width == 1) == bool(np.isclose(many[0, 0], many[0, 3]))
 
 
 def test_bag_by_hand():

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+SLOWEST = 1 / 200  # radians per step; the fastest pair of columns turns by 1, the slowest by a little more than this
+
 
 class Bag(nn.Module):
     """Mean of the tokens' vectors plus a bias: the notebook's linear layer over a normalised multi-hot.
@@ -46,10 +48,10 @@ class _Sequence(nn.Module):
 
     def __init__(self, sizes: Towers) -> None:
         super().__init__()
-        width, self.length = sizes.width, sizes.length
+        width = sizes.width
         self.start = nn.Parameter(torch.empty(width))
-        self.position, self.gap = nn.Embedding(self.length + 1, width), nn.Embedding(GAPS, width)
-        for weight in (self.start, self.position.weight, self.gap.weight):
+        self.gap = nn.Embedding(GAPS, width)
+        for weight in (self.start, self.gap.weight):
             nn.init.normal_(weight, std=0.02)
         self.dropout, self.out = Dropout(sizes.dropout), nn.Linear(width, width)
 
@@ -58,7 +60,7 @@ class _Sequence(nn.Module):
         at = (batch.start[:, None] + steps - 1).clamp(0, max(0, len(batch.item) - 1))  # [rows, steps], places of tokens
         inside = (steps > 0) & (steps <= batch.size[:, None])  # [rows, steps]
         tokens = F.embedding(batch.item[at], table) if len(batch.item) else table.new_zeros(*at.shape, table.shape[1])
-        x = torch.where(inside[..., None], tokens, self.start) + self.position(steps)  # [rows, steps, d]
+        x = torch.where(inside[..., None], tokens, self.start)  # [rows, steps, d]
         if len(batch.item):
             x = x + self.gap(batch.gap[at].where(inside, 0))
         return self.out(self.encode(self.dropout(x))[batch.row, batch.column])
@@ -81,7 +83,7 @@ class GRU(_Sequence):
 
 
 class Transformer(_Sequence):
-    """Causal self-attention: Kang and McAuley 2018, "Self-Attentive Sequential Recommendation", pre-norm."""
+    """Causal self-attention: Kang and McAuley 2018, "Self-Attentive Sequential Recommendation", pre-norm, `rotated`."""
 
     def __init__(self, sizes: Towers) -> None:
         super().__init__(sizes)
@@ -108,9 +110,23 @@ class _Block(nn.Module):
         rows, steps, width = x.shape
         qkv = self.qkv(self.attention_norm(x)).view(rows, steps, 3, self.heads, width // self.heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)  # each [rows, heads, steps, width / heads]
-        mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True)
+        mixed = F.scaled_dot_product_attention(rotated(query), rotated(key), value, is_causal=True)
         x = x + self.dropout(self.mix(mixed.transpose(1, 2).reshape(rows, steps, width)))
         return x + self.dropout(self.feed(self.feed_norm(x)))
+
+
+def rotated(x: Tensor) -> Tensor:
+    """x [..., steps, d], each pair of columns turned by an angle that grows with the step, another one for each pair.
+
+    The product of two rows then depends on how many steps they are apart, not on where they stand: Su et al. 2021,
+    "RoFormer: enhanced transformer with rotary position embedding". If d is odd, the last column stays as it is.
+    """
+    steps, half = x.shape[-2], x.shape[-1] // 2
+    speed = SLOWEST ** (torch.arange(half, dtype=torch.float64, device=x.device) / half)  # radians per step
+    angle = torch.arange(steps, device=x.device)[:, None] * speed
+    cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
+    left, right, rest = x.split([half, half, x.shape[-1] - 2 * half], -1)
+    return torch.cat([left * cos - right * sin, left * sin + right * cos, rest], -1)
 
 
 HISTORIES: dict[str, type[nn.Module]] = {"bag": Bag, "gru": GRU, "transformer": Transformer}
