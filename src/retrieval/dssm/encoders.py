@@ -43,15 +43,17 @@ class Bag(nn.Module):
 class _Sequence(nn.Module):
     """A causal encoder of padded sequences. Padding is at the end, where no state that is read can see it.
 
-    Token 0 of every sequence is a learned start, so that an empty history has a state, too.
+    Token 0 of every sequence is a learned start, so that an empty history has a state, too. `places`: a vector is
+    learned for the place of a token in its sequence.
     """
 
-    def __init__(self, sizes: Towers) -> None:
+    def __init__(self, sizes: Towers, places: bool = False) -> None:
         super().__init__()
         width = sizes.width
         self.start = nn.Parameter(torch.empty(width))
+        self.place = nn.Embedding(sizes.length + 1, width) if places else None
         self.gap = nn.Embedding(GAPS, width)
-        for weight in (self.start, self.gap.weight):
+        for weight in (self.start, *([] if self.place is None else [self.place.weight]), self.gap.weight):
             nn.init.normal_(weight, std=0.02)
         self.dropout, self.out = Dropout(sizes.dropout), nn.Linear(width, width)
 
@@ -61,6 +63,8 @@ class _Sequence(nn.Module):
         inside = (steps > 0) & (steps <= batch.size[:, None])  # [rows, steps]
         tokens = F.embedding(batch.item[at], table) if len(batch.item) else table.new_zeros(*at.shape, table.shape[1])
         x = torch.where(inside[..., None], tokens, self.start)  # [rows, steps, d]
+        if self.place is not None:
+            x = x + self.place(steps)
         if len(batch.item):
             x = x + self.gap(batch.gap[at].where(inside, 0))
         return self.out(self.encode(self.dropout(x))[batch.row, batch.column])
@@ -74,7 +78,7 @@ class GRU(_Sequence):
     """Gated recurrent units: Hidasi et al. 2016, "Session-based recommendations with recurrent neural networks"."""
 
     def __init__(self, sizes: Towers) -> None:
-        super().__init__(sizes)
+        super().__init__(sizes, places=True)
         dropout = sizes.dropout if sizes.layers > 1 else 0.0
         self.layers = nn.GRU(sizes.width, sizes.width, sizes.layers, batch_first=True, dropout=dropout)
 
