@@ -257,7 +257,7 @@ def train_models(root: Path, seed: int = 0, epochs: int = 1, item: str = "both",
     """Train the models of a world, smaller than by default, and write its catalogue. `trend` overrides that section."""
     values = load(ROOT / "params.yaml") | {"seed": seed, "item": item}
     values["train"] |= {"epochs": epochs}
-    values["towers"] |= {"width": 8}
+    values["towers"] |= {"width": 8, "heads": 1}
     values["trend"] |= trend
     values["baselines"]["ials"] |= {"factors": 8, "iterations": 2}
     features, models = root / "features", root / "models"
