@@ -63,33 +63,27 @@ def data(folder: Path, scale: float) -> Features:
 
 
 def epoch(features: Features, precision: str, compiled: bool) -> float:
-    """Seconds of an epoch with the defaults: a training of several minus that of one, after one to warm up."""
-    found = []
-    for epochs in (1, 1, 1 + EPOCHS):
-        own = [
-            f"train.epochs={epochs}",
-            "train.patience=0",
-            f"train.precision={precision}",
-            f"train.compile={compiled}",
-        ]
-        values = set_params(load(ROOT / "params.yaml"), [*USUAL, *own])
-        params = resolve(validate(TrainDSSMParams, values), features)
-        found.append(seconds(lambda params=params: fit(params, features)))  # type: ignore[misc]
-    return (found[2] - found[1]) / EPOCHS
+    """Seconds of an epoch with the defaults."""
+
+    def train(epochs: int) -> None:
+        own = {"epochs": epochs, "patience": 0, "precision": precision, "compile": compiled}
+        changes = [*USUAL, *(f"train.{name}={value}" for name, value in own.items())]
+        values = set_params(load(ROOT / "params.yaml"), changes)
+        fit(resolve(validate(TrainDSSMParams, values), features), features)
+
+    return training.epoch_seconds(train, EPOCHS)
 
 
 def whole_training(folder: Path) -> dict[str, Any]:
-    """Seconds of `train_dssm` on data/features, and its model's metrics beside those of the processor's model."""
-    start = time.perf_counter()
+    """Seconds and metrics of `train_dssm` on data/features: here, and as the processor had them."""
     _stage("train_dssm", ROOT / "data/features", folder / "dssm", folder / "run.json")
-    total = time.perf_counter() - start
     _stage("evaluate_model", ROOT / "data/prepared", ROOT / "data/features", folder / "dssm", folder / "evaluation")
-    here = json.loads((folder / "evaluation" / "metrics" / "metrics.json").read_text(encoding="utf-8"))["dssm"]
-    before = json.loads((ROOT / "metrics" / "metrics.json").read_text(encoding="utf-8"))["dssm"]
+    cards = folder / "run.json", ROOT / "models" / "dssm.run.json"
+    tables = folder / "evaluation" / "metrics" / "metrics.json", ROOT / "metrics" / "metrics.json"
+    rows = [_read(path)["dssm"] for path in tables]
     return {
-        "seconds": round(total, 1),
-        "seconds_on_cpu": json.loads((ROOT / "models" / "dssm.run.json").read_text(encoding="utf-8"))["seconds"],
-        "metrics": {name: [here[name], before[name]] for name in METRICS},
+        "seconds": [_read(path)["seconds"] for path in cards],
+        "metrics": {name: [row[name] for row in rows] for name in METRICS},
     }
 
 
@@ -128,6 +122,10 @@ def measure(scale: float) -> dict[str, Any]:
 
 def _stage(script: str, *paths: Path) -> None:
     subprocess.run([sys.executable, ROOT / "src" / f"{script}.py", *paths], cwd=ROOT, check=True)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def main() -> None:

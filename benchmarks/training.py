@@ -10,6 +10,8 @@ both with the speed of a plain matrix product.
 """
 
 import time
+from collections.abc import Callable
+from typing import Any
 
 from retrieval.dssm.batches import Batch
 from retrieval.experiments.trials import set_params
@@ -63,15 +65,25 @@ def world(seed: int = 0) -> Features:
     return Features(histories, users, items, np.arange(USERS), np.arange(ITEMS), spec)
 
 
-def ours(features: Features, count: int, params: TrainDSSMParams = PARAMS, epochs: int = 10) -> float:
-    """Seconds per step: the time of whole epochs over their steps, without a first epoch to warm up."""
-    negatives, seconds = params.negatives.model_copy(update={"count": count}), []
+def epoch_seconds(train: Callable[[int], Any], epochs: int) -> float:
+    """Seconds of an epoch, where train(n) trains for n epochs: several minus a first one, after one to warm up."""
+    seconds = []
     for several in (1, 1, epochs + 1):
-        train = params.train.model_copy(update={"epochs": several})
         start = time.perf_counter()
-        fit(params.model_copy(update={"negatives": negatives, "train": train}), features)
+        train(several)
         seconds.append(time.perf_counter() - start)
-    return (seconds[2] - seconds[1]) / (epochs * USERS / BATCH)
+    return (seconds[2] - seconds[1]) / epochs
+
+
+def ours(features: Features, count: int, params: TrainDSSMParams = PARAMS, epochs: int = 10) -> float:
+    """Seconds per step: the time of an epoch over its steps."""
+    negatives = params.negatives.model_copy(update={"count": count})
+
+    def train(several: int) -> None:
+        options = params.train.model_copy(update={"epochs": several})
+        fit(params.model_copy(update={"negatives": negatives, "train": options}), features)
+
+    return epoch_seconds(train, epochs) / (USERS / BATCH)
 
 
 def theirs(features: Features, steps: int = 2) -> float:
