@@ -9,7 +9,7 @@ from retrieval.divergence import flagged
 from retrieval.matrices import Model
 from retrieval.runs import machine, recorded
 from retrieval.stage import folder, rounded, run, write_json
-from retrieval.training.checkpoints import FOLDER, checkpoint_path
+from retrieval.training.checkpoints import FOLDER, REHEARSAL, checkpoint_path
 from retrieval.training.loop import fit
 from retrieval.training.rehearsal import resolve_by_rehearsal
 from retrieval.training.resolve import TrainDSSMParams
@@ -22,10 +22,10 @@ import numpy as np
 def main(params: TrainDSSMParams, features: Path, out: Path) -> None:
     """data/features -> models/dssm."""
     data, workers = histories.load(features), Workers()
-    rehearsal = checkpoint_path(f"rehearsal-{out.name}", data=data.spec["data"], params=params.model_dump())
-    params = resolve_by_rehearsal(params, data, rehearsal, workers)
-    checkpoint = checkpoint_path(out.name, data=data.spec["data"], params=params.model_dump())
+    rehearsal = checkpoint_path(f"{REHEARSAL}{out.name}", data=data.spec["data"], params=params.model_dump())
     live = FOLDER / f"{out.name}.json"
+    params = resolve_by_rehearsal(params, data, rehearsal, workers, live)
+    checkpoint = checkpoint_path(out.name, data=data.spec["data"], params=params.model_dump())
     model, history, warnings = fit(params, data, checkpoint, workers, live)
     if not workers.first:
         sys.exit()  # the first process writes, its run card too

@@ -22,7 +22,7 @@ import scipy.sparse as sp
 
 DAY = 24 * 60 * 60  # seconds
 BATCH = 1 << 20  # rows
-PASSED, FEWEST_PASSES = 60_000_000, 5  # interactions that iterative models go over, and how often at least, for auto
+PASSED, FEWEST_PASSES = 10_000_000, 5  # interactions that iterative models go over, and how often at least, for auto
 OPTIONAL = ("disliked", "ages")  # matrices that a folder of features may lack
 VECTORS = " (vectors)"  # follows the name of a column of text, in that of its vectors
 

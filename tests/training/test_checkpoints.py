@@ -132,3 +132,6 @@ def test_the_progress_of_a_training_is_read_while_it_runs(tmp_path, monkeypatch)
     history = train(path, PATIENT)[1]
     assert seen == [history[: epoch + 1] for epoch in range(len(history))]
     assert all("validation" in line for line in history)
+    save_file({}, path, {"rest": '{"history": [{"epoch": 1}]}'})
+    save_file({}, path.with_name("rehearsal-dssm-2.safetensors"), {"rest": '{"history": [{"epoch": 7}]}'})
+    assert checkpoints.history_so_far(tmp_path) == [{"epoch": 7}, {"epoch": 1}]

@@ -162,6 +162,24 @@ def test_patience_stops_and_gives_back_the_best_epoch(monkeypatch):
     assert validate(net, batches) == pytest.approx(values[best], rel=1e-6)
 
 
+def test_a_judge_compares_epochs_in_place_of_held_out_items(monkeypatch):
+    """By 1, 3, 2 and 3 the second epoch is the best one and, with a patience of 2, the fourth the last."""
+    monkeypatch.setattr(DSSM, "snap", lambda self: None)
+    values, biases = iter([1.0, 3.0, 2.0, 3.0]), []
+
+    def judge(net):
+        biases.append(net.scorer.bias.clone())
+        return next(values)
+
+    params = training_params(RING, epochs=9, patience=2, holdout=0.5)
+    params = params.model_copy(update={"train": params.train.model_copy(update={"holdout": 0.0})})
+    assert not len(make_batches(params, RING).validation_users)
+    net, history, _ = fit(params, RING, judge=judge)
+    assert [line["validation"] for line in history] == [1, 3, 2, 3]
+    assert torch.equal(net.scorer.bias, biases[1])
+    assert not torch.equal(biases[1], biases[3])
+
+
 def test_validation_is_the_mean_reciprocal_rank_of_the_held_out_items():
     features = features_of([[0, 1, 2, 3], [4, 5, 6], [7, 1, 0, 2, 5], [3, 9, 8]], 12)
     sampler = Batches(features.histories, 5, 2, torch.tensor([True, False, True, True]))

@@ -8,7 +8,7 @@ from retrieval.histories import DAY
 from retrieval.params import load, validate
 from retrieval.training import rehearsal
 from retrieval.training.loop import fit
-from retrieval.training.rehearsal import GRIDS, USERS, one_period_earlier, rehearse
+from retrieval.training.rehearsal import GRIDS, USERS, Later, one_period_earlier, rehearse
 from retrieval.training.resolve import TrainDSSMParams, resolve
 
 import numpy as np
@@ -89,6 +89,17 @@ def test_where_it_does_not_come_true_they_have_little():
     assert pairs == 0.0
 
 
+@pytest.mark.parametrize(("true", "epochs"), [(True, {7, 6, 5}), (False, {1, 2})])
+def test_training_lasts_as_long_as_the_later_days_ask_for(true, epochs, monkeypatch, capsys):
+    """Where taste comes true each epoch is better than the one before, where it turns each is worse. The rehearsal has
+    ten of the twelve interactions, so that its 8 epochs have as many steps as 6.7 of the training."""
+    found = rehearse(asked(train={"patience": 8}), weeks(true=true)).train
+    assert found.epochs in epochs
+    assert (found.patience, found.precision) == (0, "float64")
+    assert f"train_dssm: train.epochs={found.epochs}\n" in capsys.readouterr().err
+    assert rehearse(asked(train={"patience": 0}), weeks(true=true)).train.epochs == 8
+
+
 def test_values_that_are_given_stay():
     user, mean, pairs = weights(rehearse(asked(trend={"user_weight": 0.3}), weeks()))
     assert user == 0.3
@@ -117,9 +128,9 @@ def test_average_precision_is_that_of_the_models_own_lists():
     """The slow twin trains with each of the weights, and sorts the scores of its two matrices."""
     before, later = one_period_earlier(weeks(users=60), seed=0)
     params = training_params(before, trend=True, width=8, epochs=2, user_weight=1.0, mean_weight=1.0)
-    found = rehearsal._Rehearsed(fit(params, before).model, before, later, params)
     options = [(*both, 0.0) for both in product((0.1, 1.0), (0.0, 0.4))]
-    for values, (user, mean, _) in zip(found.precision(options), options, strict=True):
+    found = Later(before, later, params).precision(fit(params, before).model, options)
+    for values, (user, mean, _) in zip(found, options, strict=True):
         own = training_params(before, trend=True, width=8, epochs=2, user_weight=user, mean_weight=mean)
         left, right = fit(own, before).model.matrices(before.histories)
         scores = np.where(before.seen.toarray() > 0, -np.inf, left.astype(np.float64) @ right.T)
@@ -140,7 +151,7 @@ def test_few_candidates_and_many_users():
     features = weeks(users=USERS + 5, items=14)
     before, later = one_period_earlier(features, seed=0)
     params = training_params(before, trend=True, width=4, epochs=1, user_weight=1.0, mean_weight=1.0)
-    values = rehearsal._Rehearsed(fit(params, before).model, before, later, params).precision([(0.7, 0.4, 0.1)])
+    values = Later(before, later, params).precision(fit(params, before).model, [(0.7, 0.4, 0.1)])
     assert values.shape == (1, USERS)
     assert 0 < values.mean() <= 1
 

@@ -70,6 +70,8 @@ def test_epochs_patience_recency_and_decay_follow_the_data():
     assert (train.epochs, train.patience) == (100, 17)
     train = training_params(large, **AUTO, holdout=0.4, batch=4).train  # 975 steps per epoch
     assert (train.epochs, train.patience) == (7, 6)
+    train = training_params(large, **AUTO, holdout=0.0).train
+    assert (train.epochs, train.patience) == (24, 0)
     train = training_params(by_days(large), **AUTO).train
     assert (train.recency, train.weight_decay) == (60, 0.3)
     # 20 of 21 items are 3,650 days older than the newest. For a tenth of them to be targets 2^(-3650 / d) has to be
@@ -103,6 +105,15 @@ def test_large_catalogues_are_sampled_and_learned_faster(monkeypatch):
         params = training_params(RING, loss=loss, shared="auto", learning_rate="auto")
         assert (params.negatives.shared, params.train.learning_rate) == (shared, learning_rate)
     assert training_params(RING, shared=7, learning_rate="auto").train.learning_rate == 0.01
+
+
+def test_judges_take_the_place_of_held_out_items():
+    """3,900 targets are 15.2 steps of 256, and 500 steps 33 epochs; 500 judges tell epochs apart, 499 do not."""
+    large, values = features_of([[0, 1, 2]] * 1300, 3), load(ROOT / "params.yaml")
+    values["train"]["holdout"] = 0.4
+    for judges, expected in ((500, (100, 33, 0.0)), (499, (24, 0, 0.0)), (0, (24, 0, 0.0)), (None, (100, 33, 0.4))):
+        train = resolve(validate(TrainDSSMParams, values), large, judges).train
+        assert (train.epochs, train.patience, train.holdout) == expected
 
 
 def test_patience_is_for_data_that_have_something_to_validate_on():

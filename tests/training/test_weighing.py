@@ -118,7 +118,9 @@ def test_the_usual_stays_unless_another_gains_more_than_a_standard_error():
     assert better(np.array([sure, usual]), 1) == 0
 
 
-def test_a_gain_of_a_twentieth_is_not_enough():
-    usual = np.array([1.0, 1.0, 1.0])
-    assert better(np.array([usual, usual + 0.049]), 0) == 0
-    assert better(np.array([usual, usual + 0.051]), 0) == 1
+def test_a_gain_of_a_twentieth_is_not_enough_unless_it_is_clear():
+    """Half of the users gain nothing and half twice the mean, so the deviation equals the mean: that of 2 users is
+    1.4 standard errors, of 8 users 2.8, and of 10 users 3.2."""
+    for mean, users, chosen in ((0.049, 2, 0), (0.051, 2, 1), (0.03, 8, 0), (0.03, 10, 1)):
+        usual = np.ones(users)
+        assert better(np.array([usual, usual + 2 * mean * (np.arange(users) % 2)]), 0) == chosen

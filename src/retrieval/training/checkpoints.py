@@ -10,6 +10,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 FOLDER = Path(".checkpoints")
+REHEARSAL = "rehearsal-"  # before the name of a model: the name of its rehearsal
 SOURCES = Path(__file__).parents[2]
 
 
@@ -83,14 +85,14 @@ class Checkpoint:
 
 
 def history_so_far(root: Path) -> list[dict[str, float]]:
-    """The history so far of the `train_dssm` that runs in the folder `root`; empty before its first checkpoint."""
-    for path in (root / FOLDER).glob("dssm-*.safetensors"):
-        try:
-            with safe_open(path, "pt") as file:
-                return json.loads(file.metadata()["rest"])["history"]
-        except (FileNotFoundError, SafetensorError):
-            continue  # it has just ended
-    return []
+    """The history so far of the `train_dssm` that runs in the folder `root`, after that of its rehearsal; empty before
+    the first checkpoint."""
+    history = list[dict[str, float]]()
+    for name in (f"{REHEARSAL}dssm", "dssm"):
+        for path in (root / FOLDER).glob(f"{name}-*.safetensors"):
+            with suppress(FileNotFoundError, SafetensorError), safe_open(path, "pt") as file:  # it may just have ended
+                history += json.loads(file.metadata()["rest"])["history"]
+    return history
 
 
 def checkpoint_path(name: str, **inputs: Any) -> Path:

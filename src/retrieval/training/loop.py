@@ -3,8 +3,9 @@
 import copy
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +30,7 @@ SEED_STRIDE = 1_000_003  # between the first epochs of two seeds
 SAMPLE = 1_000  # targets at least, by whose loss a trained model is compared with an untrained one
 VALIDATED = 10_000  # held-out targets at most, by whose ranks epochs are compared
 History = list[dict[str, float]]
+Judge = Callable[[DSSM], float]  # how good a model is: more is better
 
 
 class Trained(NamedTuple):
@@ -45,19 +47,21 @@ def fit(
     checkpoint_path: Path | None = None,
     workers: Workers | None = None,
     live: Path | None = None,
+    judge: Judge | None = None,
 ) -> Trained:
     """Train by resolved parameters. Raises `Problem` if the training diverges.
 
     The model's weights are float64 and on a grid: the same weights give the same two matrices on every machine.
     `checkpoint_path`: where the state after each epoch is saved, and resumed from. Every epoch draws from generators of
     its own, seeded with the seed and the epoch's number. `live`: where the history is written after each epoch.
+    `judge`: the validation, if `train.patience` asks for one; None: that of held-out items, see `validate`.
     """
     workers = workers or Workers()
     make_deterministic(workers.device)
     with default_dtype(torch.float64 if params.train.precision == "float64" else torch.float32):
         torch.manual_seed(params.seed)
         model = DSSM(features, params).to(workers.device)
-        trained = _train(model, params, features, checkpoint_path, workers, live)
+        trained = _train(model, params, features, checkpoint_path, workers, live, judge)
     trained.model.double().snap()
     return trained
 
@@ -69,10 +73,12 @@ def _train(
     checkpoint_path: Path | None,
     workers: Workers,
     live: Path | None,
+    judge: Judge | None,
 ) -> Trained:
     loss, options = make(params.loss, params.losses, model.count), params.train
     learning_rate = f"train.learning_rate={options.learning_rate}"
     batches, sampler = make_batches(params, features), make_sampler(params, features, model, loss)
+    judge = judge or partial(validate, batches=batches)
     step = Step(model, loss, options, options.epochs * batches.steps(options.targets), workers)
     best = Best(model, options.patience)
     untrained, targets = sample_loss(model, loss, params, batches, sampler)
@@ -89,7 +95,7 @@ def _train(
         history.append({"epoch": epoch, "loss": run_epoch(title, options.targets, batches, sampler, step, generator)})
         divergence.check_epoch(epoch, history[-1]["loss"], learning_rate)
         if options.patience:
-            history[-1]["validation"] = workers.broadcast(validate(step.average.module, batches))
+            history[-1]["validation"] = workers.broadcast(judge(step.average.module))
             best.update(step.average.module, history)
         if workers.first:
             checkpoint.save(history)
@@ -143,15 +149,16 @@ class Best:
 
     def update(self, model: DSSM, history: History) -> None:
         """Take over the model if the last epoch is the best."""
-        if _best_epoch(history) == history[-1]["epoch"]:
+        if best_epoch(history) == history[-1]["epoch"]:
             self.model.load_state_dict(model.state_dict())
 
     def is_stale(self, history: History) -> bool:
         """Whether `patience` epochs went by without a better one; never without patience."""
-        return bool(self.patience and history) and len(history) - _best_epoch(history) >= self.patience
+        return bool(self.patience and history) and len(history) - best_epoch(history) >= self.patience
 
 
-def _best_epoch(history: History) -> int:
+def best_epoch(history: History) -> int:
+    """The number of the epoch with the highest validation, the first of equals."""
     return int(max(history, key=lambda line: line["validation"])["epoch"])
 
 

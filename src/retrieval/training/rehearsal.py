@@ -1,4 +1,5 @@
-"""A rehearsal of the test: how much the towers are to say beside the trend, by the last days of train.
+"""A rehearsal of the test: how long to train, and how much the towers are to say beside the trend, by the last days of
+train.
 
 With a trend the score of a trained model is
 
@@ -6,9 +7,10 @@ With a trend the score of a trained model is
 
 and co-occurrence is added to it. How much of what the towers say comes true in the days to come depends on the data: on
 few interactions hardly any, on many nearly all. Held-out items of days that training has seen can't tell, since the
-towers know how popular each item became in them. So a model is trained on all but the last days of train, as many as
-the test has, and these days choose the weights. Source: "Time to split", RecSys 2025: of all ways to validate, one by
-time predicts a test by time best.
+towers know how popular each item became in them; nor can they tell how long to train, as the past is learned ever
+better. So a model is trained on all but the last days of train, as many as the test has. These days choose the epoch
+and the weights; the model itself is then trained on everything for about as many steps. Source: "Time to split", RecSys
+2025: of all ways to validate, one by time predicts a test by time best.
 """
 
 import sys
@@ -21,9 +23,9 @@ from retrieval.cooccurrence import factors
 from retrieval.dssm.model import DSSM
 from retrieval.histories import DAY, Features, Histories
 from retrieval.ranking import blank, top
-from retrieval.training.loop import fit
+from retrieval.training.loop import best_epoch, fit
 from retrieval.training.resolve import MEAN_WEIGHT, USER_WEIGHT, TrainDSSMParams, has_trend, resolve
-from retrieval.training.weighing import USUAL_WEIGHT, WEIGHTS, better
+from retrieval.training.weighing import USERS, USUAL_WEIGHT, WEIGHTS, better
 from retrieval.training.workers import Workers
 
 import numpy as np
@@ -31,23 +33,28 @@ import scipy.sparse as sp
 
 GRIDS = (0.1, 0.2, 0.4, 0.7, 1.0), (0.0, 0.2, 0.4, 0.7, 1.0), WEIGHTS  # some of the user always: lists stay personal
 USUAL = USER_WEIGHT, MEAN_WEIGHT, USUAL_WEIGHT
-REHEARSED = 3 * 10**9  # interactions x items, at most: of more, a sample of the users rehearses
+REHEARSED = 2 * 10**10  # interactions x items, at most: of more, a sample of the users rehearses
 FEWEST = 50  # users that tell weights apart
-USERS = 2_000  # that weights are compared on, at most
 BLOCK = 256  # users at a time
 K = 10  # items per list
 Weights = tuple[float, float, float]  # of the user, of the mean user, of co-occurrence
 
 
 def rehearse(
-    params: TrainDSSMParams, features: Features, checkpoint_path: Path | None = None, workers: Workers | None = None
+    params: TrainDSSMParams,
+    features: Features,
+    checkpoint_path: Path | None = None,
+    workers: Workers | None = None,
+    live: Path | None = None,
 ) -> TrainDSSMParams:
-    """The parameters with a value for `trend.user_weight`, `trend.mean_weight` and `cooccurrence.weight` where auto.
+    """The parameters with values for `trend.user_weight`, `trend.mean_weight` and `cooccurrence.weight` where auto, and
+    for `train.epochs`.
 
     The values have the highest mean average precision at 10 over the users with items in both parts, unless that of the
-    usual ones is nearly as high, see `better`. The parameters stay as they are without a trend or a split by
-    days, if both weights of the trend have values, and with fewer than FEWEST such users. `params` are not resolved
-    yet: the rehearsal resolves them by its own data.
+    usual ones is nearly as high, see `better`. The best epoch with the usual values tells for how many steps to train;
+    where the users are too few to tell epochs apart, see `resolve`, `train` stays as it is. All parameters do without a
+    trend or a split by days, if both weights of the trend have values, and with fewer than FEWEST such users. `params`
+    are not resolved yet: the rehearsal resolves them by its own data.
     """
     asked = params.trend.user_weight, params.trend.mean_weight, params.cooccurrence.weight
     if "auto" not in asked[:2] or not features.by_days or not has_trend(params, features):
@@ -58,20 +65,33 @@ def rehearse(
         print(f"train_dssm: no rehearsal, as {len(users)} users are too few", file=sys.stderr)
         return params
     print(f"train_dssm: rehearsal, on all but the last {features.spec['days']} days of train", file=sys.stderr)
-    own = resolve(_weighted(params, (1.0, 1.0, 0.0)), before)
-    rehearsed = _Rehearsed(fit(own, before, checkpoint_path, workers).model, before, later, params)
     options = [grid if value == "auto" else (value,) for value, grid in zip(asked, GRIDS, strict=True)]
     user, mean, pairs = (usual if value == "auto" else value for value, usual in zip(asked, USUAL, strict=True))
+    usual, test = (user, mean, pairs), Later(before, later, params)
+
+    def judge(model: DSSM) -> float:
+        return float(test.precision(model, [usual]).mean())
+
+    own = resolve(_weighted(params, (1.0, 1.0, 0.0)), before, judges=len(users))
+    model, history, _ = fit(own, before, checkpoint_path, workers, live, judge)
     both = [(each, other, pairs) for each, other in product(*options[:2])]
-    user, mean, pairs = rehearsed.best(both, (user, mean, pairs))
-    return _weighted(params, rehearsed.best([(user, mean, each) for each in options[2]], (user, mean, pairs)))
+    user, mean, _ = test.best(model, both, usual)
+    weights = test.best(model, [(user, mean, each) for each in options[2]], (user, mean, pairs))
+    if own.train.patience:
+        share = len(before.histories.item) / len(features.histories.item)  # an epoch of all has as many more steps
+        params = _stopped(params, own, max(1, round(best_epoch(history) * share)))
+    return _weighted(params, weights)
 
 
 def resolve_by_rehearsal(
-    params: TrainDSSMParams, features: Features, checkpoint_path: Path | None = None, workers: Workers | None = None
+    params: TrainDSSMParams,
+    features: Features,
+    checkpoint_path: Path | None = None,
+    workers: Workers | None = None,
+    live: Path | None = None,
 ) -> TrainDSSMParams:
     """The parameters of a training, resolved: the weights by `rehearse`, the rest by `resolve`."""
-    return resolve(rehearse(params, features, checkpoint_path, workers), features)
+    return resolve(rehearse(params, features, checkpoint_path, workers, live), features)
 
 
 def one_period_earlier(features: Features, seed: int) -> tuple[Features, sp.csr_matrix]:
@@ -109,22 +129,26 @@ def _weighted(params: TrainDSSMParams, weights: Weights) -> TrainDSSMParams:
     return params.model_copy(update={"trend": trend, "cooccurrence": cooccurrence})
 
 
-class _Rehearsed:
-    """A model trained on `before`, and how good its lists are by what users watched in `later`."""
+def _stopped(params: TrainDSSMParams, own: TrainDSSMParams, epochs: int) -> TrainDSSMParams:
+    """Trained for exactly so many epochs, in the precision of the rehearsal: on its machine the choice depends, too."""
+    print(f"train_dssm: train.epochs={epochs}", file=sys.stderr)
+    changes = {"epochs": epochs, "patience": 0, "precision": own.train.precision}
+    return params.model_copy(update={"train": params.train.model_copy(update=changes)})
 
-    def __init__(self, model: DSSM, before: Features, later: sp.csr_matrix, params: TrainDSSMParams) -> None:
+
+class Later:
+    """What users watched in `later`, and how good the lists of a model that is trained on `before` are by that."""
+
+    def __init__(self, before: Features, later: sp.csr_matrix, params: TrainDSSMParams) -> None:
         users = np.flatnonzero(np.diff(later.indptr))
-        users = users[np.random.default_rng(params.seed).permutation(len(users)) < USERS]
-        left, right = (matrix.astype(np.float64) for matrix in model.matrices(before.histories))
-        self.towers, self.right, self.prior = left[users, :-1], right[:, :-1], right[:, -1]
-        self.mean = model.scorer.mean.double().cpu().numpy()
+        self.users = users[np.random.default_rng(params.seed).permutation(len(users)) < USERS]
+        self.histories, self.excluded, self.later = before.histories, before.excluded[self.users], later[self.users]
         read, self.basis = factors(before.seen, params.cooccurrence, params.seed)
-        self.pairs = before.seen[users] @ read
-        self.excluded, self.later = before.excluded[users], later[users]
+        self.pairs = before.seen[self.users] @ read
 
-    def best(self, options: Sequence[Weights], usual: Weights) -> Weights:
+    def best(self, model: DSSM, options: Sequence[Weights], usual: Weights) -> Weights:
         """The best of the options, see `better`; says so."""
-        values = self.precision(options)
+        values = self.precision(model, options)
         best = better(values, options.index(usual))
         names = ("trend.user_weight", "trend.mean_weight", "cooccurrence.weight")
         found = ", ".join(f"{name}={value}" for name, value in zip(names, options[best], strict=True))
@@ -132,21 +156,23 @@ class _Rehearsed:
         print(f"train_dssm: {found}: MAP@10 {values[best].mean():.4f}, usual weights {was:.4f}", file=sys.stderr)
         return options[best]
 
-    def precision(self, options: Sequence[Weights]) -> np.ndarray:
-        """Average precision at K, [options, users]."""
-        found, count = np.empty((len(options), len(self.towers))), len(self.right)
-        scores = blank(BLOCK, count, K)
-        common = self.mean @ self.right.T
-        for start in range(0, len(self.towers), BLOCK):
+    def precision(self, model: DSSM, options: Sequence[Weights]) -> np.ndarray:
+        """Average precision at K, [options, users], of a model whose trend has the weights 1 and 1."""
+        left, right = (matrix.astype(np.float64) for matrix in model.matrices(self.histories))
+        towers, right, prior = left[self.users, :-1], right[:, :-1], right[:, -1]
+        mean = model.scorer.mean.double().cpu().numpy()
+        found, common = np.empty((len(options), len(towers))), mean @ right.T
+        scores = blank(BLOCK, len(right), K)
+        for start in range(0, len(towers), BLOCK):
             part = slice(start, start + BLOCK)
-            own, pairs = (self.towers[part] - self.mean) @ self.right.T, self.pairs[part] @ self.basis.T
+            own, pairs = (towers[part] - mean) @ right.T, self.pairs[part] @ self.basis.T
             pairs /= np.maximum(pairs.std(axis=1, keepdims=True), np.finfo(float).tiny)
             excluded, later = self.excluded[part].nonzero(), self.later[part].toarray()
-            for row, (user, mean, weight) in zip(found, options, strict=True):
-                total = user * own + mean * common + self.prior
+            for row, (user, mean_weight, weight) in zip(found, options, strict=True):
+                total = user * own + mean_weight * common + prior
                 total += weight * total.std(axis=1, keepdims=True) * pairs
                 total[excluded] = -np.inf
-                scores[: len(own), :count] = total
+                scores[: len(own), : len(right)] = total
                 row[part] = _average_precision(top(scores[: len(own)], K)[0], later)
         return found
 

@@ -41,8 +41,8 @@ class Train(Section):
     steps over which the learning rate rises; schedule: whether it falls after that. clip: largest norm of the gradient.
     average: largest decay of the moving average of the weights, which is the result; 0 for none. recency: days after
     which an interaction's chance to be a target has halved; 0 for none. holdout: share of the users whose last item is
-    held out for validation, if there is any, see `training.loop.make_batches`. patience: epochs without a better
-    validation after which training stops and goes back to the best; 0 for never. epochs: at most.
+    held out for validation, if there is any, see `loop.make_batches`. patience: epochs without a better
+    validation after which training stops and goes back to the best; 0 for never. epochs: at most, see `rehearsal`, too.
 
     precision: float64 gives the same model on every processor and with any number of threads; float32 takes half the
     time, and its rounding acts like another seed; bfloat16 is float32 with the towers' products in bfloat16, for GPUs.
@@ -68,7 +68,7 @@ class Train(Section):
     clip: Annotated[float, Field(gt=0)]
     average: Annotated[float, Field(ge=0, lt=1)]
     recency: Annotated[float, Field(ge=0), AUTO]
-    holdout: Annotated[float, Field(gt=0, le=1)]
+    holdout: Annotated[float, Field(ge=0, le=1)]
     patience: Annotated[NotNegative, AUTO]
     precision: Annotated[Literal["float64", "float32", "bfloat16"], AUTO]
     compile: bool
@@ -104,10 +104,11 @@ class TrainDSSMParams(Options):
         return self
 
 
-def resolve(params: TrainDSSMParams, features: Features) -> TrainDSSMParams:
+def resolve(params: TrainDSSMParams, features: Features, judges: int | None = None) -> TrainDSSMParams:
     """The parameters with a value for every `auto`, by the loss, the split and the size of the data. Prints them.
 
-    Raises `Problem` where the data lead to a combination that is not possible.
+    judges: the users by whom epochs are compared, where no item of train is held out for that. Raises `Problem` where
+    the data lead to a combination that is not possible.
     """
     loss, values, resolved = LOSSES[params.loss], params.model_dump(), dict[str, Any]()
 
@@ -135,9 +136,12 @@ def resolve(params: TrainDSSMParams, features: Features) -> TrainDSSMParams:
     settle("train.learning_rate", FAST if shared else SLOW)
     enough = (size for size in BATCHES if math.ceil(targets / size) >= STEPS_PER_EPOCH)
     steps = targets / settle("train.batch", next(enough, BATCHES[-1]))
-    holdout = params.train.holdout * int((np.diff(features.histories.indptr) >= SHORTEST).sum())
-    patience = max(PATIENCE_EPOCHS, math.ceil(PATIENCE_STEPS / steps)) if holdout >= VALIDATION_USERS else 0
-    values["train"]["patience"] = settle("train.patience", patience) if holdout else 0
+    if judges is None:
+        judges = math.ceil(params.train.holdout * (np.diff(features.histories.indptr) >= SHORTEST).sum())
+    else:
+        values["train"]["holdout"] = 0.0
+    patience = max(PATIENCE_EPOCHS, math.ceil(PATIENCE_STEPS / steps)) if judges >= VALIDATION_USERS else 0
+    values["train"]["patience"] = settle("train.patience", patience) if judges else 0
     epochs = min(MOST_EPOCHS, max(FEWEST_EPOCHS, math.ceil(STEPS / steps)))
     epochs = settle("train.epochs", epochs if values["train"]["patience"] else EPOCHS)
     exact = epochs * targets * len(features.item_ids) * params.towers.width <= EXACT and not torch.cuda.is_available()
