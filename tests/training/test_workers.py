@@ -35,10 +35,12 @@ def train(folder: Path, processes: int, **changes) -> tuple[list, dict[str, torc
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     params["towers"] |= {"width": 8, "dropout": 0.0, "id_dropout": 0.0, "length": 12}
     params["train"] |= STEPS | changes.pop("train", {})
+    features = chain(users=90, items=30, length=8, seed=0)
+    features.spec.update(changes.pop("spec", {}))
     folder.mkdir()
     (folder / "params.yaml").write_text(yaml.safe_dump(params | changes), encoding="utf-8")
     (folder / "features").mkdir()
-    histories.save(folder / "features", chain(users=90, items=30, length=8, seed=0))
+    histories.save(folder / "features", features)
     script = [str(ROOT / "src" / "train_dssm.py"), "features", "dssm", "card.json"]
     torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -60,6 +62,7 @@ DRAWN = {"kind": "mixed", "count": 5, "logq": True, "exclude_seen": True, "share
         {"loss": "softmax", "negatives": DRAWN | {"shared": 5}},
         {"loss": "sampled_softmax", "negatives": DRAWN},
         {"loss": "triplet", "history": "bag", "train": {"targets": "one"}},
+        {"spec": {"split": "days", "days": 2}, "train": {"patience": 2}},  # a rehearsal comes first
     ],
 )
 def test_two_processes_train_as_one(tmp_path, changes):
