@@ -22,7 +22,7 @@ from typing import Any
 from retrieval import histories
 from retrieval.experiments.trials import set_params
 from retrieval.params import load, validate
-from retrieval.training.resolve import MEAN_WEIGHT, USER_WEIGHT, TrainDSSMParams, resolve
+from retrieval.training.resolve import TrainDSSMParams, resolve
 
 import matplotlib
 import numpy as np
@@ -30,14 +30,13 @@ import pandas as pd
 import yaml
 from peers import Curve, curves
 from results import PATH, ROOT, record
-from scale import COLOURS
+from scale import COLOURS, NO_REHEARSAL
 
-USUAL = [f"trend.user_weight={USER_WEIGHT}", f"trend.mean_weight={MEAN_WEIGHT}"]
 SETS = {
     "MovieLens 100K": ["train.holdout=0.5", "train.patience=24"],
-    "kion at a tenth": ["data=kion-synthetic", "synthetic.scale=0.1", *USUAL],
+    "kion at a tenth": ["data=kion-synthetic", "synthetic.scale=0.1", *NO_REHEARSAL],
     "shop": ["data=folder", "folder=shop", "split.kind=leave-last"],
-    "kion": ["data=kion-synthetic", "synthetic.scale=1.0", *USUAL],
+    "kion": ["data=kion-synthetic", "synthetic.scale=1.0", *NO_REHEARSAL],
 }
 RUNS = {"defaults": [], "whole catalogue": ["negatives.shared=0", "train.learning_rate=0.003"]}
 STAGES = (("fetch", "raw"), ("prepare", "raw", "prepared"), ("features", "prepared", "features"))

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from retrieval.baselines import BASELINES
+from retrieval.experiments.trials import set_params
 from retrieval.params import load
 from retrieval.training.resolve import MEAN_WEIGHT, USER_WEIGHT
 
@@ -31,6 +32,7 @@ import yaml
 from results import ROOT, record
 
 SCALES = [0.1, 0.3, 1.0]
+NO_REHEARSAL = [f"trend.user_weight={USER_WEIGHT}", f"trend.mean_weight={MEAN_WEIGHT}"]
 SAMPLE_A_USER = {
     "history": "bag",
     "item": "features",
@@ -107,7 +109,7 @@ def measure(scale: float, chosen: Sequence[str]) -> Iterator[tuple[str, dict[str
     """Name and cost of each of the stages, in order; the number of train rows comes after `prepare`."""
     defaults = load(ROOT / "params.yaml")
     defaults |= {"data": "kion-synthetic", "synthetic": {"scale": scale}}
-    defaults["trend"] |= {"user_weight": USER_WEIGHT, "mean_weight": MEAN_WEIGHT}  # else a rehearsal trains, too
+    set_params(defaults, NO_REHEARSAL)
     defaults["train"]["precision"] = "float32"  # at every scale, so that growth is that of one thing
     with tempfile.TemporaryDirectory() as name:
         for stage in chosen:

@@ -90,7 +90,7 @@ def test_where_it_does_not_come_true_they_have_little():
 
 
 @pytest.mark.parametrize(("true", "epochs"), [(True, {7, 6, 5}), (False, {1, 2})])
-def test_training_lasts_as_long_as_the_later_days_ask_for(true, epochs, monkeypatch, capsys):
+def test_training_lasts_as_long_as_the_later_days_ask_for(true, epochs, capsys):
     """Where taste comes true each epoch is better than the one before, where it turns each is worse. The rehearsal has
     ten of the twelve interactions, so that its 8 epochs have as many steps as 6.7 of the training."""
     found = rehearse(asked(train={"patience": 8}), weeks(true=true)).train
@@ -135,7 +135,8 @@ def test_average_precision_is_that_of_the_models_own_lists():
     before, later = one_period_earlier(weeks(users=60), seed=0)
     params = training_params(before, trend=True, width=8, epochs=2, user_weight=1.0, mean_weight=1.0)
     options = [(*both, 0.0) for both in product((0.1, 1.0), (0.0, 0.4))]
-    found = Later(before, later, params).precision(fit(params, before).model, options)
+    test = Later(before, later, params)
+    found = test.precision(test.parts(fit(params, before).model), options)
     for values, (user, mean, _) in zip(found, options, strict=True):
         own = training_params(before, trend=True, width=8, epochs=2, user_weight=user, mean_weight=mean)
         left, right = fit(own, before).model.matrices(before.histories)
@@ -157,7 +158,8 @@ def test_few_candidates_and_many_users():
     features = weeks(users=USERS + 5, items=14)
     before, later = one_period_earlier(features, seed=0)
     params = training_params(before, trend=True, width=4, epochs=1, user_weight=1.0, mean_weight=1.0)
-    values = Later(before, later, params).precision(fit(params, before).model, [(0.7, 0.4, 0.1)])
+    test = Later(before, later, params)
+    values = test.precision(test.parts(fit(params, before).model), [(0.7, 0.4, 0.1)])
     assert values.shape == (1, USERS)
     assert 0 < values.mean() <= 1
 

@@ -25,7 +25,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 FOLDER = Path(".checkpoints")
-REHEARSAL = "rehearsal-"  # before the name of a model: the name of its rehearsal
+REHEARSAL = "rehearsal-"  # precedes the name of a model in that of its rehearsal
 SOURCES = Path(__file__).parents[2]
 
 
@@ -85,8 +85,10 @@ class Checkpoint:
 
 
 def history_so_far(root: Path) -> list[dict[str, float]]:
-    """The history so far of the `train_dssm` that runs in the folder `root`, after that of its rehearsal; empty before
-    the first checkpoint."""
+    """The history so far of the `train_dssm` that runs in the folder `root`, that of a rehearsal first.
+
+    Empty before the first checkpoint.
+    """
     history = list[dict[str, float]]()
     for name in (f"{REHEARSAL}dssm", "dssm"):
         for path in (root / FOLDER).glob(f"{name}-*.safetensors"):

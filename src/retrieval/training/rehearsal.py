@@ -1,5 +1,4 @@
-"""A rehearsal of the test: how long to train, and how much the towers are to say beside the trend, by the last days of
-train.
+"""A rehearsal of the test: by the last days of train, how long to train, and how much towers count beside the trend.
 
 With a trend the score of a trained model is
 
@@ -7,10 +6,10 @@ With a trend the score of a trained model is
 
 and co-occurrence is added to it. How much of what the towers say comes true in the days to come depends on the data: on
 few interactions hardly any, on many nearly all. Held-out items of days that training has seen can't tell, since the
-towers know how popular each item became in them; nor can they tell how long to train, as the past is learned ever
-better. So a model is trained on all but the last days of train, as many as the test has. These days choose the epoch
-and the weights; the model itself is then trained on everything for about as many steps. Source: "Time to split", RecSys
-2025: of all ways to validate, one by time predicts a test by time best.
+towers know how popular each item became in them; they can't tell how long to train either, as the longer the towers
+train, the better they know these days. So a model is trained on all but the last days of train, as many as the test
+has. These days choose its best epoch and the weights. The model itself is then trained on everything, for about as many
+steps. Source: "Time to split", RecSys 2025: of all ways to validate, one by time predicts a test by time best.
 """
 
 import sys
@@ -18,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 from retrieval.cooccurrence import factors
 from retrieval.dssm.model import DSSM
@@ -50,11 +50,12 @@ def rehearse(
     """The parameters with values for `trend.user_weight`, `trend.mean_weight` and `cooccurrence.weight` where auto, and
     for `train.epochs`.
 
-    The values have the highest mean average precision at 10 over the users with items in both parts, unless that of the
-    usual ones is nearly as high, see `better`. The best epoch with the usual values tells for how many steps to train;
-    where the users are too few to tell epochs apart, see `resolve`, `train` stays as it is. All parameters do without a
-    trend or a split by days, if both weights of the trend have values, and with fewer than FEWEST such users. `params`
-    are not resolved yet: the rehearsal resolves them by its own data.
+    The weights are those with the highest mean average precision at 10 over the users with items in both parts, unless
+    the usual ones are nearly as good, see `better`. `train.epochs` has about as many steps as the rehearsal up to its
+    best epoch, by the usual weights. `train` stays as it is if the users are too few to tell epochs apart, see
+    `resolve`. All parameters stay as they are without a trend or a split by days, if both weights of the trend have
+    values, and with fewer than FEWEST users. `params` are not resolved yet: the rehearsal resolves them by its own
+    data.
     """
     asked = params.trend.user_weight, params.trend.mean_weight, params.cooccurrence.weight
     if "auto" not in asked[:2] or not features.by_days or not has_trend(params, features):
@@ -70,13 +71,14 @@ def rehearse(
     usual, test = (user, mean, pairs), Later(before, later, params)
 
     def judge(model: DSSM) -> float:
-        return float(test.precision(model, [usual]).mean())
+        return float(test.precision(test.parts(model), [usual]).mean())
 
     own = resolve(_weighted(params, (1.0, 1.0, 0.0)), before, judges=len(users))
     model, history, _ = fit(own, before, checkpoint_path, workers, live, judge)
+    parts = test.parts(model)
     both = [(each, other, pairs) for each, other in product(*options[:2])]
-    user, mean, _ = test.best(model, both, usual)
-    weights = test.best(model, [(user, mean, each) for each in options[2]], (user, mean, pairs))
+    user, mean, _ = test.best(parts, both, usual)
+    weights = test.best(parts, [(user, mean, each) for each in options[2]], (user, mean, pairs))
     if own.train.patience:
         share = len(before.histories.item) / len(features.histories.item)  # an epoch of all has as many more steps
         params = _stopped(params, own, max(1, round(best_epoch(history) * share)))
@@ -130,10 +132,21 @@ def _weighted(params: TrainDSSMParams, weights: Weights) -> TrainDSSMParams:
 
 
 def _stopped(params: TrainDSSMParams, own: TrainDSSMParams, epochs: int) -> TrainDSSMParams:
-    """Trained for exactly so many epochs, in the precision of the rehearsal: on its machine the choice depends, too."""
+    """Train for exactly so many epochs, in the precision of the rehearsal: where that depends on the machine, so does
+    the number of epochs."""
     print(f"train_dssm: train.epochs={epochs}", file=sys.stderr)
     changes = {"epochs": epochs, "patience": 0, "precision": own.train.precision}
     return params.model_copy(update={"train": params.train.model_copy(update=changes)})
+
+
+class Parts(NamedTuple):
+    """The parts of a score: users [users, d], what the towers say of each one; mean [d], of the mean user; right
+    [items, d]; prior [items]."""
+
+    users: np.ndarray
+    mean: np.ndarray
+    right: np.ndarray
+    prior: np.ndarray
 
 
 class Later:
@@ -146,9 +159,15 @@ class Later:
         read, self.basis = factors(before.seen, params.cooccurrence, params.seed)
         self.pairs = before.seen[self.users] @ read
 
-    def best(self, model: DSSM, options: Sequence[Weights], usual: Weights) -> Weights:
+    def parts(self, model: DSSM) -> Parts:
+        """The parts of the users' scores by a model whose trend has the weights 1 and 1."""
+        left, right = (matrix.astype(np.float64) for matrix in model.matrices(self.histories))
+        mean = model.scorer.mean.double().cpu().numpy()
+        return Parts(left[self.users, :-1], mean, right[:, :-1], right[:, -1])
+
+    def best(self, parts: Parts, options: Sequence[Weights], usual: Weights) -> Weights:
         """The best of the options, see `better`; says so."""
-        values = self.precision(model, options)
+        values = self.precision(parts, options)
         best = better(values, options.index(usual))
         names = ("trend.user_weight", "trend.mean_weight", "cooccurrence.weight")
         found = ", ".join(f"{name}={value}" for name, value in zip(names, options[best], strict=True))
@@ -156,16 +175,14 @@ class Later:
         print(f"train_dssm: {found}: MAP@10 {values[best].mean():.4f}, usual weights {was:.4f}", file=sys.stderr)
         return options[best]
 
-    def precision(self, model: DSSM, options: Sequence[Weights]) -> np.ndarray:
-        """Average precision at K, [options, users], of a model whose trend has the weights 1 and 1."""
-        left, right = (matrix.astype(np.float64) for matrix in model.matrices(self.histories))
-        towers, right, prior = left[self.users, :-1], right[:, :-1], right[:, -1]
-        mean = model.scorer.mean.double().cpu().numpy()
-        found, common = np.empty((len(options), len(towers))), mean @ right.T
+    def precision(self, parts: Parts, options: Sequence[Weights]) -> np.ndarray:
+        """Average precision at K, [options, users]."""
+        users, mean, right, prior = parts
+        found, common = np.empty((len(options), len(users))), mean @ right.T
         scores = blank(BLOCK, len(right), K)
-        for start in range(0, len(towers), BLOCK):
+        for start in range(0, len(users), BLOCK):
             part = slice(start, start + BLOCK)
-            own, pairs = (towers[part] - mean) @ right.T, self.pairs[part] @ self.basis.T
+            own, pairs = (users[part] - mean) @ right.T, self.pairs[part] @ self.basis.T
             pairs /= np.maximum(pairs.std(axis=1, keepdims=True), np.finfo(float).tiny)
             excluded, later = self.excluded[part].nonzero(), self.later[part].toarray()
             for row, (user, mean_weight, weight) in zip(found, options, strict=True):

@@ -107,8 +107,8 @@ class TrainDSSMParams(Options):
 def resolve(params: TrainDSSMParams, features: Features, judges: int | None = None) -> TrainDSSMParams:
     """The parameters with a value for every `auto`, by the loss, the split and the size of the data. Prints them.
 
-    judges: the users by whom epochs are compared, where no item of train is held out for that. Raises `Problem` where
-    the data lead to a combination that is not possible.
+    judges: number of users by whom epochs are compared, where that is not by held-out items; then none are held out.
+    Raises `Problem` where the data lead to a combination that is not possible.
     """
     loss, values, resolved = LOSSES[params.loss], params.model_dump(), dict[str, Any]()
 

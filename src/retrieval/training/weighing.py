@@ -23,8 +23,8 @@ POPULARITY = (0.0, 0.15, 0.3, 0.6, 1.2, 2.4)
 WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.4)
 USUAL_WEIGHT = 0.1  # on nearly all data that we tried it is better than 0, see docs/results.md
 USUAL = 0.0, USUAL_WEIGHT  # weights of popularity and of co-occurrence
-LEAST = 0.05  # gain: a smaller one is mostly chance, see docs/results.md, unless
-CLEAR = 3.0  # standard errors say otherwise
+LEAST = 0.05  # share of the usual validation: a smaller gain is mostly chance, see docs/results.md
+CLEAR = 3.0  # standard errors: a larger gain is no chance, however small it is
 GAINS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # of repeats, in spreads of the scores
 HALF_LIVES = (0.0, 30.0, 10.0, 3.0)  # of repeats, in events; 0: all events count alike
 USUAL_REPEATS = Repeats(4.0, 30.0)
@@ -74,8 +74,11 @@ def lately(histories: Histories, items: int) -> np.ndarray:
 
 
 def better(values: np.ndarray, usual: int) -> int:
-    """The option with the highest mean of values [options, users], if it gains enough over the option `usual`, that is
-    a standard error and the share LEAST of its mean, or CLEAR standard errors; otherwise `usual`."""
+    """The option with the highest mean of values [options, users], or `usual` if that is nearly as good.
+
+    To be chosen, an option must gain more than CLEAR standard errors over `usual`, or both more than one standard error
+    and more than the share LEAST of the mean of `usual`.
+    """
     gain = values - values[usual]
     best = int(gain.mean(axis=1).argmax())
     error = gain[best].std() / np.sqrt(gain.shape[1])
