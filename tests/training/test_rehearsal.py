@@ -136,7 +136,7 @@ def test_average_precision_is_that_of_the_models_own_lists():
     params = training_params(before, trend=True, width=8, epochs=2, user_weight=1.0, mean_weight=1.0)
     options = [(*both, 0.0) for both in product((0.1, 1.0), (0.0, 0.4))]
     test = Later(before, later, params)
-    found = test.precision(test.parts(fit(params, before).model), options)
+    found = test.precision(test.terms(fit(params, before).model), options)
     for values, (user, mean, _) in zip(found, options, strict=True):
         own = training_params(before, trend=True, width=8, epochs=2, user_weight=user, mean_weight=mean)
         left, right = fit(own, before).model.matrices(before.histories)
@@ -159,7 +159,7 @@ def test_few_candidates_and_many_users():
     before, later = one_period_earlier(features, seed=0)
     params = training_params(before, trend=True, width=4, epochs=1, user_weight=1.0, mean_weight=1.0)
     test = Later(before, later, params)
-    values = test.precision(test.parts(fit(params, before).model), [(0.7, 0.4, 0.1)])
+    values = test.precision(test.terms(fit(params, before).model), [(0.7, 0.4, 0.1)])
     assert values.shape == (1, USERS)
     assert 0 < values.mean() <= 1
 

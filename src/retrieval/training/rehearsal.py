@@ -71,14 +71,14 @@ def rehearse(
     usual, test = (user, mean, pairs), Later(before, later, params)
 
     def judge(model: DSSM) -> float:
-        return float(test.precision(test.parts(model), [usual]).mean())
+        return float(test.precision(test.terms(model), [usual]).mean())
 
     own = resolve(_weighted(params, (1.0, 1.0, 0.0)), before, judges=len(users))
     model, history, _ = fit(own, before, checkpoint_path, workers, live, judge)
-    parts = test.parts(model)
+    terms = test.terms(model)
     both = [(each, other, pairs) for each, other in product(*options[:2])]
-    user, mean, _ = test.best(parts, both, usual)
-    weights = test.best(parts, [(user, mean, each) for each in options[2]], (user, mean, pairs))
+    user, mean, _ = test.best(terms, both, usual)
+    weights = test.best(terms, [(user, mean, each) for each in options[2]], (user, mean, pairs))
     if own.train.patience:
         share = len(before.histories.item) / len(features.histories.item)  # an epoch of all has as many more steps
         params = _stopped(params, own, max(1, round(best_epoch(history) * share)))
@@ -139,8 +139,8 @@ def _stopped(params: TrainDSSMParams, own: TrainDSSMParams, epochs: int) -> Trai
     return params.model_copy(update={"train": params.train.model_copy(update=changes)})
 
 
-class Parts(NamedTuple):
-    """The parts of a score: users [users, d], what the towers say of each one; mean [d], of the mean user; right
+class Terms(NamedTuple):
+    """What the scores are made of: users [users, d], what the towers say of each one; mean [d], of the mean user; right
     [items, d]; prior [items]."""
 
     users: np.ndarray
@@ -159,15 +159,15 @@ class Later:
         read, self.basis = factors(before.seen, params.cooccurrence, params.seed)
         self.pairs = before.seen[self.users] @ read
 
-    def parts(self, model: DSSM) -> Parts:
-        """The parts of the users' scores by a model whose trend has the weights 1 and 1."""
+    def terms(self, model: DSSM) -> Terms:
+        """The terms of the users' scores by a model whose trend has the weights 1 and 1."""
         left, right = (matrix.astype(np.float64) for matrix in model.matrices(self.histories))
         mean = model.scorer.mean.double().cpu().numpy()
-        return Parts(left[self.users, :-1], mean, right[:, :-1], right[:, -1])
+        return Terms(left[self.users, :-1], mean, right[:, :-1], right[:, -1])
 
-    def best(self, parts: Parts, options: Sequence[Weights], usual: Weights) -> Weights:
+    def best(self, terms: Terms, options: Sequence[Weights], usual: Weights) -> Weights:
         """The best of the options, see `better`; says so."""
-        values = self.precision(parts, options)
+        values = self.precision(terms, options)
         best = better(values, options.index(usual))
         names = ("trend.user_weight", "trend.mean_weight", "cooccurrence.weight")
         found = ", ".join(f"{name}={value}" for name, value in zip(names, options[best], strict=True))
@@ -175,9 +175,9 @@ class Later:
         print(f"train_dssm: {found}: MAP@10 {values[best].mean():.4f}, usual weights {was:.4f}", file=sys.stderr)
         return options[best]
 
-    def precision(self, parts: Parts, options: Sequence[Weights]) -> np.ndarray:
+    def precision(self, terms: Terms, options: Sequence[Weights]) -> np.ndarray:
         """Average precision at K, [options, users]."""
-        users, mean, right, prior = parts
+        users, mean, right, prior = terms
         found, common = np.empty((len(options), len(users))), mean @ right.T
         scores = blank(BLOCK, len(right), K)
         for start in range(0, len(users), BLOCK):
