@@ -32,6 +32,17 @@ def test_the_prior_of_serving_by_hand():
     assert Prior(FEATURES, OPTIONS).serving().tolist() == pytest.approx(prior([0.5, 3.75, 3.75]))
 
 
+def test_few_interactions_hardly_move_an_item_and_many_do():
+    """As above, recent is .5, 3.75 and 3.75; usual, of the longest window, 2, 1 and 1. With smoothing 3, w is 2/5 and
+    1/4: .4 x .5 + .6 x 2 = 1.4 and .25 x 3.75 + .75 x 1 = 1.6875. With 98 in a week, all on the last day, recent is
+    3.75 x 98, and w 98/101."""
+    smoothed = OPTIONS.model_copy(update={"smoothing": 3.0})
+    assert Prior(FEATURES, smoothed).serving().tolist() == pytest.approx(prior([1.4, 1.6875, 1.6875]))
+    assert Prior(FEATURES, smoothed).at(day(1))[1].tolist() == [[0, 0, 0]]  # no interaction yet
+    many = features_of([[0] * 100 + [1, 1]], 2, [[0] * 2 + [9] * 98 + [3, 9]])
+    assert Prior(many, smoothed).serving()[0].item() == pytest.approx(2 * math.log1p((98 * 3.75 * 98 + 3 * 98) / 101))
+
+
 def test_nothing_of_the_day_itself_or_after_it_counts():
     """For day 9 the last day is 8: item 0 once; the last seven are 2 to 8: 0 twice (4, 8), 2 once."""
     known = Prior(FEATURES, OPTIONS)

@@ -127,7 +127,12 @@ def test_there_is_none_without_a_trend_days_choice_or_users(capsys):
     params = asked()
     assert rehearse(params, weeks(users=49)) is params
     assert capsys.readouterr().err == "train_dssm: no rehearsal, as 49 users are too few\n"
-    assert weights(resolve(params, features)) == (0.7, 0.4, "auto")
+    assert weights(resolve(params, features)) == (0.2, 0.4, "auto")
+
+
+def test_towers_count_less_where_users_are_too_few_to_tell_epochs_apart():
+    params, features = asked(), weeks()
+    assert [weights(resolve(params, features, judges=count))[0] for count in (499, 500)] == [0.2, 0.7]
 
 
 def test_average_precision_is_that_of_the_models_own_lists():

@@ -15,8 +15,14 @@ from torch import Tensor
 class Trend(Section):
     """Recent popularity, a fixed term of every score: the towers learn the rest.
 
-    prior(item, moment) = slope x log(1 + sum over windows of mix x weekly count), where a weekly count is the number of
-    interactions in the `windows` days before the moment, times 7 / days.
+    prior(item, moment) = slope x log(1 + rate), with
+
+        rate = w x recent + (1 - w) x usual, w = usual / (usual + smoothing)
+
+    A weekly count is the number of interactions in the `windows` days before the moment, times 7 / days. recent is the
+    sum over windows of mix x weekly count, usual the weekly count of the longest window. An item with few interactions
+    a week rises and falls mostly by chance. The rate is the mean of a Gamma distribution, of shape `smoothing` and mean
+    `usual` at first, after a week of `recent` interactions; Gelman et al., "Bayesian Data Analysis", Poisson model.
 
     user_weight, mean_weight: weights of the towers' part after training; the prior has weight 1. user_weight multiplies
     a user's difference from the mean user vector, mean_weight that mean. The mean scores items the same for all users,
@@ -28,6 +34,7 @@ class Trend(Section):
     windows: list[Positive]
     mix: list[Share]
     slope: Annotated[float, Field(gt=0)]
+    smoothing: Annotated[float, Field(ge=0)]
     user_weight: Annotated[Share, AUTO]
     mean_weight: Annotated[Share, AUTO]
 
@@ -69,8 +76,14 @@ class Prior:
 
     def _on(self, day: int) -> Tensor:
         """The prior by the interactions of days older than `day`."""
-        total = np.zeros(self.items)
-        for window, share in zip(self.options.windows, self.options.mix, strict=True):
-            first, last = np.searchsorted(self.age, [day + 1, day + 1 + window])
-            total += share * 7 / window * np.bincount(self.item[first:last], minlength=self.items)
-        return torch.from_numpy(self.options.slope * np.log1p(total)).to(self.dtype)
+        options = self.options
+        weekly = {window: self._weekly(day, window) for window in options.windows}
+        recent = sum(share * weekly[window] for window, share in zip(options.windows, options.mix, strict=True))
+        usual = weekly[max(weekly)]
+        rate = usual * (recent + options.smoothing) / np.where(usual, usual + options.smoothing, 1)
+        return torch.from_numpy(options.slope * np.log1p(rate)).to(self.dtype)
+
+    def _weekly(self, day: int, window: int) -> np.ndarray:
+        """Interactions per week, [items], in the days of the window before `day`."""
+        first, last = np.searchsorted(self.age, [day + 1, day + 1 + window])
+        return 7 / window * np.bincount(self.item[first:last], minlength=self.items)

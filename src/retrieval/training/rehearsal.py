@@ -24,7 +24,7 @@ from retrieval.dssm.model import DSSM
 from retrieval.histories import DAY, Features, Histories
 from retrieval.ranking import blank, top
 from retrieval.training.loop import best_epoch, fit
-from retrieval.training.resolve import MEAN_WEIGHT, USER_WEIGHT, TrainDSSMParams, has_trend, resolve
+from retrieval.training.resolve import TrainDSSMParams, has_trend, resolve, trend_weights
 from retrieval.training.weighing import USERS, USUAL_WEIGHT, WEIGHTS, better
 from retrieval.training.workers import Workers
 
@@ -32,7 +32,6 @@ import numpy as np
 import scipy.sparse as sp
 
 GRIDS = (0.1, 0.2, 0.4, 0.7, 1.0), (0.0, 0.2, 0.4, 0.7, 1.0), WEIGHTS  # some of the user always: lists stay personal
-USUAL = USER_WEIGHT, MEAN_WEIGHT, USUAL_WEIGHT
 REHEARSED = 2 * 10**10  # interactions x items, at most: of more, a sample of the users rehearses
 FEWEST = 50  # users that tell weights apart
 BLOCK = 256  # users at a time
@@ -67,7 +66,8 @@ def rehearse(
         return params
     print(f"train_dssm: rehearsal, on all but the last {features.spec['days']} days of train", file=sys.stderr)
     options = [grid if value == "auto" else (value,) for value, grid in zip(asked, GRIDS, strict=True)]
-    user, mean, pairs = (usual if value == "auto" else value for value, usual in zip(asked, USUAL, strict=True))
+    usually = *trend_weights(len(users)), USUAL_WEIGHT
+    user, mean, pairs = (other if value == "auto" else value for value, other in zip(asked, usually, strict=True))
     usual, test = (user, mean, pairs), Later(before, later, params)
 
     def judge(model: DSSM) -> float:

@@ -29,7 +29,8 @@ EXACT = 10**12  # epochs x targets x items x width, at most, for precision=auto 
 WHOLE = 5 * 10**8  # targets per epoch x items, at most, for shared=auto to be 0: all items are quick to score
 SHARED = 512  # items per batch, for shared=auto
 SLOW, FAST = 0.003, 0.01  # for learning_rate=auto
-USER_WEIGHT, MEAN_WEIGHT = 0.7, 0.4  # of a trend, without a rehearsal
+USER_WEIGHT, MEAN_WEIGHT = 0.7, 0.4  # of a trend, unless a rehearsal clearly says otherwise
+FEW_USERS_WEIGHT = 0.2  # in place of USER_WEIGHT where no users tell epochs apart: the towers overfit
 SHORTEST = 3  # items of a user whose last one may be held out
 
 
@@ -119,11 +120,16 @@ def resolve(params: TrainDSSMParams, features: Features, judges: int | None = No
             section[name] = resolved[key] = value
         return section[name]
 
+    if judges is None:
+        judges = math.ceil(params.train.holdout * (np.diff(features.histories.indptr) >= SHORTEST).sum())
+    else:
+        values["train"]["holdout"] = 0.0
     settle("score", loss.score)
     settle("history", "bag" if features.by_days else "transformer")
     trend = settle("trend.enabled", has_trend(params, features))
-    settle("trend.user_weight", USER_WEIGHT)
-    settle("trend.mean_weight", MEAN_WEIGHT)
+    user_weight, mean_weight = trend_weights(judges)
+    settle("trend.user_weight", user_weight)
+    settle("trend.mean_weight", mean_weight)
     bias = settle("towers.bias", not trend and not loss.margin)
     if features.by_days or not bias:
         settle("towers.popularity", 0.0)
@@ -136,10 +142,6 @@ def resolve(params: TrainDSSMParams, features: Features, judges: int | None = No
     settle("train.learning_rate", FAST if shared else SLOW)
     enough = (size for size in BATCHES if math.ceil(targets / size) >= STEPS_PER_EPOCH)
     steps = targets / settle("train.batch", next(enough, BATCHES[-1]))
-    if judges is None:
-        judges = math.ceil(params.train.holdout * (np.diff(features.histories.indptr) >= SHORTEST).sum())
-    else:
-        values["train"]["holdout"] = 0.0
     patience = max(PATIENCE_EPOCHS, math.ceil(PATIENCE_STEPS / steps)) if judges >= VALIDATION_USERS else 0
     values["train"]["patience"] = settle("train.patience", patience) if judges else 0
     epochs = min(MOST_EPOCHS, max(FEWEST_EPOCHS, math.ceil(STEPS / steps)))
@@ -148,6 +150,11 @@ def resolve(params: TrainDSSMParams, features: Features, judges: int | None = No
     settle("train.precision", "float64" if exact else "float32")
     print("auto:", ", ".join(f"{key}={value}" for key, value in resolved.items()) or "none", file=sys.stderr)
     return validate(TrainDSSMParams, values)
+
+
+def trend_weights(judges: int) -> tuple[float, float]:
+    """The usual weights of the user and of the mean user beside a trend, see `rehearsal`."""
+    return USER_WEIGHT if judges >= VALIDATION_USERS else FEW_USERS_WEIGHT, MEAN_WEIGHT
 
 
 def has_trend(params: TrainDSSMParams, features: Features) -> bool:
