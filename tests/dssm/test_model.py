@@ -52,3 +52,19 @@ def test_normalize_gives_unit_vectors():
     net = model(normalize=True)
     assert torch.allclose(net.items(torch.arange(6)).norm(dim=1), torch.ones(6))
     assert torch.allclose(vectors(net, batch()).norm(dim=1), torch.ones(14))
+
+
+@pytest.mark.parametrize("trend", [True, False])
+def test_many_users_are_written_part_by_part(trend, monkeypatch):
+    """The first part has the largest numbers, which the grid of all depends on."""
+    net = model(features=FEATURES, trend=trend, bias=False)
+    whole, left = net.matrices(FEATURES.histories), torch.full((4, 8), 1 / 3)
+    left[0] *= 1000
+    net.scorer.finish(left)
+    expected = net.scorer.ranked(left)
+    for module in ("model", "scoring"):
+        monkeypatch.setattr(f"retrieval.dssm.{module}.ROWS", 3)
+    for a, b in zip(whole, net.matrices(FEATURES.histories), strict=True):
+        assert np.array_equal(a, b)
+    net.scorer.finish(left)
+    assert torch.equal(net.scorer.ranked(left), expected)

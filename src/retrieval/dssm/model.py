@@ -10,7 +10,7 @@ from retrieval import matrices
 from retrieval.dssm.batches import Batch, Batches
 from retrieval.dssm.bodies import ARCHITECTURES
 from retrieval.dssm.encoders import HISTORIES
-from retrieval.dssm.scoring import SCORES, WEIGHT_BITS, Scorer, snap
+from retrieval.dssm.scoring import ROWS, SCORES, WEIGHT_BITS, Scorer, snap
 from retrieval.dssm.sizes import Towers
 from retrieval.dssm.towers import ITEMS, ItemTower, UserTower, embedding
 from retrieval.dssm.trend import Prior, Trend
@@ -92,7 +92,10 @@ class DSSM(nn.Module):
         self.scorer.finish(left)
         if self.prior is not None:
             right = torch.cat([right, self.prior.serving()[:, None]], 1)
-        return self.scorer.ranked(left).float().numpy(), matrices.snap(right.numpy())
+        ranked = np.empty((len(left), right.shape[1]), dtype=np.float32)
+        for start in range(0, len(left), ROWS):
+            ranked[start : start + ROWS] = self.scorer.ranked(left[start : start + ROWS]).numpy()
+        return ranked, matrices.snap(right.numpy())
 
     @torch.no_grad()
     def largest_weight(self) -> float:

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 WEIGHT_BITS = 12  # of a weight on its grid, see `matrices`
+ROWS = 2**16  # of left at a time: whole, its copies would be the largest matrices of all
 
 
 class Score(NamedTuple):
@@ -87,9 +88,11 @@ class Scorer(nn.Module):
 
     def finish(self, left: Tensor) -> None:
         """Store what `ranked` needs of left [users, e] of all users: the mean, with a trend, and the grid's step."""
+        parts = left.split(ROWS)
         if self.trend is not None:
-            self.mean.copy_(snap(left.double().mean(0), BITS))
-        self.step.fill_(grid_step(self._blend(left).abs().max().item()))
+            total = torch.stack([part.double().sum(0) for part in parts]).sum(0)
+            self.mean.copy_(snap(total / len(left), BITS))
+        self.step.fill_(grid_step(max(self._blend(part).abs().max().item() for part in parts)))
 
     def ranked(self, left: Tensor) -> Tensor:
         """Rows of left for ranking, on the grid. With a trend they are blended and get a 1 for the prior."""
