@@ -115,14 +115,14 @@ def test_facts_about_the_data():
         assert features.by_days == (split == "days")
 
 
-def test_large_histories_are_gone_over_less_often_but_five_times(monkeypatch):
+def test_large_histories_are_gone_over_less_often_but_not_too_rarely(monkeypatch):
     """Six interactions: 50 allow 8 passes, 20 would allow 3."""
     features = features_of([[0, 1, 2], [3, 4, 5]], 6)
     for interactions, passes in ((1000, 20), (50, 8), (20, 5)):
         monkeypatch.setattr("retrieval.histories.PASSED", interactions)
-        assert features.passes("auto", 20) == passes
-    assert features.passes("auto", 3) == 3
-    assert features.passes(30, 20) == 30
+        assert features.passes("auto", 20, 5) == passes
+    assert features.passes("auto", 3, 1) == 3
+    assert features.passes(30, 20, 5) == 30
 
 
 def test_categories_are_no_words_and_no_vectors_of_texts():

@@ -20,7 +20,7 @@ from scipy.linalg import inv
 from threadpoolctl import threadpool_limits
 
 EASE_BITS, IALS_BITS = 17, 14  # of numbers on the grid, see `matrices`
-ITERATIONS = 30  # for iterations=auto, at most
+ITERATIONS, FEWEST_ITERATIONS = 30, 5  # for iterations=auto: as many on small data, and on large
 ROWS = 256  # rows of a sparse product that are made dense at a time
 
 
@@ -66,7 +66,7 @@ class Baselines(Section):
 
     def resolve(self, features: Features) -> "Baselines":
         """With a number of iterations."""
-        iterations = features.passes(self.ials.iterations, ITERATIONS)
+        iterations = features.passes(self.ials.iterations, ITERATIONS, FEWEST_ITERATIONS)
         return self.model_copy(update={"ials": self.ials.model_copy(update={"iterations": iterations})})
 
 

@@ -22,7 +22,7 @@ import scipy.sparse as sp
 
 DAY = 24 * 60 * 60  # seconds
 BATCH = 1 << 20  # rows
-PASSED, FEWEST_PASSES = 10_000_000, 5  # interactions that iterative models go over, and how often at least, for auto
+PASSED = 10_000_000  # interactions that an iterative model goes over, for auto
 OPTIONAL = ("disliked", "ages")  # matrices that a folder of features may lack
 VECTORS = " (vectors)"  # follows the name of a column of text, in that of its vectors
 
@@ -151,9 +151,9 @@ class Features:
         time = self.histories.time
         return (time.max() - time) / DAY
 
-    def passes(self, number: int | str, most: int) -> int:
-        """How often an iterative model goes over the histories: `number` times; for auto `most`, fewer if large."""
-        return min(most, max(FEWEST_PASSES, PASSED // len(self.histories.item))) if number == "auto" else int(number)
+    def passes(self, number: int | str, most: int, fewest: int) -> int:
+        """How often an iterative model goes over the histories: `number` times; for auto `most`, or fewer if large."""
+        return min(most, max(fewest, PASSED // len(self.histories.item))) if number == "auto" else int(number)
 
     @property
     def by_days(self) -> bool:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rectools.dataset import Dataset
 
 LOSSES = ("warp", "bpr", "warp-kos")  # "logistic" needs negatives in the data; there are none
-EPOCHS = 20  # for epochs=auto, at most
+EPOCHS, FEWEST_EPOCHS = 20, 1  # for epochs=auto: as many on small data, and on large
 PAIRS = 10_000  # of a watched and another item, to tell whether the training diverged
 
 FEATURES: dict[str, Callable[[sp.csr_matrix], sp.csr_matrix]] = {
@@ -54,7 +54,7 @@ class LightFM(Section):
 
     def resolve(self, features: Features) -> "LightFM":
         """With a number of epochs."""
-        return self.model_copy(update={"epochs": features.passes(self.epochs, EPOCHS)})
+        return self.model_copy(update={"epochs": features.passes(self.epochs, EPOCHS, FEWEST_EPOCHS)})
 
 
 def train(features: Features, params: LightFM, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
