@@ -3,7 +3,7 @@
 A stage that runs once per model has the sum of its seconds and the largest of its peaks.
 
 Run `PYTHONPATH=src:benchmarks python studies/pipeline.py [scale] [KEY=VALUE ...]` on an otherwise idle machine. Scale
-1, the default, takes half an hour on two cores. It runs the last commit in a clone and writes the key
+1, the default, takes twenty minutes on two cores. It runs the last commit in a clone and writes the key
 `pipeline_<scale>` of studies/pipeline.json.
 """
 
