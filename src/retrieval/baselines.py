@@ -20,7 +20,7 @@ from scipy.linalg import inv
 from threadpoolctl import threadpool_limits
 
 EASE_BITS, IALS_BITS = 17, 14  # of numbers on the grid, see `matrices`
-ITERATIONS, FEWEST_ITERATIONS = 30, 5  # for iterations=auto: as many on small data, and on large
+ITERATIONS, FEWEST_ITERATIONS = 30, 5  # for iterations=auto: on small data, and at least on large
 ROWS = 256  # rows of a sparse product that are made dense at a time
 
 

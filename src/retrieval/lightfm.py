@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rectools.dataset import Dataset
 
 LOSSES = ("warp", "bpr", "warp-kos")  # "logistic" needs negatives in the data; there are none
-EPOCHS, FEWEST_EPOCHS = 20, 1  # for epochs=auto: as many on small data, and on large
+EPOCHS, FEWEST_EPOCHS = 20, 1  # for epochs=auto: on small data, and at least on large
 PAIRS = 10_000  # of a watched and another item, to tell whether the training diverged
 
 FEATURES: dict[str, Callable[[sp.csr_matrix], sp.csr_matrix]] = {

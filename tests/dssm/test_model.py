@@ -60,11 +60,9 @@ def test_many_users_are_written_part_by_part(trend, monkeypatch):
     net = model(features=FEATURES, trend=trend, bias=False)
     whole, left = net.matrices(FEATURES.histories), torch.full((4, 8), 1 / 3)
     left[0] *= 1000
-    net.scorer.finish(left)
-    expected = net.scorer.ranked(left)
-    for module in ("model", "scoring"):
-        monkeypatch.setattr(f"retrieval.dssm.{module}.ROWS", 3)
+    expected = net.scorer.finish(left)
+    monkeypatch.setattr("retrieval.dssm.scoring.ROWS", 3)
     for a, b in zip(whole, net.matrices(FEATURES.histories), strict=True):
         assert np.array_equal(a, b)
-    net.scorer.finish(left)
+    assert torch.equal(net.scorer.finish(left), expected)
     assert torch.equal(net.scorer.ranked(left), expected)

@@ -10,7 +10,7 @@ from retrieval import matrices
 from retrieval.dssm.batches import Batch, Batches
 from retrieval.dssm.bodies import ARCHITECTURES
 from retrieval.dssm.encoders import HISTORIES
-from retrieval.dssm.scoring import ROWS, SCORES, WEIGHT_BITS, Scorer, snap
+from retrieval.dssm.scoring import SCORES, WEIGHT_BITS, Scorer, snap
 from retrieval.dssm.sizes import Towers
 from retrieval.dssm.towers import ITEMS, ItemTower, UserTower, embedding
 from retrieval.dssm.trend import Prior, Trend
@@ -89,13 +89,10 @@ class DSSM(nn.Module):
         left = torch.empty(len(histories.indptr) - 1, right.shape[1], dtype=right.dtype)
         for batch in Batches(histories, self.length).whole():
             left[batch.user] = self.scorer.left(self.users(batch.to(self.device), vectors)).cpu()
-        self.scorer.finish(left)
+        ranked = self.scorer.finish(left)
         if self.prior is not None:
             right = torch.cat([right, self.prior.serving()[:, None]], 1)
-        ranked = np.empty((len(left), right.shape[1]), dtype=np.float32)
-        for start in range(0, len(left), ROWS):
-            ranked[start : start + ROWS] = self.scorer.ranked(left[start : start + ROWS]).numpy()
-        return ranked, matrices.snap(right.numpy())
+        return ranked.numpy(), matrices.snap(right.numpy())
 
     @torch.no_grad()
     def largest_weight(self) -> float:

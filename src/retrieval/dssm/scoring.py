@@ -53,7 +53,7 @@ SCORES: dict[str, Score] = {
 class Scorer(nn.Module):
     """From user and item vectors to the rows of the two matrices: score, temperature, bias, trend.
 
-    `popularity` [items] is where the biases start. `trend`: None without one. `finish` prepares the export: a user is
+    `popularity` [items] is where the biases start. `trend`: None without one. `finish` makes the export: a user is
     ranked by `ranked(left(user))`, an item by `right`.
     """
 
@@ -86,13 +86,20 @@ class Scorer(nn.Module):
         assert self.bias is not None
         self.bias.copy_(snap(self.bias + torch.from_numpy(by).to(self.bias), WEIGHT_BITS))
 
-    def finish(self, left: Tensor) -> None:
-        """Store what `ranked` needs of left [users, e] of all users: the mean, with a trend, and the grid's step."""
+    def finish(self, left: Tensor) -> Tensor:
+        """Store what `ranked` needs of left [users, e] of all users: the mean, with a trend, and the grid's step.
+
+        Returns all rows as `ranked` makes them, float32.
+        """
         parts = left.split(ROWS)
         if self.trend is not None:
             total = torch.stack([part.double().sum(0) for part in parts]).sum(0)
             self.mean.copy_(snap(total / len(left), BITS))
         self.step.fill_(grid_step(max(self._blend(part).abs().max().item() for part in parts)))
+        ranked = torch.empty(len(left), left.shape[1] + (self.trend is not None), dtype=torch.float32)
+        for rows, part in zip(ranked.split(ROWS), parts, strict=True):
+            rows.copy_(self.ranked(part))
+        return ranked
 
     def ranked(self, left: Tensor) -> Tensor:
         """Rows of left for ranking, on the grid. With a trend they are blended and get a 1 for the prior."""

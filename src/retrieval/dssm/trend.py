@@ -17,12 +17,13 @@ class Trend(Section):
 
     prior(item, moment) = slope x log(1 + rate), with
 
-        rate = w x recent + (1 - w) x usual, w = usual / (usual + smoothing)
+        rate = usual x (recent + smoothing) / (usual + smoothing)
 
     A weekly count is the number of interactions in the `windows` days before the moment, times 7 / days. recent is the
     sum over windows of mix x weekly count, usual the weekly count of the longest window. An item with few interactions
-    a week rises and falls mostly by chance. The rate is the mean of a Gamma distribution, of shape `smoothing` and mean
-    `usual` at first, after a week of `recent` interactions; Gelman et al., "Bayesian Data Analysis", Poisson model.
+    a week rises and falls mostly by chance, so its rate stays near `usual`; with many it is near `recent`. This is the
+    posterior mean of the rate of a Poisson distribution, with `recent` events in a week and a Gamma prior of shape
+    `smoothing` and mean `usual`. Source: Gelman et al., "Bayesian Data Analysis", chapter 2.
 
     user_weight, mean_weight: weights of the towers' part after training; the prior has weight 1. user_weight multiplies
     a user's difference from the mean user vector, mean_weight that mean. The mean scores items the same for all users,

@@ -161,9 +161,10 @@ class Later:
 
     def terms(self, model: DSSM) -> Terms:
         """The terms of the users' scores by a model whose trend has the weights 1 and 1."""
-        left, right = (matrix.astype(np.float64) for matrix in model.matrices(self.histories))
+        left, right = model.matrices(self.histories)
+        left, right = left[self.users].astype(np.float64), right.astype(np.float64)
         mean = model.scorer.mean.double().cpu().numpy()
-        return Terms(left[self.users, :-1], mean, right[:, :-1], right[:, -1])
+        return Terms(left[:, :-1], mean, right[:, :-1], right[:, -1])
 
     def best(self, terms: Terms, options: Sequence[Weights], usual: Weights) -> Weights:
         """The best of the options, see `better`; says so."""
