@@ -243,7 +243,7 @@ ORDER = (
     {"errors", "params", "stage", "runs", "progress", "divergence", "torchrun"},
     {"sources"},
     {"preparation"},
-    {"ids", "histories", "encode", "text", "columns", "vocabulary", "matrices", "ranking"},
+    {"ids", "histories", "encode", "text", "columns", "vocabulary", "matrices", "ranking", "inverse"},
     {"baselines", "lightfm", "sasrec", "cooccurrence", "repeats"},
     {"dssm"},
     {"newcomers", "newitems"},

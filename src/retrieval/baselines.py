@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Annotated, NamedTuple
 
 from retrieval.histories import DAY, Features
+from retrieval.inverse import invert
 from retrieval.matrices import Matrix, snap
 from retrieval.params import AUTO, Positive, Section
 from retrieval.progress import progress
@@ -16,7 +17,6 @@ from retrieval.ranking import each_block, top
 import numpy as np
 import scipy.sparse as sp
 from pydantic import Field
-from scipy.linalg import inv
 from threadpoolctl import threadpool_limits
 
 EASE_BITS, IALS_BITS = 17, 14  # of numbers on the grid, see `matrices`
@@ -116,13 +116,12 @@ def ease(features: Features, params: Baselines, seed: int) -> tuple[Matrix, Matr
     chosen = np.sort(np.argsort(-counts, kind="stable")[: params.ease.items])
     seen, items = features.seen[:, chosen], len(chosen)
     by_item = sp.csr_matrix(seen.T)
-    gram = np.empty((items, items), dtype=np.float64, order="F")
+    weights = np.empty((items, items))
     for start in range(0, items, ROWS):
         block = slice(start, start + ROWS)
-        gram[:, block] = (by_item[block] @ seen).toarray().T
-    gram[np.diag_indices(items)] += params.ease.regularization
-    with threadpool_limits(1, "blas"):
-        weights = inv(gram, overwrite_a=True, check_finite=False, assume_a="pos", lower=True).T  # symmetric
+        weights[block] = (by_item[block] @ seen).toarray()
+    weights[np.diag_indices(items)] += params.ease.regularization
+    invert(weights, "ease")
     weights /= -np.diag(weights)[:, None]
     np.fill_diagonal(weights, 0)
     weights = snap(weights, EASE_BITS, overwrite=True)

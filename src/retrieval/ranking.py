@@ -8,8 +8,9 @@ Blocks run side by side, each on one thread from its product to its lists: no th
 sparse matrices, which use one thread only, run in parallel as well, and the number of threads changes no bit.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from queue import SimpleQueue
 
@@ -108,17 +109,20 @@ def each_block(
             buffers.put((buffer, products))
         return len(scores)
 
-    blas = (each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas")
-    threads = max(blas, default=usable_cpus())  # none that threadpoolctl knows
-    for _ in range(threads):
-        buffers.put((blank(rows, count, least), np.empty((rows if exact else 0, count))))
-    with (
-        progress(title, len(users), "users", hidden=not title) as advance,
-        threadpool_limits(1, "blas"),
-        ThreadPoolExecutor(threads) as pool,
-    ):
+    with progress(title, len(users), "users", hidden=not title) as advance, side_by_side() as (pool, threads):
+        for _ in range(threads):
+            buffers.put((blank(rows, count, least), np.empty((rows if exact else 0, count))))
         for done in pool.map(block, range(0, len(users), size)):
             advance(done)
+
+
+@contextmanager
+def side_by_side() -> Iterator[tuple[ThreadPoolExecutor, int]]:
+    """Yield as many threads as BLAS has, and their number. Meanwhile each product is computed by one thread alone."""
+    blas = (each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas")
+    threads = max(blas, default=usable_cpus())  # none that threadpoolctl knows
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as pool:
+        yield pool, threads
 
 
 def blank(rows: int, items: int, k: int) -> np.ndarray:
