@@ -106,7 +106,7 @@ SMALL = {
     "trend": "auto", "windows": [1, 7], "mix": [0.5, 0.25], "slope": 2.0, "smoothing": 0.0,
     "user_weight": 0.5, "mean_weight": 0.25,
     "kind": "uniform", "count": 8, "logq": True, "exclude_seen": False, "shared": 0,
-    "targets": "sequence", "epochs": 10, "batch": 128, "learning_rate": 0.01, "weight_decay": 0.0, "warmup": 0.0,
+    "targets": "sequence", "epochs": 10, "batch": 128, "learning_rate": 0.01, "weight_decay": 0.0, "warmup": 0,
     "schedule": "constant", "clip": 5.0, "average": 0.0, "recency": 0.0, "holdout": 0.1, "patience": 0,
     "precision": "auto", "compile": False, "weight": 0.0, "seed": 42,
 }  # fmt: skip

@@ -27,13 +27,13 @@ def test_chunks_change_nothing(loss, kind, monkeypatch):
 
 
 def test_the_schedule_by_hand():
-    share = rate(training_params(warmup=0.2, schedule="cosine").train, 20)
+    share = rate(training_params(warmup=4, schedule="cosine").train, 20)
     # four steps up; then half a cosine over sixteen steps: a quarter of the way down is (1 + cos(pi / 4)) / 2
     assert [share(step) for step in (0, 1, 3, 4)] == pytest.approx([0.25, 0.5, 1.0, 1.0])
     assert share(8) == pytest.approx((1 + math.sqrt(0.5)) / 2)
     assert share(12) == pytest.approx(0.5)
     assert share(20) == pytest.approx(0.0)
-    constant = rate(training_params(warmup=0.2, schedule="constant").train, 20)
+    constant = rate(training_params(warmup=4, schedule="constant").train, 20)
     assert constant(19) == 1.0
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from retrieval.cooccurrence import Cooccurrence
 from retrieval.dssm.model import Options
 from retrieval.histories import Features
-from retrieval.params import AUTO, NotNegative, Positive, Section, Seed, Share, one_of, validate
+from retrieval.params import AUTO, NotNegative, Positive, Section, Seed, one_of, validate
 from retrieval.training.losses import LOSSES, Losses
 from retrieval.training.negatives import Negatives
 
@@ -38,8 +38,9 @@ class Train(Section):
     """How the towers are trained.
 
     targets: sequence (every item from those before it) or one (one item per user and epoch from the rest of the
-    history, as in the notebook). batch: targets per step. learning_rate, weight_decay: of AdamW. warmup: share of the
-    steps over which the learning rate rises; schedule: whether it falls after that. clip: largest norm of the gradient.
+    history, as in the notebook). batch: targets per step. learning_rate, weight_decay: of AdamW. warmup: the
+    steps over which the learning rate rises, in a rehearsal and in the training that follows it; schedule: whether it
+    falls after that. clip: largest norm of the gradient.
     average: largest decay of the moving average of the weights, which is the result; 0 for none. recency: days after
     which an interaction's chance to be a target has halved; 0 for none. holdout: share of the users whose last item is
     held out for validation, if there is any, see `loop.make_batches`. patience: epochs without a better
@@ -64,7 +65,7 @@ class Train(Section):
     batch: Annotated[Positive, AUTO]
     learning_rate: Annotated[float, Field(gt=0), AUTO]
     weight_decay: Annotated[float, Field(ge=0), AUTO]
-    warmup: Share
+    warmup: NotNegative
     schedule: Literal["constant", "cosine"]
     clip: Annotated[float, Field(gt=0)]
     average: Annotated[float, Field(ge=0, lt=1)]

@@ -118,7 +118,7 @@ def make_optimizer(model: DSSM, options: Train) -> torch.optim.Optimizer:
 
 def rate(options: Train, steps: int) -> Callable[[int], float]:
     """The factor of the learning rate at each step: a linear rise, then constant, or half a cosine down to 0."""
-    rise = max(1, round(options.warmup * steps))
+    rise = max(1, options.warmup)
 
     def factor(step: int) -> float:
         if step < rise:
