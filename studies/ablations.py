@@ -22,6 +22,7 @@ from retrieval.evaluation.joining import read_values
 from retrieval.experiments.trials import set_params
 from retrieval.params import load, validate
 from retrieval.stage import write_json
+from retrieval.training.resolve import FEW_USERS_WEIGHT, MEAN_WEIGHT
 
 import numpy as np
 from small import draw
@@ -47,7 +48,7 @@ CHOICES = {
     "watched items are negatives": ["negatives.exclude_seen=false"],
     "one target per user and epoch": ["train.targets=one"],
     "`loss=bpr`": ["loss=bpr"],
-    "no rehearsal": ["trend.user_weight=0.7", "trend.mean_weight=0.4"],
+    "no rehearsal": [f"trend.user_weight={FEW_USERS_WEIGHT}", f"trend.mean_weight={MEAN_WEIGHT}"],
     "no trend": ["trend.enabled=false"],
     "all interactions are targets": ["train.recency=0.0"],
     "`train.weight_decay` 0.01": ["train.weight_decay=0.01"],
