@@ -10,7 +10,7 @@ from retrieval.training.resolve import TrainDSSMParams, resolve
 import pytest
 from worlds import FEATURES, ROOT, chain, features_of, training_params
 
-AUTO = dict.fromkeys(["epochs", "patience", "recency", "weight_decay"], "auto")
+AUTO = dict.fromkeys(["epochs", "patience", "recency", "weight_decay", "warmup"], "auto")
 RING = chain(users=300, items=20, length=8, seed=0)
 
 
@@ -30,7 +30,8 @@ def test_nothing_is_auto_afterwards_and_the_line_names_what_was(capsys):
     autos = ["history", "score", "towers.bias", "trend.enabled", "negatives.shared", "train.learning_rate"]
     autos += ["negatives.exclude_seen"]
     autos += ["trend.user_weight", "trend.mean_weight"]
-    autos += [f"train.{name}" for name in ("epochs", "batch", "weight_decay", "recency", "patience", "precision")]
+    autos += [f"train.{name}" for name in ("epochs", "batch", "weight_decay", "warmup", "recency")]
+    autos += ["train.patience", "train.precision"]
     values = load(ROOT / "params.yaml")
     for key in autos:
         *above, name = key.split(".")
@@ -62,18 +63,19 @@ def test_resolved_parameters_stay_as_they_are(capsys):
 
 def test_epochs_patience_recency_and_decay_follow_the_data():
     """RING has 300 users: a tenth of them is too few to validate on. 40 % of 1,300 users of three items are 520, and
-    their 3,900 targets make 30.5 steps of 128: 6,000 steps are 197 epochs, and 100 are enough; 500 steps are 17."""
+    their 3,900 targets make 30.5 steps of 128: 6,000 steps are 197 epochs, and 100 are enough; 500 steps are 17. A
+    twentieth of the 24 x 19 steps of RING is 23, of 7 x 975 steps 341."""
     small = training_params(RING, **AUTO).train
-    assert (small.epochs, small.patience, small.recency, small.weight_decay) == (24, 0, 0, 0.01)
+    assert (small.epochs, small.patience, small.recency, small.weight_decay, small.warmup) == (24, 0, 0, 0.01, 23)
     large = features_of([[0, 1, 2]] * 1300, 3)
     train = training_params(large, **AUTO, holdout=0.4).train
     assert (train.epochs, train.patience) == (100, 17)
     train = training_params(large, **AUTO, holdout=0.4, batch=4).train  # 975 steps per epoch
-    assert (train.epochs, train.patience) == (7, 6)
+    assert (train.epochs, train.patience, train.warmup) == (7, 6, 341)
     train = training_params(large, **AUTO, holdout=0.0).train
     assert (train.epochs, train.patience) == (24, 0)
     train = training_params(by_days(large), **AUTO).train
-    assert (train.recency, train.weight_decay) == (60, 0.3)
+    assert (train.recency, train.weight_decay, train.warmup) == (60, 0.3, 30)
     # 20 of 21 items are 3,650 days older than the newest. For a tenth of them to be targets 2^(-3650 / d) has to be
     # (2.1 - 1) / 20 = 0.055, and so d 872 days: 60 doubled four times is 960
     old = features_of([list(range(21))] * 3, 21, [[0] * 20 + [3650]] * 3)

@@ -21,6 +21,7 @@ STEPS_PER_EPOCH = 24  # fewest, for batch=auto
 STEPS = 6_000  # for epochs=auto, where there is validation
 EPOCHS = 24  # for epochs=auto, where there is none
 FEWEST_EPOCHS, MOST_EPOCHS = 4, 100  # for epochs=auto, where there is validation
+WARMUP, WARMUP_STEPS = 0.05, 30  # for warmup=auto: share of all steps, or where the last days are the test steps
 VALIDATION_USERS = 500  # fewest that tell epochs apart
 PATIENCE_EPOCHS, PATIENCE_STEPS = 6, 500  # fewest without a better validation, for patience=auto
 HALF_LIFE = 60.0  # days, for recency=auto
@@ -55,7 +56,8 @@ class Train(Section):
     256 until an epoch has 24 steps, because small data need as many steps. weight_decay: 0.3 where the last days are
     the test, else 0.01: long training overfits past weeks. recency: 60 where the last days are the test, doubled until
     a tenth of the interactions are expected to be targets; else 0. patience: 6 epochs and at least 500 steps, if the
-    holdout has 500 users, else 0. epochs: with patience as many as have 6,000 steps (4 to 100), else 24. precision:
+    holdout has 500 users, else 0. epochs: with patience as many as have 6,000 steps (4 to 100), else 24. warmup: a
+    twentieth of all steps; 30 where the last days are the test, as few epochs may be best there. precision:
     float64 up to 10^12 products of epochs, targets, items and width, four times those of the default data; else, and on
     a GPU, float32.
     """
@@ -65,7 +67,7 @@ class Train(Section):
     batch: Annotated[Positive, AUTO]
     learning_rate: Annotated[float, Field(gt=0), AUTO]
     weight_decay: Annotated[float, Field(ge=0), AUTO]
-    warmup: NotNegative
+    warmup: Annotated[NotNegative, AUTO]
     schedule: Literal["constant", "cosine"]
     clip: Annotated[float, Field(gt=0)]
     average: Annotated[float, Field(ge=0, lt=1)]
@@ -147,6 +149,7 @@ def resolve(params: TrainDSSMParams, features: Features, judges: int | None = No
     values["train"]["patience"] = settle("train.patience", patience) if judges else 0
     epochs = min(MOST_EPOCHS, max(FEWEST_EPOCHS, math.ceil(STEPS / steps)))
     epochs = settle("train.epochs", epochs if values["train"]["patience"] else EPOCHS)
+    settle("train.warmup", WARMUP_STEPS if features.by_days else round(WARMUP * epochs * math.ceil(steps)))
     exact = epochs * targets * len(features.item_ids) * params.towers.width <= EXACT and not torch.cuda.is_available()
     settle("train.precision", "float64" if exact else "float32")
     print("auto:", ", ".join(f"{key}={value}" for key, value in resolved.items()) or "none", file=sys.stderr)
