@@ -8,8 +8,9 @@ and co-occurrence is added to it. How much of what the towers say comes true in 
 few interactions hardly any, on many nearly all. Held-out items of days that training has seen can't tell, since the
 towers know how popular each item became in them; they can't tell how long to train either, as the longer the towers
 train, the better they know these days. So a model is trained on all but the last days of train, as many as the test
-has. These days choose its best epoch and the weights. The model itself is then trained on everything, for about as many
-steps. Source: "Time to split", RecSys 2025: of all ways to validate, one by time predicts a test by time best.
+has. These days choose the weights and say which epochs are best. The model itself is then trained on everything, for
+about as many steps. Source: "Time to split", RecSys 2025: of all ways to validate, one by time predicts a test by time
+best.
 """
 
 import sys
@@ -23,7 +24,7 @@ from retrieval.cooccurrence import factors
 from retrieval.dssm.model import DSSM
 from retrieval.histories import DAY, Features, Histories
 from retrieval.ranking import blank, top
-from retrieval.training.loop import best_epoch, fit
+from retrieval.training.loop import History, fit
 from retrieval.training.resolve import TrainDSSMParams, has_trend, resolve, trend_weights
 from retrieval.training.weighing import USERS, USUAL_WEIGHT, WEIGHTS, better
 from retrieval.training.workers import Workers
@@ -34,6 +35,7 @@ import scipy.sparse as sp
 GRIDS = (0.1, 0.2, 0.4, 0.7, 1.0), (0.0, 0.2, 0.4, 0.7, 1.0), WEIGHTS  # some of the user always: lists stay personal
 REHEARSED = 2 * 10**10  # interactions x items, at most: of more, a sample of the users rehearses
 FEWEST = 50  # users that tell weights apart
+NEAR = 0.99  # of the best validation: which of such epochs is the best is mostly chance
 BLOCK = 256  # users at a time
 K = 10  # items per list
 Weights = tuple[float, float, float]  # of the user, of the mean user, of co-occurrence
@@ -50,11 +52,11 @@ def rehearse(
     for `train.epochs`.
 
     The weights are those with the highest mean average precision at 10 over the users with items in both parts, unless
-    the usual ones are nearly as good, see `better`. `train.epochs` has about as many steps as the rehearsal up to its
-    best epoch, by the usual weights. `train` stays as it is if the users are too few to tell epochs apart, see
-    `resolve`. All parameters stay as they are without a trend or a split by days, if both weights of the trend have
-    values, and with fewer than FEWEST users. `params` are not resolved yet: the rehearsal resolves them by its own
-    data.
+    the usual ones are nearly as good, see `better`. `train.epochs` has about as many steps as the rehearsal up to the
+    `middle_of_best` of its epochs, by the usual weights. `train` stays as it is if the users are too few to tell epochs
+    apart, see `resolve`. All parameters stay as they are without a trend or a split by days, if both weights of the
+    trend have values, and with fewer than FEWEST users. `params` are not resolved yet: the rehearsal resolves them by
+    its own data.
     """
     asked = params.trend.user_weight, params.trend.mean_weight, params.cooccurrence.weight
     if "auto" not in asked[:2] or not features.by_days or not has_trend(params, features):
@@ -81,7 +83,7 @@ def rehearse(
     weights = test.best(terms, [(user, mean, each) for each in options[2]], (user, mean, pairs))
     if own.train.patience:
         share = len(before.histories.item) / len(features.histories.item)  # an epoch of all has as many more steps
-        params = _stopped(params, own, max(1, round(best_epoch(history) * share)))
+        params = _stopped(params, own, max(1, round(middle_of_best(history) * share)))
     return _weighted(params, weights)
 
 
@@ -122,6 +124,12 @@ def one_period_earlier(features: Features, seed: int) -> tuple[Features, sp.csr_
         ages=None,
     )
     return earlier, later[users][:, items]
+
+
+def middle_of_best(history: History) -> float:
+    """The mean number of the epochs whose validation is at least NEAR of the best."""
+    validation = np.array([line["validation"] for line in history])
+    return 1 + float(np.flatnonzero(validation >= NEAR * validation.max()).mean())
 
 
 def _weighted(params: TrainDSSMParams, weights: Weights) -> TrainDSSMParams:
