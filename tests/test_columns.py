@@ -65,6 +65,11 @@ def test_a_name_that_is_not_there_is_said_with_the_nearest(capsys):
     ]
 
 
+def test_a_name_is_said_where_there_is_no_table(capsys):
+    features_of(IDS, pa.table({"item_id": IDS[:0]}), "item_id", ["studio"], None, "auto")
+    assert capsys.readouterr().err == "features: items have no column 'studio'\n"
+
+
 def test_the_sources_own_columns_stand_for_auto_and_may_be_absent(capsys):
     data = {"kind": repeat("a", "b"), "other": repeat("c", "d")}
     assert features(data, of_source=["weather", "kind"])[1] == {"kind": ["a", "b"]}

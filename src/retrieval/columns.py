@@ -116,13 +116,13 @@ def features_of(
     its own. Other numbers are binned if there are more than MAX_VALUES: fractions, numbers of which most appear only
     once, and all numbers of columns that nobody named. The id is never a feature.
     """
-    table, row = of_ids(ids, table, key)
-    if not len(table):
-        return sp.csr_matrix((len(ids), 0), dtype=np.float32), {}, {}
     there = [column for column in table.column_names if column != key]
     kind = key.removesuffix("_id") + "s"
     if names != "auto":
-        _say_missing(kind, names, there)
+        say_missing(kind, names, there)
+    table, row = of_ids(ids, table, key)
+    if not len(table):
+        return sp.csr_matrix((len(ids), 0), dtype=np.float32), {}, {}
     named = of_source if names == "auto" else names
     if named is None:
         chosen = [column for column in there if column != "release_year" or "decade" not in there]
@@ -158,7 +158,7 @@ def texts_of(
     table, row = of_ids(ids, table, key)
     kind = key.removesuffix("_id") + "s"
     there = [column for column in table.column_names if column != key]
-    _say_missing(kind, names, there)
+    say_missing(kind, names, there)
     features: dict[str, tuple[sp.csr_matrix, list[str]]] = {}
     idf: dict[str, Sequence[float]] = {}
     for column in (name for name in names if name in there):
@@ -179,6 +179,14 @@ def texts_of(
     return whole, vocabulary, {column: idf[column] for column in vocabulary if column in idf}
 
 
+def say_missing(kind: str, names: Sequence[str], there: Sequence[str]) -> None:
+    """A line for each of the `names` that no column has, with the nearest that is `there`. kind: whose columns."""
+    for name in names:
+        if name not in there:
+            near = get_close_matches(name, there, n=1)
+            _say(f"{kind} have no column {name!r:.60}" + (f"; did you mean {near[0]!r}?" if near else ""))
+
+
 def _notes(reason: str | None, reading: Reading, values: int, found: bool) -> Iterator[tuple[str, str]]:
     """What is said of a column: a line that it shares with others, and what follows its name there."""
     if reason:
@@ -189,13 +197,6 @@ def _notes(reason: str | None, reading: Reading, values: int, found: bool) -> It
         yield "lists, by their separators", f" ({reading.separator!r})"
     if values > MAX_FEATURES:
         yield f"more than {MAX_FEATURES:,} values, the rarest of which are left out", f" ({values - MAX_FEATURES:,})"
-
-
-def _say_missing(kind: str, names: Sequence[str], there: Sequence[str]) -> None:
-    for name in names:
-        if name not in there:
-            near = get_close_matches(name, there, n=1)
-            _say(f"{kind} have no column {name!r:.60}" + (f"; did you mean {near[0]!r}?" if near else ""))
 
 
 def _reading(cells: Cells, column: str, named: bool, multiple: Sequence[str] | Literal["auto"]) -> Reading:
