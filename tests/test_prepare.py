@@ -107,6 +107,15 @@ def test_split_kind_overrides_the_split_of_the_source(root: Path) -> None:
     assert account["interactions"]["kept"] == kept
 
 
+def test_the_last_row_of_an_item_counts_and_is_said(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "mine" / "items.csv").write_text("item_id,title\n20,B\n10,A\n20,C\n")
+    fetch.main(read(fetch.FetchParams), Path("raw"))
+    assert stats()["items"]["repeated"] == 1
+    assert pq.read_table("prepared/items.parquet").to_pydict() == {"item_id": [10, 20], "title": ["A", "C"]}
+    said = "prepare: warning: 1 of 3 rows of items have the id of a later row: the last one counts\n"
+    assert said in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("repeats", ["drop", "keep"])
 def test_a_file_appended_to_itself_is_said(root: Path, repeats: str, capsys: pytest.CaptureFixture[str]) -> None:
     (root / "mine" / "interactions.csv").write_text(INTERACTIONS + INTERACTIONS.split("\n", 1)[1])

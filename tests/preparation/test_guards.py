@@ -26,8 +26,8 @@ def sizes(**changes: Any) -> list[str]:
         "train": {"users": 1000, "items": 300},
         "test": {"users": 500},
         "cold": {"users": 100},
-        "users": {"in": 1200, "kept": 1000, "without_interaction": 200},
-        "items": {"in": 400, "kept": 300, "without_interaction": 100},
+        "users": {"in": 1200, "kept": 1000, "repeated": 0, "without_interaction": 200},
+        "items": {"in": 400, "kept": 300, "repeated": 0, "without_interaction": 100},
     }
     for key, value in changes.items():
         *path, name = key.split("__")
@@ -67,6 +67,14 @@ def test_sound_data_are_not_spoken_of() -> None:
             {"interactions__dropped__repeated": 1981},
             "2,001 of 10,000 rows repeat a pair of user and item: 1,981 are dropped within train or test, 20 of the "
             "test because train has the pair; split.repeats=keep keeps them",
+        ),
+        (
+            {"items__repeated": 2},
+            "2 of 400 rows of items have the id of a later row: the last one counts",
+        ),
+        (
+            {"users__repeated": 1},
+            "1 of 1,200 rows of users have the id of a later row: the last one counts",
         ),
         (
             {"items__in": 4000, "items__without_interaction": 3700},

@@ -25,7 +25,7 @@ MIN_ROWS = 100  # of a table, to speak of its values
 
 
 def of_sizes(stats: Mapping[str, Any]) -> Iterator[str]:
-    """Lines about the account of rows in stats.json: a small test, new users, repeats, items without a row."""
+    """Lines about the account of rows in stats.json: a small test, new users, repeats, items without rows."""
     rows, kept, copies, dropped = (stats["interactions"][name] for name in ("in", "kept", "copies", "dropped"))
     users, new = stats["test"]["users"], stats["cold"]["users"]
     if users < MIN_TEST_USERS or kept["test"] < MIN_TEST_SHARE * rows:
@@ -43,6 +43,9 @@ def of_sizes(stats: Mapping[str, Any]) -> Iterator[str]:
             + (f", {seen:,} of the test because train has the pair" if seen else "")
             + "; split.repeats=keep keeps them"
         )
+    for name in ("items", "users"):
+        if again := stats[name]["repeated"]:
+            yield f"{again:,} of {stats[name]['in']:,} rows of {name} have the id of a later row: the last one counts"
     unwatched = stats["items"]["without_interaction"]
     if unwatched > MAX_UNWATCHED * max(stats["items"]["in"], 1):
         yield f"{unwatched:,} of {stats['items']['in']:,} rows of items have no interaction"
