@@ -121,6 +121,28 @@ def test_whole_numbers_of_a_named_column_are_codes_but_fractions_and_numbers_tha
     assert vocabulary["code"] == sorted({str(80 + i) for i in range(30)})
 
 
+def test_text_in_a_column_of_numbers_is_said_where_it_keeps_them_from_bins(capsys):
+    ages = [str(20 + i % 30) for i in range(ROWS)]
+    data = {
+        "age": [
+            "?" if i % 10 == 0 else "n/a" if i % 10 == 5 else "old" if i == 9 else age for i, age in enumerate(ages)
+        ],
+        "missing": ["n/a" if i % 10 == 0 else age for i, age in enumerate(ages)],
+        "title": [age if i % 3 == 0 else f"Title {i // 2}" for i, age in enumerate(ages)],
+        "stars": repeat("1", "2", "3", "?"),
+    }
+    _, vocabulary, readings = features(data)
+    assert set(readings) == {"missing"}
+    assert {"?", "old", "21"} <= set(vocabulary["age"])
+    assert capsys.readouterr().err.splitlines() == [
+        "features: items: text, as not all cells are numbers: 'age' ('?', 'old')",
+        "features: items: numbers, in bins of about equal size: 'missing'",
+        "features: items: passed over, as nearly every row has a value of its own: 'title'",
+    ]
+    features({"age": data["age"]}, ["age"])  # codes, each a value of its own
+    assert capsys.readouterr().err == ""
+
+
 def test_booleans_of_any_spelling_are_two_values():
     data = {"sold": repeat("True", "false", "TRUE"), "new": repeat("Yes", "no"), "kids": repeat("1.0", "0.0")}
     assert features(data)[1] == {"sold": ["false", "true"], "new": ["no", "yes"], "kids": ["0.0", "1.0"]}

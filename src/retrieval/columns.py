@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from retrieval.encode import (
     MAX_FEATURES,
+    MISSING,
     Cells,
     Reading,
     Vocabulary,
@@ -33,6 +34,7 @@ from pydantic import AfterValidator, Field, model_validator
 MAX_VALUES = 20  # more numbers than this become bins; a column of more values may be unique per row
 BINS = 10
 NAMES = 20  # in one line
+STRAYS = 3  # cells of a column in one line
 FIRST_YEAR, LAST_YEAR = 1800, 2100
 UNIQUE = "nearly every row has a value of its own"
 BOOLEANS = ({"true", "false"}, {"yes", "no"}, {"t", "f"}, {"y", "n"}, {"on", "off"})
@@ -138,6 +140,8 @@ def features_of(
         if reason is None:
             found = read(cells.text, reading)
             features[column], readings[column] = matrix(cells, found, row, len(ids)), reading
+        if strays := _strays(cells, reading, named is not None or column == "decade"):
+            said.setdefault("text, as not all cells are numbers", []).append(f"{column!r:.60} ({strays})")
         for line, what in _notes(reason, reading, 0 if reason else len(found[2]), multiple == "auto"):
             said.setdefault(line, []).append(f"{column!r:.60}{what}")
     for line, columns in said.items():
@@ -210,11 +214,29 @@ def _reading(cells: Cells, column: str, named: bool, multiple: Sequence[str] | L
         return Reading(lower=True)
     if len(cells.text) > MAX_VALUES and numbers(cells.text[: 2 * MAX_VALUES])[1]:
         number, only_numbers = numbers(cells.text)
-        finite = number[np.isfinite(number)]
-        codes = named and 2 * len(cells.text) <= cells.count and (finite == np.floor(finite)).all()
-        if only_numbers and len(np.unique(finite)) > MAX_VALUES and not codes:
+        if only_numbers and _many(number, cells, named):
             return Reading(bins=bins(number, np.bincount(cells.code)))
     return Reading()
+
+
+def _many(number: np.ndarray, cells: Cells, named: bool) -> bool:
+    """Whether the numbers of a column are too many for a value of each, and no codes."""
+    finite = number[np.isfinite(number)]
+    codes = named and 2 * len(cells.text) <= cells.count and (finite == np.floor(finite)).all()
+    return len(np.unique(finite)) > MAX_VALUES and not codes
+
+
+def _strays(cells: Cells, reading: Reading, named: bool) -> str:
+    """The most frequent of the cells that keep a column from being numbers in bins; "" if most cells are no numbers."""
+    if cells.lists or reading != Reading() or np.isnan(numbers(cells.text[: 2 * MAX_VALUES])[0]).all():
+        return ""
+    number, _ = numbers(cells.text)
+    is_text = np.isnan(number) & ~np.asarray(pc.match_substring_regex(cells.text, MISSING, ignore_case=True))
+    times = np.bincount(cells.code, is_text[cells.code])
+    if 2 * times.sum() >= cells.count or not is_text.any() or not _many(number, cells, named):
+        return ""
+    most = np.argsort(-times, kind="stable")[: min(STRAYS, int(is_text.sum()))]
+    return ", ".join(f"{cells.text[i].as_py()!r:.20}" for i in most)
 
 
 def _useless(cells: Cells, reading: Reading) -> str | None:
