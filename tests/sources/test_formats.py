@@ -111,6 +111,17 @@ def test_other_files_are_refused_in_one_line(tmp_path: Path, data: bytes, messag
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["f.parquet", "F.PQ", "part-0.snappy.parquet"])
+def test_text_that_is_called_parquet_is_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text("version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(Problem) as caught:
+        sniff(path, "interactions")
+    assert str(caught.value) == (
+        f"{path}: not a parquet file: it begins with 'version https://git-lfs.github'; a CSV file needs the ending .csv"
+    )
+
+
 def test_the_command_for_double_colons_works(tmp_path: Path) -> None:
     path = tmp_path / "ratings.dat"
     path.write_text("1::1193::5::978300760\n2::661::3::978302109\n")
