@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from retrieval import ids
-from retrieval.columns import Columns, decade, features_of, texts_of
+from retrieval.columns import Columns, decade, features_of, say_missing, texts_of
 from retrieval.histories import Features, read, save
 from retrieval.params import Section
 from retrieval.stage import folder, read_table, run
@@ -28,6 +28,8 @@ def main(params: FeaturesParams, prepared: Path, out: Path) -> None:
     stats = json.loads((prepared / "stats.json").read_text(encoding="utf-8"))
     columns = params.columns
     named = stats.get("columns") or {"user": None, "item": None}
+    if columns.multiple != "auto":
+        say_missing("items and users", columns.multiple, [*items.column_names, *users.column_names])
     user_matrix, user_columns, user_readings = features_of(
         user_ids, users, "user_id", columns.user, named["user"], columns.multiple
     )

@@ -63,6 +63,7 @@ def _interactions(engine: Engine, raw: Path, out: Path, rules: Rules, stats: dic
     parts = {"train": result.train, **{name: getattr(result, name) for name in TESTS}}
     kept = {name: engine.write(part, out / f"{name}.parquet") for name, part in parts.items()}
     stats["interactions"] = {"in": pq.read_metadata(path).num_rows, "kept": kept, "dropped": result.dropped}
+    stats["interactions"]["copies"] = guards.copies(result.positives)
     if rules.positives.exclude_disliked:
         stats["disliked"] = engine.write(result.disliked, out / "disliked.parquet")
     for name in TESTS:

@@ -65,6 +65,11 @@ def test_a_name_that_is_not_there_is_said_with_the_nearest(capsys):
     ]
 
 
+def test_a_name_is_said_where_there_is_no_table(capsys):
+    features_of(IDS, pa.table({"item_id": IDS[:0]}), "item_id", ["studio"], None, "auto")
+    assert capsys.readouterr().err == "features: items have no column 'studio'\n"
+
+
 def test_the_sources_own_columns_stand_for_auto_and_may_be_absent(capsys):
     data = {"kind": repeat("a", "b"), "other": repeat("c", "d")}
     assert features(data, of_source=["weather", "kind"])[1] == {"kind": ["a", "b"]}
@@ -114,6 +119,28 @@ def test_whole_numbers_of_a_named_column_are_codes_but_fractions_and_numbers_tha
     _, vocabulary, _ = features(data, ["code", "price", "budget"])
     assert {column: len(values) for column, values in vocabulary.items()} == {"code": 30, "price": 10, "budget": 10}
     assert vocabulary["code"] == sorted({str(80 + i) for i in range(30)})
+
+
+def test_text_in_a_column_of_numbers_is_said_where_it_keeps_them_from_bins(capsys):
+    ages = [str(20 + i % 30) for i in range(ROWS)]
+    data = {
+        "age": [
+            "?" if i % 10 == 0 else "n/a" if i % 10 == 5 else "old" if i == 9 else age for i, age in enumerate(ages)
+        ],
+        "missing": ["n/a" if i % 10 == 0 else age for i, age in enumerate(ages)],
+        "title": [age if i % 3 == 0 else f"Title {i // 2}" for i, age in enumerate(ages)],
+        "stars": repeat("1", "2", "3", "?"),
+    }
+    _, vocabulary, readings = features(data)
+    assert set(readings) == {"missing"}
+    assert {"?", "old", "21"} <= set(vocabulary["age"])
+    assert capsys.readouterr().err.splitlines() == [
+        "features: items: text, as not all cells are numbers: 'age' ('?', 'old')",
+        "features: items: numbers, in bins of about equal size: 'missing'",
+        "features: items: passed over, as nearly every row has a value of its own: 'title'",
+    ]
+    features({"age": data["age"]}, ["age"])  # codes, each a value of its own
+    assert capsys.readouterr().err == ""
 
 
 def test_booleans_of_any_spelling_are_two_values():

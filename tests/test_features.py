@@ -60,6 +60,15 @@ def test_the_split_and_its_moment_are_passed_on(result: Features) -> None:
     assert (result.spec["split"], result.spec["moment"]) == ("days", 1614816000)
 
 
+def test_a_name_in_multiple_that_neither_items_nor_users_have_is_said(
+    result: Features, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    columns = PARAMS.columns.model_copy(update={"user": ["sex"], "multiple": ["genre", "sex"]})
+    features.main(features.FeaturesParams(columns=columns), tmp_path / "prepared", tmp_path / "features")
+    line = "features: items and users have no column 'genre'; did you mean 'genres'?\n"
+    assert capsys.readouterr().err == line
+
+
 def test_auto_stands_for_the_columns_that_the_source_names(tmp_path: Path) -> None:
     prepared = tmp_path / "prepared"
     prepared.mkdir()

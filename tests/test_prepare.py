@@ -71,6 +71,7 @@ def test_a_folder_becomes_tables_and_an_account(root: Path) -> None:
             "dropped": {
                 "no_value": 1, "after_the_test": 0, "repeated": 0, "seen_in_train": 0, "item_not_in_train": 0,
             },
+            "copies": 0,
         },
         "train": {"users": 2, "items": 2},
         "test": {"users": 1, "items": 1},
@@ -104,6 +105,26 @@ def test_split_kind_overrides_the_split_of_the_source(root: Path) -> None:
     assert account["split"] == "leave-last"
     kept = {"train": 3, "test": 2, "cold": 0, "cold_items": 0}  # user 4 has one row: it is train
     assert account["interactions"]["kept"] == kept
+
+
+def test_the_last_row_of_an_item_counts_and_is_said(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "mine" / "items.csv").write_text("item_id,title\n20,B\n10,A\n20,C\n")
+    fetch.main(read(fetch.FetchParams), Path("raw"))
+    assert stats()["items"]["repeated"] == 1
+    assert pq.read_table("prepared/items.parquet").to_pydict() == {"item_id": [10, 20], "title": ["A", "C"]}
+    said = "prepare: warning: 1 of 3 rows of items have the id of a later row: the last one counts\n"
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("repeats", ["drop", "keep"])
+def test_a_file_appended_to_itself_is_said(root: Path, repeats: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "mine" / "interactions.csv").write_text(INTERACTIONS + INTERACTIONS.split("\n", 1)[1])
+    fetch.main(read(fetch.FetchParams), Path("raw"))
+    set_params(root, {"split.repeats": repeats})
+    assert stats()["interactions"]["copies"] == 5  # the sixth row has no value
+    said = capsys.readouterr().err
+    assert "warning: 5 of 12 rows have the user, item and time of an earlier row: are they in the data twice?" in said
+    assert "split.repeats" not in said
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from retrieval.encode import (
     MAX_FEATURES,
+    MISSING,
     Cells,
     Reading,
     Vocabulary,
@@ -33,6 +34,7 @@ from pydantic import AfterValidator, Field, model_validator
 MAX_VALUES = 20  # more numbers than this become bins; a column of more values may be unique per row
 BINS = 10
 NAMES = 20  # in one line
+STRAYS = 3  # cells of a column in one line
 FIRST_YEAR, LAST_YEAR = 1800, 2100
 UNIQUE = "nearly every row has a value of its own"
 BOOLEANS = ({"true", "false"}, {"yes", "no"}, {"t", "f"}, {"y", "n"}, {"on", "off"})
@@ -116,13 +118,13 @@ def features_of(
     its own. Other numbers are binned if there are more than MAX_VALUES: fractions, numbers of which most appear only
     once, and all numbers of columns that nobody named. The id is never a feature.
     """
-    table, row = of_ids(ids, table, key)
-    if not len(table):
-        return sp.csr_matrix((len(ids), 0), dtype=np.float32), {}, {}
     there = [column for column in table.column_names if column != key]
     kind = key.removesuffix("_id") + "s"
     if names != "auto":
-        _say_missing(kind, names, there)
+        say_missing(kind, names, there)
+    table, row = of_ids(ids, table, key)
+    if not len(table):
+        return sp.csr_matrix((len(ids), 0), dtype=np.float32), {}, {}
     named = of_source if names == "auto" else names
     if named is None:
         chosen = [column for column in there if column != "release_year" or "decade" not in there]
@@ -138,6 +140,8 @@ def features_of(
         if reason is None:
             found = read(cells.text, reading)
             features[column], readings[column] = matrix(cells, found, row, len(ids)), reading
+        if strays := _strays(cells, reading, named is not None or column == "decade"):
+            said.setdefault("text, as not all cells are numbers", []).append(f"{column!r:.60} ({strays})")
         for line, what in _notes(reason, reading, 0 if reason else len(found[2]), multiple == "auto"):
             said.setdefault(line, []).append(f"{column!r:.60}{what}")
     for line, columns in said.items():
@@ -158,7 +162,7 @@ def texts_of(
     table, row = of_ids(ids, table, key)
     kind = key.removesuffix("_id") + "s"
     there = [column for column in table.column_names if column != key]
-    _say_missing(kind, names, there)
+    say_missing(kind, names, there)
     features: dict[str, tuple[sp.csr_matrix, list[str]]] = {}
     idf: dict[str, Sequence[float]] = {}
     for column in (name for name in names if name in there):
@@ -179,6 +183,14 @@ def texts_of(
     return whole, vocabulary, {column: idf[column] for column in vocabulary if column in idf}
 
 
+def say_missing(kind: str, names: Sequence[str], there: Sequence[str]) -> None:
+    """A line for each of the `names` that no column has, with the nearest that is `there`. kind: whose columns."""
+    for name in names:
+        if name not in there:
+            near = get_close_matches(name, there, n=1)
+            _say(f"{kind} have no column {name!r:.60}" + (f"; did you mean {near[0]!r}?" if near else ""))
+
+
 def _notes(reason: str | None, reading: Reading, values: int, found: bool) -> Iterator[tuple[str, str]]:
     """What is said of a column: a line that it shares with others, and what follows its name there."""
     if reason:
@@ -189,13 +201,6 @@ def _notes(reason: str | None, reading: Reading, values: int, found: bool) -> It
         yield "lists, by their separators", f" ({reading.separator!r})"
     if values > MAX_FEATURES:
         yield f"more than {MAX_FEATURES:,} values, the rarest of which are left out", f" ({values - MAX_FEATURES:,})"
-
-
-def _say_missing(kind: str, names: Sequence[str], there: Sequence[str]) -> None:
-    for name in names:
-        if name not in there:
-            near = get_close_matches(name, there, n=1)
-            _say(f"{kind} have no column {name!r:.60}" + (f"; did you mean {near[0]!r}?" if near else ""))
 
 
 def _reading(cells: Cells, column: str, named: bool, multiple: Sequence[str] | Literal["auto"]) -> Reading:
@@ -209,11 +214,29 @@ def _reading(cells: Cells, column: str, named: bool, multiple: Sequence[str] | L
         return Reading(lower=True)
     if len(cells.text) > MAX_VALUES and numbers(cells.text[: 2 * MAX_VALUES])[1]:
         number, only_numbers = numbers(cells.text)
-        finite = number[np.isfinite(number)]
-        codes = named and 2 * len(cells.text) <= cells.count and (finite == np.floor(finite)).all()
-        if only_numbers and len(np.unique(finite)) > MAX_VALUES and not codes:
+        if only_numbers and _many(number, cells, named):
             return Reading(bins=bins(number, np.bincount(cells.code)))
     return Reading()
+
+
+def _many(number: np.ndarray, cells: Cells, named: bool) -> bool:
+    """Whether the numbers of a column are too many for a value of each, and no codes."""
+    finite = number[np.isfinite(number)]
+    codes = named and 2 * len(cells.text) <= cells.count and (finite == np.floor(finite)).all()
+    return len(np.unique(finite)) > MAX_VALUES and not codes
+
+
+def _strays(cells: Cells, reading: Reading, named: bool) -> str:
+    """The most frequent of the cells that keep a column from being numbers in bins; "" if most cells are no numbers."""
+    if cells.lists or reading != Reading() or np.isnan(numbers(cells.text[: 2 * MAX_VALUES])[0]).all():
+        return ""
+    number, _ = numbers(cells.text)
+    is_text = np.isnan(number) & ~np.asarray(pc.match_substring_regex(cells.text, MISSING, ignore_case=True))
+    times = np.bincount(cells.code, is_text[cells.code])
+    if 2 * times.sum() >= cells.count or not is_text.any() or not _many(number, cells, named):
+        return ""
+    most = np.argsort(-times, kind="stable")[: min(STRAYS, int(is_text.sum()))]
+    return ", ".join(f"{cells.text[i].as_py()!r:.20}" for i in most)
 
 
 def _useless(cells: Cells, reading: Reading) -> str | None:

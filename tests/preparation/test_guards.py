@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from retrieval.preparation.guards import of_columns, of_ids, of_rows, of_sizes
+from retrieval.preparation.guards import copies, of_columns, of_ids, of_rows, of_sizes
 from retrieval.preparation.positives import Positives
 
 import pyarrow as pa
@@ -16,13 +16,18 @@ POSITIVES = Positives(**section("positives", min_value=None, events=[], min_dura
 def sizes(**changes: Any) -> list[str]:
     """Lines about data of 10,000 rows and 500 test users, with these numbers changed; a__b is the key b of a."""
     stats: dict[str, Any] = {
-        "interactions": {"in": 10_000, "kept": {"test": 600}, "dropped": {"repeated": 10, "seen_in_train": 20}},
+        "interactions": {
+            "in": 10_000,
+            "kept": {"test": 600},
+            "dropped": {"repeated": 10, "seen_in_train": 20},
+            "copies": 0,
+        },
         "repeats": "drop",
         "train": {"users": 1000, "items": 300},
         "test": {"users": 500},
         "cold": {"users": 100},
-        "users": {"in": 1200, "kept": 1000, "without_interaction": 200},
-        "items": {"in": 400, "kept": 300, "without_interaction": 100},
+        "users": {"in": 1200, "kept": 1000, "repeated": 0, "without_interaction": 200},
+        "items": {"in": 400, "kept": 300, "repeated": 0, "without_interaction": 100},
     }
     for key, value in changes.items():
         *path, name = key.split("__")
@@ -64,6 +69,14 @@ def test_sound_data_are_not_spoken_of() -> None:
             "test because train has the pair; split.repeats=keep keeps them",
         ),
         (
+            {"items__repeated": 2},
+            "2 of 400 rows of items have the id of a later row: the last one counts",
+        ),
+        (
+            {"users__repeated": 1},
+            "1 of 1,200 rows of users have the id of a later row: the last one counts",
+        ),
+        (
             {"items__in": 4000, "items__without_interaction": 3700},
             "3,700 of 4,000 rows of items have no interaction",
         ),
@@ -71,6 +84,18 @@ def test_sound_data_are_not_spoken_of() -> None:
 )
 def test_what_looks_wrong_has_a_line(changes: dict[str, int], line: str) -> None:
     assert sizes(**changes) == [line]
+
+
+@pytest.mark.parametrize("changes", [{"repeats": "keep"}, {"interactions__dropped__repeated": 5000}])
+def test_copies_are_said_whatever_becomes_of_repeats(changes: dict[str, Any]) -> None:
+    line = "5,000 of 10,000 rows have the user, item and time of an earlier row: are they in the data twice?"
+    assert sizes(interactions__copies=5000, **changes) == [line]
+
+
+def test_copies_are_equal_in_all_that_tells_rows_apart(raw: Any) -> None:
+    rows = [(1, 1, 1, 2.0), (1, 1, 1, 2.0), (1, 1, 1, 2.0), (1, 1, 2, 2.0), (1, 1, 1, 3.0), (1, 2, 1, 2.0)]
+    assert copies(raw(rows)) == 2
+    assert copies(raw([(1, 1, 1, "view"), (1, 1, 1, "buy")], "user_id item_id time event")) == 0
 
 
 @pytest.mark.parametrize(

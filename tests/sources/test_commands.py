@@ -4,7 +4,7 @@ import gzip
 import json
 from pathlib import Path
 
-from retrieval.sources.commands import add_header, remove_rows, turn_json_into_parquet
+from retrieval.sources.commands import add_header, join_partitions, remove_quotes, remove_rows, turn_json_into_parquet
 from retrieval.sources.formats import looks_like_data, sniff
 
 import pyarrow as pa
@@ -65,3 +65,45 @@ def test_rows_without_an_id_are_removed(tmp_path: Path, name: str) -> None:
         assert out.read_text() == f"user,{column}\n01,a;'b\nNA,c\n"
     else:
         assert pq.read_table(out).to_pydict() == {"user": ["01", "NA"], column: ["a;'b", "c"]}
+
+
+def test_the_original_outlives_a_second_repair_and_a_command_that_is_run_twice(tmp_path: Path) -> None:
+    path = tmp_path / "interactions.csv"
+    path.write_text('1,"2"\n')
+    for command in (remove_quotes(path, "interactions"), add_header(path, ["1", "2"], ",", "interactions")):
+        sh(tmp_path, command)
+        sh(tmp_path, command)
+    assert path.read_text() == "user_id,item_id\nuser_id,item_id\n1,2\n"
+    assert '1,"2"\n' in [kept.read_text() for kept in tmp_path.glob(".interactions.csv.before*")]
+
+
+def test_a_file_that_has_the_name_of_the_result_is_kept(tmp_path: Path) -> None:
+    path, other = tmp_path / "events.json", tmp_path / "interactions.parquet"
+    path.write_text('[{"user": 1}]')
+    other.write_text("other")
+    sh(tmp_path, turn_json_into_parquet(path, False, "interactions"))
+    assert pq.read_table(other).to_pydict() == {"user": [1]}
+    assert (tmp_path / ".interactions.parquet.before").read_text() == "other"
+
+
+def test_commands_are_run_outside_the_folder_whatever_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = Path('it\'s "mine" $HOME')
+    (folder / "items" / "part=1").mkdir(parents=True)
+    (folder / "reviews.json").write_text('[{"user": 1, "item": null}]')
+    pq.write_table(pa.table({"id": [1, None]}), folder / "items" / "part=1" / "0.parquet")
+    for _ in range(2):
+        (folder / "interactions.csv").write_text("user\n1\n")
+        sh(tmp_path, turn_json_into_parquet(folder / "reviews.json", False, "interactions"))
+        sh(tmp_path, remove_rows(folder / "interactions.parquet", "item", None, "interactions"))
+        sh(tmp_path, remove_rows(folder / "interactions.csv", "user", ",", "interactions"))
+        sh(tmp_path, remove_quotes(folder / "interactions.csv", "interactions"))
+        sh(tmp_path, join_partitions(folder / "items"))
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+    assert sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")) == [
+        "interactions.csv",
+        "interactions.parquet",
+        "items",
+        "items.parquet",
+        "reviews.json",
+    ]

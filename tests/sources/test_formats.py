@@ -85,7 +85,7 @@ def test_parquet_has_a_schema(tmp_path: Path) -> None:
         (b"SQLite format 3\0", "an SQLite file: export the tables as CSV"),
         (
             b'{"user": 1}\n{"user": 2}\n',
-            r"JSON, expected CSV or parquet; .* pandas\.read_json\(\"f\.csv\", lines=True, dtype=False",
+            r"JSON, expected CSV or parquet; .* pandas\.read_json\(\".*/f\.csv\", lines=True, dtype=False",
         ),
         (b'[{"user": 1}]', "JSON"),
         ("user,item\nя,1\n".encode("utf-16"), "the encoding is UTF-16, expected UTF-8; convert it: iconv -f UTF-16"),
@@ -109,6 +109,17 @@ def test_other_files_are_refused_in_one_line(tmp_path: Path, data: bytes, messag
         sniff(path, "interactions")
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["f.parquet", "F.PQ", "part-0.snappy.parquet"])
+def test_text_that_is_called_parquet_is_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text("version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(Problem) as caught:
+        sniff(path, "interactions")
+    assert str(caught.value) == (
+        f"{path}: not a parquet file: it begins with 'version https://git-lfs.github'; a CSV file needs the ending .csv"
+    )
 
 
 def test_the_command_for_double_colons_works(tmp_path: Path) -> None:

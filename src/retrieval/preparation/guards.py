@@ -25,22 +25,27 @@ MIN_ROWS = 100  # of a table, to speak of its values
 
 
 def of_sizes(stats: Mapping[str, Any]) -> Iterator[str]:
-    """Lines about the account of rows in stats.json: a small test, new users, repeated pairs, items without a row."""
-    rows, kept, dropped = (stats["interactions"][name] for name in ("in", "kept", "dropped"))
+    """Lines about the account of rows in stats.json: a small test, new users, repeats, items without rows."""
+    rows, kept, copies, dropped = (stats["interactions"][name] for name in ("in", "kept", "copies", "dropped"))
     users, new = stats["test"]["users"], stats["cold"]["users"]
     if users < MIN_TEST_USERS or kept["test"] < MIN_TEST_SHARE * rows:
         yield f"the test has only {kept['test']:,} of {rows:,} rows, of {users:,} users: the metrics will be uncertain"
     if new > MAX_NEW * (users + new):
         yield f"{new:,} of {users + new:,} test users are new, without a row in train: only metrics/cold.json has them"
+    if copies:
+        yield f"{copies:,} of {rows:,} rows have the user, item and time of an earlier row: are they in the data twice?"
     seen = dropped.get("seen_in_train", 0)
     repeats = dropped["repeated"] + seen
-    if stats["repeats"] == "drop" and repeats > MAX_REPEATS * rows:
+    if stats["repeats"] == "drop" and repeats - copies > MAX_REPEATS * rows:
         yield (
             f"{repeats:,} of {rows:,} rows repeat a pair of user and item: {dropped['repeated']:,} are dropped within "
             "train or test"
             + (f", {seen:,} of the test because train has the pair" if seen else "")
             + "; split.repeats=keep keeps them"
         )
+    for name in ("items", "users"):
+        if again := stats[name]["repeated"]:
+            yield f"{again:,} of {stats[name]['in']:,} rows of {name} have the id of a later row: the last one counts"
     unwatched = stats["items"]["without_interaction"]
     if unwatched > MAX_UNWATCHED * max(stats["items"]["in"], 1):
         yield f"{unwatched:,} of {stats['items']['in']:,} rows of items have no interaction"
@@ -56,6 +61,12 @@ def of_ids(name: str, ids: pa.Array, table_ids: pa.ChunkedArray) -> Iterator[str
             f"{len(missing):,} of {len(ids):,} {name} have no row in the table of {name}, and no features, such as "
             f"{missing[0].as_py()!r:.60}{hint}"
         )
+
+
+def copies(rows: ir.Table) -> int:
+    """How many rows are left out if of those with equal user, item, time, value and event only one is kept."""
+    names = [name for name in ("user_id", "item_id", "time", "value", "event") if name in rows.columns]
+    return size(rows) - size(rows.select(*names).distinct())
 
 
 def of_rows(rows: ir.Table, options: Positives, timed: bool) -> Iterator[str]:

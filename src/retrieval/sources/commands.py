@@ -1,9 +1,9 @@
-"""Commands for the shell that turn a file that is refused into one that is read, in the folder of the file."""
+"""Commands for the shell that turn a file that is refused into one that is read, beside it. The original is kept."""
 
 import json
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2"}  # by the first bytes of a file
@@ -48,51 +48,61 @@ def remove_nul(path: Path, name: str) -> str:
 
 def remove_rows(path: Path, column: str, separator: str | None, name: str) -> str:
     """Leave out the rows without a value in `column`. separator: of a CSV file, None for parquet."""
-    rows = f".dropna(subset=[{_literal(column)}])"
     if separator is None:
-        read, write, target = f"read_parquet({_literal(path.name)})", "to_parquet", f"{name}.parquet"
+        write, target = "to_parquet", path.with_name(f"{name}.parquet")
+        read = f"read_parquet({_literal(path)})"
     else:
         options = "" if separator == "," else f"sep={_literal(separator)}, "
         options += 'dtype=str, keep_default_na=False, na_values=["", "NULL"]'
-        read, write, target = f"read_csv({_literal(path.name)}, {options})", "to_csv", f"{name}.csv"
-    new = f"{name}.new" if path.name == target else target
-    return _in_place(path, target, _python(f'{read}{rows}.{write}("{new}", index=False)'))
+        write, target = "to_csv", path.with_name(f"{name}.csv")
+        read = f"read_csv({_literal(path)}, {options})"
+    rows = f"{read}.dropna(subset=[{_literal(column)}])"
+    return _write(target, lambda new: _python(f"{rows}.{write}({_literal(new)}, index=False)"))
 
 
 def turn_json_into_parquet(path: Path, lines: bool, name: str) -> str:
     """Write JSON, one object per line or a list of them, as parquet. Ids stay as they are."""
     options = ("lines=True, " if lines else "") + "dtype=False, convert_dates=False"
-    return _python(f'read_json({_literal(path.name)}, {options}).to_parquet("{name}.parquet")')
+    read = f"read_json({_literal(path)}, {options})"
+    return _write(path.with_name(f"{name}.parquet"), lambda new: _python(f"{read}.to_parquet({_literal(new)})"))
 
 
 def join_partitions(folder: Path) -> str:
     """Write the partitions of a folder, such as date=2022-01-26/part-0.parquet, as one file beside it."""
-    return _python(f'read_parquet({_literal(folder.name)}).to_parquet("{folder.name}.parquet")')
+    read = f"read_parquet({_literal(folder)})"
+    target = folder.with_name(f"{folder.name}.parquet")
+    return _write(target, lambda new: _python(f"{read}.to_parquet({_literal(new)})"))
 
 
 def _python(expression: str) -> str:
     return f"python -c 'import pandas; pandas.{expression}'"
 
 
-def _literal(text: str) -> str:
+def _literal(text: str | Path) -> str:
     """Python's literal of a text, fit for an argument of the shell in single quotation marks."""
-    return json.dumps(text, ensure_ascii=False).replace("'", "\\u0027")
+    return json.dumps(str(text), ensure_ascii=False).replace("'", "\\u0027")
+
+
+def _quote(path: Path) -> str:
+    return shlex.quote(str(path))
 
 
 def _filter(path: Path, command: str, name: str) -> str:
     """Run a file through a command and write another file, which is then found first."""
-    file, target = shlex.quote(path.name), f"{name}.csv"
     with path.open("rb") as opened:
         compression = compression_of(opened.read(4))
-    whole = f"{_UNPACK[compression]} {file} | {command}" if compression else f"{command} < {file}"
-    return _in_place(path, target, f"{whole} > {target if path.name != target else f'{name}.new'}")
+    whole = f"{_UNPACK[compression]} {_quote(path)} | {command}" if compression else f"{command} < {_quote(path)}"
+    return _write(path.with_name(f"{name}.csv"), lambda new: f"{whole} > {_quote(new)}")
 
 
-def _in_place(path: Path, target: str, command: str) -> str:
-    """A command whose result takes the place of the file, if it has its name; the file as it was is kept, hidden."""
-    if path.name != target:
-        return command
-    return f"{command} && mv {target} .{target}.before && mv {path.stem}.new {target}"
+def _write(target: Path, command: Callable[[Path], str]) -> str:
+    """A command that writes `target`. A file that is there is kept, hidden, and so is one that was kept before it."""
+    if not target.exists():
+        return command(target)
+    new, kept = target.with_suffix(".new"), target.with_name(f".{target.name}.before")
+    return (
+        f"{command(new)} && mv --backup=numbered {_quote(target)} {_quote(kept)} && mv {_quote(new)} {_quote(target)}"
+    )
 
 
 def _header(names: list[str], count: int, separator: str) -> str:

@@ -57,6 +57,9 @@ def sniff(path: Path, name: str) -> Format:
         other = next((what for magic, what in _OTHER.items() if start.startswith(magic)), None)
         if other:
             raise Problem(f"{path}: {other}; expected CSV or parquet")
+        if path.suffix.lower() in (".parquet", ".pq"):
+            text = start[:30].decode(errors="replace")
+            raise Problem(f"{path}: not a parquet file: it begins with {text!r}; a CSV file needs the ending .csv")
         compression = commands.compression_of(start)
         with pa.input_stream(path, compression=compression) as stream:
             sample = stream.read(SAMPLE)
