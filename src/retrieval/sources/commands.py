@@ -3,7 +3,8 @@
 import json
 import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count as counting
 from pathlib import Path
 
 COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2"}  # by the first bytes of a file
@@ -99,10 +100,15 @@ def _write(target: Path, command: Callable[[Path], str]) -> str:
     """A command that writes `target`. A file that is there is kept, hidden, and so is one that was kept before it."""
     if not target.exists():
         return command(target)
-    new, kept = target.with_suffix(".new"), target.with_name(f".{target.name}.before")
-    return (
-        f"{command(new)} && mv --backup=numbered {_quote(target)} {_quote(kept)} && mv {_quote(new)} {_quote(target)}"
-    )
+    new = target.with_suffix(".new")
+    kept = next(each for each in _names(target.with_name(f".{target.name}.before")) if not each.exists())
+    return f"{command(new)} && mv {_quote(target)} {_quote(kept)} && mv {_quote(new)} {_quote(target)}"
+
+
+def _names(path: Path) -> Iterator[Path]:
+    """The path, then with 2, 3, ... behind it."""
+    yield path
+    yield from (path.with_name(f"{path.name}{number}") for number in counting(2))
 
 
 def _header(names: list[str], count: int, separator: str) -> str:
