@@ -113,6 +113,17 @@ def test_another_space_is_another_search(base, planted):
     assert len(list(module.FOLDER.iterdir())) == 2
 
 
+@pytest.mark.parametrize("space", ["losses.margin=0.1,0.2", "losses.margin=0.1"])
+def test_where_all_trials_score_the_same_the_result_is_printed_and_no_importance_is_drawn(base, planted, space):
+    search = start(base, space)
+    search.run(3)
+    lines = search.report().splitlines()
+    assert lines[0].startswith("Best of 3 trials: map@10 0.")
+    assert lines[2] == "Next:"
+    assert lines[-1] == "All trials scored the same: no parameter mattered, and no importance is drawn"
+    assert not (search.folder / "importance.png").exists()
+
+
 def test_a_search_ends_after_three_failures_in_a_row(base, planted, capsys):
     planted.fails_from = 3
     with pytest.raises(Problem, match="3 trials in a row failed: out of memory"):

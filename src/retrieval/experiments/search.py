@@ -8,7 +8,7 @@ import argparse
 import hashlib
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from retrieval.training.checkpoints import history_so_far
 import numpy as np
 import optuna
 from matplotlib.figure import Figure
-from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+from optuna.importance import FanovaImportanceEvaluator
 from optuna.trial import TrialState
 
 FOLDER = Path("searches")
@@ -101,9 +101,11 @@ class Search:
             f"  dvc exp run {settings}    what the test says, once",
             f"  dvc exp apply {best['names'][0]}    fold {self.folds[0]} of it, in the work tree",
         ]
-        if len(complete) > 1:
-            draw_importance(self.folder / "importance.png", self.study)
+        if shares := importance(self.study):
+            draw_importance(self.folder / "importance.png", shares)
             lines.append(f"  {self.folder / 'importance.png'}    which parameter mattered")
+        elif len(complete) > 1:
+            lines.append("All trials scored the same: no parameter mattered, and no importance is drawn")
         return "\n".join(lines)
 
     def _done(self) -> list[optuna.trial.FrozenTrial]:
@@ -160,9 +162,18 @@ class Search:
         return outcome
 
 
-def draw_importance(path: Path, study: optuna.Study) -> None:
-    """The share of the variance of the objective that each parameter explains (fANOVA), as bars."""
-    shares = get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=0))
+def importance(study: optuna.Study) -> dict[str, float]:
+    """The share of the variance of the objective that each parameter explains (fANOVA); empty if it has none."""
+    try:
+        shares = FanovaImportanceEvaluator(seed=0).evaluate(study)
+    except RuntimeError:  # what Optuna raises if all values are equal
+        return {}
+    total = sum(shares.values())  # 0 where there is one trial, or one value of each parameter
+    return {name: share / total for name, share in shares.items()} if total else {}
+
+
+def draw_importance(path: Path, shares: Mapping[str, float]) -> None:
+    """The importance of each parameter, as bars."""
     names = list(shares)[::-1]
     figure = Figure(figsize=(6, 1 + 0.4 * len(names)), layout="constrained")
     axes = figure.subplots()
