@@ -138,6 +138,7 @@ def test_a_search_ends_after_three_failures_in_a_row(base, planted, capsys):
         (["losss=bpr"], "losss=bpr: unknown key"),
         (["loss=bpr", "--folds", "0"], "--folds: 0 is the test, and a choice must not see it"),
         (["loss=bpr", "--model", "eas"], "--model: unknown model 'eas'; expected one of"),
+        (["loss=softmax,bpr", "--model", "ease"], "loss: has no effect on ease, whose stages do not read it"),
         (["loss=bpr", "--jobs", "0"], "--jobs: 0 is not valid: expected 1 or more"),
     ],
 )

@@ -16,7 +16,8 @@ from retrieval.errors import Problem
 from retrieval.evaluation.intervals import bootstrap
 from retrieval.experiments.arguments import add_options, check_options, models
 from retrieval.experiments.copies import find
-from retrieval.experiments.repository import Snapshot, call, command, first_map, work_tree
+from retrieval.experiments.repository import Snapshot, call, command, first_map, flat, work_tree
+from retrieval.experiments.stages import check_read
 from retrieval.experiments.trials import Trial, per_user, run_all, trial_of
 
 import numpy as np
@@ -85,7 +86,9 @@ def main() -> None:
 def contender(text: str, here: Snapshot, model: str) -> Trial:
     """What a name on the command line stands for. Raises `Problem` if it is not valid."""
     if "=" in text:
-        trial = trial_of(here, model).changed(shlex.split(text))
+        changes = shlex.split(text)
+        trial = trial_of(here, model).changed(changes)
+        check_read(model, [change.partition("=")[0] for change in changes], flat(trial.params))
     elif text == "workspace" or text in models(here):
         trial = trial_of(here, model if text == "workspace" else text)
     else:
