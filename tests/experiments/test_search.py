@@ -139,7 +139,8 @@ def test_a_search_ends_after_three_failures_in_a_row(base, planted, capsys):
         (["loss=bpr", "--folds", "0"], "--folds: 0 is the test, and a choice must not see it"),
         (["loss=bpr", "--model", "eas"], "--model: unknown model 'eas'; expected one of"),
         (["loss=softmax,bpr", "--model", "ease"], "loss: has no effect on ease, whose stages do not read it"),
-        (["loss=bpr", "--jobs", "0"], "--jobs: 0 is not valid: expected 1 or more"),
+        (["loss=bpr", "--jobs", "0"], "--jobs: 0 is not valid: expected a whole number, 1 or more"),
+        (["loss=bpr", "--trials", "0"], "--trials: 0 is not valid: expected a whole number, 1 or more"),
     ],
 )
 def test_what_cannot_be_searched_is_refused_before_anything_runs(finished, arguments, reason):

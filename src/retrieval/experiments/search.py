@@ -10,10 +10,11 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from retrieval.errors import Problem
-from retrieval.experiments.arguments import add_options, check_options
+from retrieval.experiments.arguments import add_options, check_options, number
 from retrieval.experiments.repository import command, first_map, work_tree
 from retrieval.experiments.space import Dimension, check_space, read_dimension
 from retrieval.experiments.trials import Trial, metrics, run_all, trial_of
@@ -35,7 +36,8 @@ def main() -> None:
     """Run the trials that are missing; print the best one."""
     parser = argparse.ArgumentParser(prog="search", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("space", nargs="+", metavar="NAME=VALUES", help="int(1,9), float(1e-4,1e-2,log) or a,b,c")
-    parser.add_argument("--trials", type=int, default=20, help="number of trials, in all (default: 20)")
+    trials = partial(number, int, "--trials", 1)
+    parser.add_argument("--trials", type=trials, default=20, help="number of trials, in all (default: 20)")
     add_options(parser)
     options = parser.parse_args()
     base, space = trial_of(work_tree(), options.model), [read_dimension(each) for each in options.space]
