@@ -69,6 +69,11 @@ def flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     return items
 
 
+def is_in(name: str, sections: Iterable[str]) -> bool:
+    """Whether a parameter is one of the `sections`, or in one of them."""
+    return any(f"{name}.".startswith(f"{section}.") for section in sections)
+
+
 def first_map(names: Iterable[str]) -> str:
     """The metric that choices are made by: MAP, of the shortest lists."""
     names = sorted(names, key=lambda name: (not name.startswith("map@"), len(name), name))

@@ -7,6 +7,7 @@ from typing import Any
 
 from retrieval.errors import Problem, choices
 from retrieval.evaluation.options import PEERS
+from retrieval.experiments.repository import is_in
 from retrieval.experiments.rows import FOLD, SEED
 
 import yaml
@@ -28,7 +29,7 @@ def read_by(model: str, names: Collection[str]) -> list[str]:
         own = found or [pipeline["evaluate_external"]]
     stages = [*own, *(pipeline[name] for name in DATA)]
     listed = dict.fromkeys(VARIABLE.sub(model, each) for stage in stages for each in stage["params"])
-    return [name for each in listed for name in names if f"{name}.".startswith(f"{each}.")]
+    return [name for each in listed for name in names if is_in(name, [each])]
 
 
 def check_read(model: str, names: Iterable[str], known: Collection[str]) -> None:
