@@ -29,6 +29,11 @@ def revisions(*experiments):
     return [state("workspace", base, loss="softmax", train={"epochs": 3}), main | {"experiments": listed}]
 
 
+def everything(model, names):
+    """Every model reads all parameters."""
+    return names
+
+
 def test_each_result_is_one_row_with_the_parameters_that_differ_and_failed_runs_have_none():
     bpr = {"dssm": metrics(0.3), "popular": metrics(0.1)}
     finished = revisions(
@@ -37,7 +42,7 @@ def test_each_result_is_one_row_with_the_parameters_that_differ_and_failed_runs_
         {"rev": "queued", "name": "queued", "data": None, "error": None},
     )
     running = {"rev": "other", "name": "running", "data": None, "experiments": [{"revs": None, "name": "running"}]}
-    assert rows([*finished, running]) == [
+    assert rows([*finished, running], everything) == [
         Row("main", "dssm", test=metrics(0.2)),
         Row("main", "popular", test=metrics(0.1)),
         Row("bpr", "dssm", {"loss": "bpr", "train.epochs": 9}, metrics(0.3)),
@@ -52,7 +57,7 @@ def test_folds_and_seeds_are_one_row():
         for (fold, seed), value in values.items()
     ]
     test = state("test", {"dssm": metrics(0.25)}, loss="bpr", train={"epochs": 3})
-    [row] = [row for row in rows(revisions(*experiments, test)) if row.params]
+    [row] = [row for row in rows(revisions(*experiments, test), everything) if row.params]
     assert row.params == {"loss": "bpr"}
     assert row.folds == (1, 2)
     assert row.test == metrics(0.25)
@@ -61,15 +66,26 @@ def test_folds_and_seeds_are_one_row():
 
 
 def test_the_commits_own_parameters_on_other_folds_are_its_row():
-    table = rows(revisions(state("fold", {"dssm": metrics(0.4)}, fold=1, loss="softmax", train={"epochs": 3})))
+    fold = state("fold", {"dssm": metrics(0.4)}, fold=1, loss="softmax", train={"epochs": 3})
+    table = rows(revisions(fold), everything)
     dssm = next(row for row in table if row.model == "dssm")
     assert (dssm.experiment, dssm.test, dssm.validation, dssm.folds) == ("main", metrics(0.2), metrics(0.4), (1,))
+
+
+def test_a_row_has_no_parameter_that_its_model_does_not_read():
+    """A system from elsewhere has its first result in an experiment of another loss."""
+    bpr = {"dssm": metrics(0.3), "elsewhere": metrics(0.4)}
+    experiment = state("bpr", bpr, loss="bpr", train={"epochs": 3}, old=1)
+    read = {"dssm": ["loss", "train.epochs"], "popular": [], "elsewhere": ["train.epochs"]}
+    found = {row.model: row.params for row in rows(revisions(experiment), lambda model, names: read[model])}
+    assert found["elsewhere"] == {"old": 1}, "what the commit does not know, nobody can tell"
+    assert found["dssm"] == {"loss": "bpr", "old": 1}
 
 
 def tables(*experiments, workspace):
     """Experiment -> number of the table of its DSSM, and what that is on."""
     main, listed = state("main", {"dssm": metrics(0.2)}, data="kion"), [{"revs": [each]} for each in experiments]
-    found = rows([workspace, main | {"experiments": listed}])
+    found = rows([workspace, main | {"experiments": listed}], everything)
     return {row.experiment: (row.table, row.data, row.params) for row in found}
 
 

@@ -24,7 +24,7 @@ def here(monkeypatch):
         ("lightfm", "lightfm.loss", ["loss", "lightfm"]),
         ("popular", "seed", ["loss", "baselines.ease.items"]),
         ("sasrec", "sasrec.layers", ["loss", "item", "lightfm.loss"]),
-        ("a-system-from-elsewhere", "evaluate.candidates", ["loss", "sasrec.epochs"]),
+        ("a-system-from-elsewhere", "evaluate.candidates", ["loss", "sasrec.epochs", "models", "peers"]),
     ],
 )
 def test_a_model_reads_the_parameters_of_its_stages_and_of_those_of_the_data(model, own, others):

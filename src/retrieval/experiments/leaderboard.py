@@ -5,9 +5,9 @@ and seed only are one row: validation is the mean over their folds, ± the devia
 test stands beside it. An exclamation mark means that the choice of these parameters saw the test, as there is no result
 on another fold.
 
-A row shows only the parameters that differ from the current commit. Results that several experiments share, such as
-those of the baselines when only the loss changes, appear once, under the experiment with the fewest of these. Failed
-runs have no row. A star marks the best value of a column.
+A row shows only the parameters that differ from the current commit and that the stages of its model read. Results that
+several experiments share, such as those of the baselines when only the loss changes, appear once, under the experiment
+with the fewest of these. Failed runs have no row. A star marks the best value of a column.
 
 Results on other data, or on another test of the same data, do not compare: they are a table of their own, under a line
 that says what they are on. The data of the work tree come first.
@@ -23,6 +23,7 @@ from typing import Any
 from retrieval.errors import Problem, choices
 from retrieval.experiments.repository import command, experiments, first_map
 from retrieval.experiments.rows import Row, rows
+from retrieval.experiments.stages import read_by
 
 from tabulate import tabulate
 
@@ -42,7 +43,7 @@ def main() -> None:
     parser.add_argument("--model", action="append", help="show only this model; may be repeated")
     parser.add_argument("--all-commits", action="store_true", help="include experiments of other commits")
     options = parser.parse_args()
-    table = rows(experiments(*(["--all-commits"] if options.all_commits else [])))
+    table = rows(experiments(*(["--all-commits"] if options.all_commits else [])), read_by)
     if not table:
         raise Problem("no experiment has metrics; run `dvc repro` or `dvc exp run` first")
     table, metric = sort_rows(select_models(table, options.model) if options.model else table, options.sort)

@@ -10,7 +10,7 @@ they go by their parameters.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import mean, stdev
 from typing import Any
@@ -22,6 +22,7 @@ RAW, SYNTHETIC = "data/raw", "kion-synthetic"
 SOURCE = ("data", "folder", "mapping", "movielens", "kion", "synthetic")  # what names the data
 CHOSEN = ("split", "positives", "evaluate.candidates")  # what chooses the test
 NOT_CHOSEN = (FOLD, "positives.weight", "positives.exclude_disliked")
+ReadBy = Callable[[str, Collection[str]], Collection[str]]  # model, names of parameters -> those that decide its result
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,9 @@ class Result:
 class Row:
     """A model with some parameters: metric -> mean on the folds of the validation, its deviation, and on the test.
 
-    params: those that differ from the current commit, without fold, seed and data. table: rows of one number compare;
-    0 is that of the work tree. data: the source, and the parameters that differ and decide what the test is.
+    params: those that differ from the current commit and that the model reads, without fold, seed and data. table: rows
+    of one number compare; 0 is that of the work tree. data: the source, and the parameters that differ and decide what
+    the test is.
     """
 
     experiment: str
@@ -67,16 +69,16 @@ class Row:
         return (self.table, not self.validation, -values.get(metric, float("-inf")))
 
 
-def rows(revisions: list[dict[str, Any]]) -> list[Row]:
+def rows(revisions: list[dict[str, Any]], read_by: ReadBy) -> list[Row]:
     """The rows of the output of `dvc exp show --json`."""
     groups: dict[tuple[Any, ...], list[Result]] = {}
-    for result in results(revisions):
+    for result in results(revisions, read_by):
         key = (result.table, result.model, json.dumps(result.params, sort_keys=True))
         groups.setdefault(key, []).append(result)
     return [_row(group) for group in groups.values()]
 
 
-def results(revisions: list[dict[str, Any]]) -> list[Result]:
+def results(revisions: list[dict[str, Any]], read_by: ReadBy) -> list[Result]:
     """The results in the output of `dvc exp show --json`; equal results of a model appear once."""
     entries = [(name, flat(_params(data)), data) for name, data in _entries(revisions)]
     base = next((params for name, params, _ in entries if name != WORKSPACE), {})
@@ -85,12 +87,14 @@ def results(revisions: list[dict[str, Any]]) -> list[Result]:
         for name, params, data in entries
     ]
     tests = list(dict.fromkeys(_test(*each[1:]) for each in changed))
+    models = {model for _, _, data, _ in changed for model in _metrics(data)}
+    unread = {model: set(base) - set(read_by(model, base)) for model in models}
     found: dict[tuple[Any, ...], Result] = {}
     for name, params, data, differences in sorted(changed, key=lambda each: (each[0] == WORKSPACE, len(each[3]))):
         fold, seed, table = params.get(FOLD, TEST), params.get(SEED, 0), tests.index(_test(params, data, differences))
         source = {key: params[key] for key in params if key == "data" or (key in differences and _is_data(key))}
-        own = {key: value for key, value in differences.items() if key not in (FOLD, SEED, *source)}
         for model, metrics in _metrics(data).items():
+            own = {key: differences[key] for key in differences if key not in {FOLD, SEED, *source, *unread[model]}}
             result = Result(name, model, fold, seed, metrics, own, table, source)
             found.setdefault((model, *sorted(metrics.items())), result)
     return list(found.values())

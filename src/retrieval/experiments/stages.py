@@ -13,6 +13,7 @@ from retrieval.experiments.rows import FOLD, SEED
 import yaml
 
 DATA = ("features", "prepare", "fetch")
+TABLE = ("models", "peers")  # say which rows there are, and decide no result
 VARIABLE = re.compile(r"\$\{(item\.)?model\}")
 
 
@@ -29,7 +30,7 @@ def read_by(model: str, names: Collection[str]) -> list[str]:
         own = found or [pipeline["evaluate_external"]]
     stages = [*own, *(pipeline[name] for name in DATA)]
     listed = dict.fromkeys(VARIABLE.sub(model, each) for stage in stages for each in stage["params"])
-    return [name for each in listed for name in names if is_in(name, [each])]
+    return [name for each in listed if each not in TABLE for name in names if is_in(name, [each])]
 
 
 def check_read(model: str, names: Iterable[str], known: Collection[str]) -> None:
