@@ -1,7 +1,8 @@
 """The difference between two revisions, as DVC reports it."""
 
 from retrieval.errors import Problem
-from retrieval.experiments.change import Plot, compare, noise, notes
+from retrieval.experiments.change import Plot, compare, noise, notes, other_data
+from retrieval.experiments.verify import outputs
 
 import pytest
 from repositories import environment, metrics
@@ -41,6 +42,24 @@ def test_noise_is_the_root_of_the_sum_of_squares_of_both_sides():
     new = {"means": {"a": {"map@10": {"low": 0.1, "high": 0.18}, "ndcg@10": {"low": 0, "high": 1}}}}
     assert noise(old, new) == {"a": {"map@10": pytest.approx(0.05)}}  # of 0.03 and 0.04
     assert noise({}, new) == {}
+
+
+def test_other_data_or_another_test_of_the_same_data_are_named():
+    assert other_data("a", "a", {"loss": 1, "filter.enabled": 1, "positives.weight": 1}) == []
+    assert other_data("a", "b", {"data": 1, "folder": 1, "loss": 1}) == ["data/raw"]
+    assert other_data(None, "b", {"split.until": 1, "split.fold": 1}) == ["split.fold", "split.until"]
+
+
+def test_two_data_sets_do_not_compare_which_the_first_line_says(at, project):
+    at(project)
+    lock = project / "dvc.lock"
+    text = lock.read_text(encoding="utf-8")
+    lock.write_text(text.replace(outputs(project)["data/raw"], "0" * 32 + ".dir"), encoding="utf-8")
+    change = compare("main", None)
+    assert change.notes[0] == "main and workspace do not compare: their data differ (data/raw)."
+    assert change.noise == {}
+    lock.write_text(text, encoding="utf-8")
+    assert compare("main", None).noise
 
 
 def test_a_branch_and_an_experiment_are_compared(at, experimented):

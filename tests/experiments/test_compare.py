@@ -144,6 +144,7 @@ def test_what_can_be_compared(base, tmp_path):
     [
         (["loss=bpr", "loss=bprr"], "loss=bprr: params.yaml: loss: 'bprr' is not valid"),
         (["loss=bpr", "losss=ccl"], "losss=ccl: unknown key; expected one of"),
+        (["loss=bpr", "workspace", "--model", "ease"], "loss: has no effect on ease"),
         (["loss=bpr", "nowhere"], "nowhere: no such model, experiment or revision"),
         (["loss=bpr"], "expected two or more to compare"),
         (["loss=bpr", "workspace", "--folds", "0,1"], "--folds: 0 is the test, and a choice must not see it"),

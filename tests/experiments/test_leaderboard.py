@@ -1,6 +1,7 @@
 """The leaderboard: best first on the validation, the test beside it, with the parameters that differ."""
 
 import json
+from dataclasses import replace
 
 from retrieval.errors import Problem
 from retrieval.experiments.leaderboard import render, select_models, sort_rows
@@ -67,6 +68,22 @@ def test_the_best_of_a_column_has_a_star_and_the_table_fits_into_100_columns():
     assert render(TABLE, "map@10", "github").splitlines()[2].startswith("| bpr ")
     every = Row("dssm-fold1-abcdefgh", "popular_7d", params, metrics(0.25), metrics(0.1), {"map@10": 0.1}, (1, 2, 3))
     assert max(map(len, render([*TABLE, CHOSEN, every], "map@10", "simple").splitlines())) <= 100
+
+
+def test_results_on_other_data_are_a_table_of_their_own_with_its_own_best():
+    mine = [Row("workspace", model, {}, metrics(value), table=0, data={"data": "folder", "folder": "mine"})
+            for model, value in (("ease", 0.04), ("dssm", 0.05))]  # fmt: skip
+    other = [replace(row, table=1, data={"data": "kion"}) for row in TABLE]
+    text = render(sort_rows([*other, *mine], None)[0], "map@10", "simple")
+    first, second = text.split("data=kion:")
+    assert first.startswith("data=folder folder=mine:\n\nexperiment ")
+    assert [line.split()[:3] for line in first.splitlines() if line.startswith("workspace")] == [
+        ["workspace", "dssm", "0.0500*"],
+        ["workspace", "ease", "0.0400"],
+    ]
+    assert "0.3000*!" in second
+    assert text.count("!: the choice saw the test") == 1
+    assert ":" not in render(mine, "map@10", "simple"), "one table needs no title"
 
 
 def test_the_command_shows_the_experiments_of_dvc(experimented):

@@ -1,6 +1,7 @@
 """The report as Markdown for GitHub."""
 
 import re
+from dataclasses import replace
 
 from retrieval.errors import Problem
 from retrieval.experiments import markdown
@@ -17,6 +18,9 @@ def test_the_report_has_parameters_metrics_and_the_plots_that_changed(change):
     assert re.search(r"\| dssm +\| 0.1250 \(\*\*\+0.0250 ± 0.0200\*\*\) +\| 0.5000 \(=\) +\|", text), "MAP comes first"
     assert "Unchanged: ease." in text
     assert text.count("```mermaid") == 1
+    without = markdown.render(replace(change, noise={}), "", None)
+    assert "(+0.0250)" in without
+    assert "bold" not in without
 
 
 def test_both_lines_of_a_chart_are_interpolated_at_the_same_points(change):

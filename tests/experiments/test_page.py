@@ -36,4 +36,6 @@ def test_a_drawing_is_the_same_every_time(change):
 def test_noise_has_no_colour(change):
     noisy = replace(change, noise={"dssm": {"map@10": 0.03}})
     assert "<td>0.1250<td class=note>+0.0250 ± 0.0300" in page.render(noisy)
-    assert "<td>0.1250<td class=note>+0.0250<" in page.render(replace(change, noise={}))
+    without = page.render(replace(change, noise={}))
+    assert "<td>0.1250<td class=note>+0.0250<" in without
+    assert "coloured" not in without

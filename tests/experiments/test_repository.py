@@ -35,3 +35,12 @@ def test_a_clone_is_of_the_revision_and_temporary(finished, monkeypatch):
         assert not (root / "dvc.lock").exists()
         assert not (root / ".dvc" / "cache").exists()
     assert not root.exists()
+
+
+def test_an_unknown_revision_is_refused_with_the_nearest_branch_or_tag(base, tmp_path):
+    run(tmp_path, "git", "tag", "v1.0")
+    with (
+        pytest.raises(Problem, match=r"^mian: no such commit, .* HEAD, main, v1.0; did you mean 'main'\?$"),
+        clone("mian"),
+    ):
+        pass

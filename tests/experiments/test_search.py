@@ -113,6 +113,17 @@ def test_another_space_is_another_search(base, planted):
     assert len(list(module.FOLDER.iterdir())) == 2
 
 
+@pytest.mark.parametrize("space", ["losses.margin=0.1,0.2", "losses.margin=0.1"])
+def test_where_all_trials_score_the_same_the_result_is_printed_and_no_importance_is_drawn(base, planted, space):
+    search = start(base, space)
+    search.run(3)
+    lines = search.report().splitlines()
+    assert lines[0].startswith("Best of 3 trials: map@10 0.")
+    assert lines[2] == "Next:"
+    assert lines[-1] == "All trials scored the same: no parameter mattered, and no importance is drawn"
+    assert not (search.folder / "importance.png").exists()
+
+
 def test_a_search_ends_after_three_failures_in_a_row(base, planted, capsys):
     planted.fails_from = 3
     with pytest.raises(Problem, match="3 trials in a row failed: out of memory"):
@@ -127,7 +138,9 @@ def test_a_search_ends_after_three_failures_in_a_row(base, planted, capsys):
         (["losss=bpr"], "losss=bpr: unknown key"),
         (["loss=bpr", "--folds", "0"], "--folds: 0 is the test, and a choice must not see it"),
         (["loss=bpr", "--model", "eas"], "--model: unknown model 'eas'; expected one of"),
-        (["loss=bpr", "--jobs", "0"], "--jobs: 0 is not valid: expected 1 or more"),
+        (["loss=softmax,bpr", "--model", "ease"], "loss: has no effect on ease, whose stages do not read it"),
+        (["loss=bpr", "--jobs", "0"], "--jobs: 0 is not valid: expected a whole number, 1 or more"),
+        (["loss=bpr", "--trials", "0"], "--trials: 0 is not valid: expected a whole number, 1 or more"),
     ],
 )
 def test_what_cannot_be_searched_is_refused_before_anything_runs(finished, arguments, reason):

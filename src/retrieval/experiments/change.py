@@ -3,13 +3,16 @@
 import json
 import math
 import tempfile
-from contextlib import suppress
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from retrieval.errors import Problem
 from retrieval.experiments.repository import METRICS, WORKSPACE, call, changed_params, dvc_json
+from retrieval.experiments.rows import FOLD, RAW, chooses_test
+from retrieval.experiments.verify import outputs
 
 MACHINES, INTERVALS = Path("metrics/machines.json"), Path("metrics/intervals.json")
 Machines = dict[str, dict[str, Any]]
@@ -39,7 +42,7 @@ class Change:
 
     metrics: model -> metric -> (base, head), also where they are equal; params: name -> (base, head), only where they
     differ; pictures: file -> revision -> bytes; notes: what limits the comparison, one sentence each; noise: model ->
-    metric -> half the width of the 95 % interval of its change.
+    metric -> half the width of the 95 % interval of its change, empty if the two do not compare.
     """
 
     base: str
@@ -67,8 +70,16 @@ def compare(base: str, head: str | None) -> Change:
     series = [_plot(name, parts[0]) for name, parts in plots.items() if parts and parts[0]["type"] == "vega"]
     metrics = pairs(_read(Path(METRICS), base), _read(Path(METRICS), head))
     remarks = notes(_read(MACHINES, base), _read(MACHINES, head), base, head)
-    wide = noise(_read(INTERVALS, base), _read(INTERVALS, head))
+    if reasons := other_data(_raw(base), _raw(head), params):
+        remarks.insert(0, f"{base} and {head} do not compare: their data differ ({', '.join(reasons)}).")
+    wide = {} if reasons else noise(_read(INTERVALS, base), _read(INTERVALS, head))
     return Change(base, head, metrics, params, series, pictures, remarks, wide)
+
+
+def other_data(old: str | None, new: str | None, params: Collection[str]) -> list[str]:
+    """Why two revisions have not the same test: data/raw, of the hashes `old` and `new`, and `params` that differ."""
+    raw = [RAW] if old and new and old != new else []
+    return [*raw, *sorted(name for name in params if name == FOLD or chooses_test(name))]
 
 
 def pairs(old: Metrics, new: Metrics) -> dict[str, dict[str, tuple[float | None, float | None]]]:
@@ -120,13 +131,27 @@ def _describe(machine: dict[str, Any] | None) -> str:
 
 def _read(path: Path, revision: str) -> dict[str, Any]:
     """A JSON file of a revision, or of the work tree; empty where there is none, as in older revisions."""
+    with _file(path, revision) as file:
+        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+
+
+def _raw(revision: str) -> str | None:
+    """The hash of data/raw in dvc.lock of a revision, or of the work tree; None where there is none."""
+    with _file(Path("dvc.lock"), revision) as file:
+        return outputs(file.parent).get(RAW)
+
+
+@contextmanager
+def _file(path: Path, revision: str) -> Iterator[Path]:
+    """Where a file of a revision, or of the work tree, can be read; it does not exist where the revision has none."""
     if revision == WORKSPACE:
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    with tempfile.TemporaryDirectory() as folder, suppress(Problem):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / path.name
-        call("dvc", "get", ".", str(path), "--rev", revision, "--out", str(file))
-        return json.loads(file.read_text(encoding="utf-8"))
-    return {}
+        with suppress(Problem):
+            call("dvc", "get", ".", str(path), "--rev", revision, "--out", str(file))
+        yield file
 
 
 def _plot(name: str, part: dict[str, Any]) -> Plot:

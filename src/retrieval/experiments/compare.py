@@ -10,13 +10,15 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 
 from retrieval.errors import Problem
 from retrieval.evaluation.intervals import bootstrap
-from retrieval.experiments.arguments import add_options, check_options, models
+from retrieval.experiments.arguments import add_options, check_options, models, number
 from retrieval.experiments.copies import find
-from retrieval.experiments.repository import Snapshot, call, command, first_map, work_tree
+from retrieval.experiments.repository import Snapshot, call, command, first_map, flat, work_tree
+from retrieval.experiments.stages import check_read
 from retrieval.experiments.trials import Trial, per_user, run_all, trial_of
 
 import numpy as np
@@ -49,18 +51,18 @@ def main() -> None:
         "contenders", nargs="+", metavar="WHAT",
         help="'NAME=VALUE NAME=VALUE' as for dvc exp run -S, an experiment, a revision, a model, or `workspace`",
     )  # fmt: skip
-    parser.add_argument("--seeds", type=int, default=3, help="seeds, from that of params.yaml upwards (default: 3)")
+    seeds = partial(number, int, "--seeds", 1)
+    parser.add_argument("--seeds", type=seeds, default=3, help="seeds, from that of params.yaml upwards (default: 3)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     add_options(parser)
     options = parser.parse_args()
     here = work_tree()
     check_options(options, here)
-    if options.seeds < 1 or len(set(options.contenders)) < 2:
-        raise Problem("expected two or more to compare, and --seeds of 1 or more")
+    if len(set(options.contenders)) < 2:
+        raise Problem("expected two or more to compare")
     contenders = {text: contender(text, here, options.model) for text in options.contenders}
     first = next(iter(contenders.values())).params
-    seeds = range(first["seed"], first["seed"] + options.seeds)
-    cells = list(product(options.folds, seeds))
+    cells = list(product(options.folds, range(first["seed"], first["seed"] + options.seeds)))
     trials = {
         (name, *cell): trial.changed([f"split.fold={cell[0]}", f"seed={cell[1]}"])
         for name, trial in contenders.items()
@@ -85,7 +87,9 @@ def main() -> None:
 def contender(text: str, here: Snapshot, model: str) -> Trial:
     """What a name on the command line stands for. Raises `Problem` if it is not valid."""
     if "=" in text:
-        trial = trial_of(here, model).changed(shlex.split(text))
+        changes = shlex.split(text)
+        trial = trial_of(here, model).changed(changes)
+        check_read(model, [change.partition("=")[0] for change in changes], flat(trial.params))
     elif text == "workspace" or text in models(here):
         trial = trial_of(here, model if text == "workspace" else text)
     else:

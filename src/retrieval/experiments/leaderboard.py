@@ -5,20 +5,25 @@ and seed only are one row: validation is the mean over their folds, ± the devia
 test stands beside it. An exclamation mark means that the choice of these parameters saw the test, as there is no result
 on another fold.
 
-A row shows only the parameters that differ from the current commit. Results that several experiments share, such as
-those of the baselines when only the loss changes, appear once, under the experiment with the fewest of these. Failed
-runs have no row. A star marks the best value of a column.
+A row shows only the parameters that differ from the current commit and that the stages of its model read. Results that
+several experiments share, such as those of the baselines when only the loss changes, appear once, under the experiment
+with the fewest of these. Failed runs have no row. A star marks the best value of a column.
+
+Results on other data, or on another test of the same data, do not compare: they are a table of their own, under a line
+that says what they are on. The data of the work tree come first.
 """
 
 import argparse
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from itertools import groupby
 from typing import Any
 
 from retrieval.errors import Problem, choices
 from retrieval.experiments.repository import command, experiments, first_map
 from retrieval.experiments.rows import Row, rows
+from retrieval.experiments.stages import read_by
 
 from tabulate import tabulate
 
@@ -38,7 +43,7 @@ def main() -> None:
     parser.add_argument("--model", action="append", help="show only this model; may be repeated")
     parser.add_argument("--all-commits", action="store_true", help="include experiments of other commits")
     options = parser.parse_args()
-    table = rows(experiments(*(["--all-commits"] if options.all_commits else [])))
+    table = rows(experiments(*(["--all-commits"] if options.all_commits else [])), read_by)
     if not table:
         raise Problem("no experiment has metrics; run `dvc repro` or `dvc exp run` first")
     table, metric = sort_rows(select_models(table, options.model) if options.model else table, options.sort)
@@ -59,7 +64,7 @@ def select_models(table: list[Row], models: list[str]) -> list[Row]:
 
 
 def sort_rows(table: list[Row], metric: str | None) -> tuple[list[Row], str]:
-    """Best first, and the metric: MAP for None. Raises `Problem` for an unknown metric."""
+    """Table by table, best first, and the metric: MAP for None. Raises `Problem` for an unknown metric."""
     available = sorted({name for row in table for name in row.test | row.validation})
     metric = metric or first_map(available)
     if metric not in available:
@@ -68,7 +73,25 @@ def sort_rows(table: list[Row], metric: str | None) -> tuple[list[Row], str]:
 
 
 def render(table: list[Row], metric: str, form: str) -> str:
-    """The table as text or Markdown (`form`: "simple" or "github"), a star at the best value of a column."""
+    """The tables as text or Markdown (`form`: "simple" or "github"), with a star at the best value of a column.
+
+    table: sorted by `sort_rows`. Each part of it that compares is a table, under what it is on if there are several.
+    """
+    parts = [list(part) for _, part in groupby(table, key=lambda row: row.table)]
+    texts = []
+    for part in parts:
+        texts += [f"{_assignments(part[0].data)}:"] if len(parts) > 1 else []
+        texts.append(_render_part(part, metric, form))
+    notes = []
+    if any(row.validation for row in table):
+        notes.append(f"validation: {metric}, mean over the folds, ± over seeds; test: fold 0")
+    if any(row.saw_test for row in table):
+        notes.append("!: the choice saw the test; run it with split.fold=1, 2 and 3, or use `make compare`")
+    return "\n\n".join([*texts, "\n".join(notes)] if notes else texts)
+
+
+def _render_part(table: list[Row], metric: str, form: str) -> str:
+    """Rows that compare as one table."""
     validated = any(row.validation for row in table)
     length = metric.partition("@")[2]
     ordered = [f"{start}@{length}" for start in METRIC_ORDER]
@@ -83,11 +106,7 @@ def render(table: list[Row], metric: str, form: str) -> str:
         lines.append([row.experiment, row.model, *(_validation(row, metric, highest) if validated else []), *cells])
     tests = ["test" if name == metric and validated else name for name in shown]
     headers = ["experiment", "model", *(["validation", "folds"] if validated else []), *tests]
-    text = _tabulate(lines, headers, [_assignments(row.params) for row in table], form)
-    notes = [f"validation: {metric}, mean over the folds, ± over seeds; test: fold 0"] if validated else []
-    if any(row.saw_test for row in table):
-        notes.append("!: the choice saw the test; run it with split.fold=1, 2 and 3, or use `make compare`")
-    return "\n".join([text, "", *notes] if notes else [text])
+    return _tabulate(lines, headers, [_assignments(row.params) for row in table], form)
 
 
 def _tabulate(lines: list[list[str]], headers: list[str], params: list[str], form: str) -> str:

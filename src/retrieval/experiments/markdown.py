@@ -98,7 +98,7 @@ def _metrics(change: Change) -> str:
     parts = []
     if changed:
         parts.append(tabulate(changed, ["model", *names], "github", disable_numparse=True))
-        parts.append(f"{INTERVALS} A larger one is bold.")
+        parts += [f"{INTERVALS} A larger one is bold."] if change.noise else []
     if unchanged:
         parts.append(f"Unchanged: {', '.join(unchanged)}.")
     return "\n\n".join(parts) or "No metrics."

@@ -97,5 +97,5 @@ def _metrics(change: Change) -> str:
             cells.append(f"<td>{format_value(new)}<td class={verdict(change, model, name) or 'note'}>{difference}")
         rows.append(f"<tr><td>{escape(model)}{''.join(cells)}")
     head = "".join(f"<th>{escape(name)}<th>change" for name in names)
-    note = f"<p>{INTERVALS} A larger one is coloured."
+    note = f"<p>{INTERVALS} A larger one is coloured." if change.noise else ""
     return f"<table><tr><th>model{head}{''.join(rows)}</table>{note}" if rows else "<p>No metrics.</p>"

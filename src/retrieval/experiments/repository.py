@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from retrieval.errors import Problem
+from retrieval.errors import Problem, choices
 
 FOOTER = "Having any troubles?"  # the last line of DVC's errors
 METRICS, PARAMS, WORKSPACE = "metrics/metrics.json", "params.yaml", "workspace"
@@ -69,6 +69,11 @@ def flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     return items
 
 
+def is_in(name: str, sections: Iterable[str]) -> bool:
+    """Whether a parameter is one of the `sections`, or in one of them."""
+    return any(f"{name}.".startswith(f"{section}.") for section in sections)
+
+
 def first_map(names: Iterable[str]) -> str:
     """The metric that choices are made by: MAP, of the shortest lists."""
     names = sorted(names, key=lambda name: (not name.startswith("map@"), len(name), name))
@@ -103,12 +108,22 @@ def work_tree() -> Snapshot:
 @contextmanager
 def clone(revision: str) -> Iterator[Path]:
     """A temporary clone of this repository at a revision, with an empty DVC cache: everything runs anew."""
-    commit = call("git", "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}").strip()
+    commit = _commit(revision)
     with tempfile.TemporaryDirectory(prefix="retrieval-") as folder:
         root = Path(folder) / "clone"
         call("git", "clone", "--quiet", "--no-checkout", os.fspath(Path.cwd()), os.fspath(root))
         call("git", "checkout", "--quiet", "--detach", commit, root=root)
         yield root
+
+
+def _commit(revision: str) -> str:
+    """The hash of the commit that a revision names. Raises `Problem` if there is none."""
+    try:
+        return call("git", "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}").strip()
+    except Problem:
+        names = call("git", "for-each-ref", "--format=%(refname:short)", "refs/heads", "refs/tags").split()
+        reason = f"no such commit, branch or tag; {choices(revision, ['HEAD', *names])}"
+        raise Problem(f"{revision}: {reason}") from None
 
 
 def command(main: Callable[[], None]) -> None:

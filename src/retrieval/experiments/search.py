@@ -8,12 +8,13 @@ import argparse
 import hashlib
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from retrieval.errors import Problem
-from retrieval.experiments.arguments import add_options, check_options
+from retrieval.experiments.arguments import add_options, check_options, number
 from retrieval.experiments.repository import command, first_map, work_tree
 from retrieval.experiments.space import Dimension, check_space, read_dimension
 from retrieval.experiments.trials import Trial, metrics, run_all, trial_of
@@ -22,7 +23,7 @@ from retrieval.training.checkpoints import history_so_far
 import numpy as np
 import optuna
 from matplotlib.figure import Figure
-from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+from optuna.importance import FanovaImportanceEvaluator
 from optuna.trial import TrialState
 
 FOLDER = Path("searches")
@@ -35,7 +36,8 @@ def main() -> None:
     """Run the trials that are missing; print the best one."""
     parser = argparse.ArgumentParser(prog="search", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("space", nargs="+", metavar="NAME=VALUES", help="int(1,9), float(1e-4,1e-2,log) or a,b,c")
-    parser.add_argument("--trials", type=int, default=20, help="number of trials, in all (default: 20)")
+    trials = partial(number, int, "--trials", 1)
+    parser.add_argument("--trials", type=trials, default=20, help="number of trials, in all (default: 20)")
     add_options(parser)
     options = parser.parse_args()
     base, space = trial_of(work_tree(), options.model), [read_dimension(each) for each in options.space]
@@ -101,9 +103,11 @@ class Search:
             f"  dvc exp run {settings}    what the test says, once",
             f"  dvc exp apply {best['names'][0]}    fold {self.folds[0]} of it, in the work tree",
         ]
-        if len(complete) > 1:
-            draw_importance(self.folder / "importance.png", self.study)
+        if shares := importance(self.study):
+            draw_importance(self.folder / "importance.png", shares)
             lines.append(f"  {self.folder / 'importance.png'}    which parameter mattered")
+        elif len(complete) > 1:
+            lines.append("All trials scored the same: no parameter mattered, and no importance is drawn")
         return "\n".join(lines)
 
     def _done(self) -> list[optuna.trial.FrozenTrial]:
@@ -160,9 +164,18 @@ class Search:
         return outcome
 
 
-def draw_importance(path: Path, study: optuna.Study) -> None:
-    """The share of the variance of the objective that each parameter explains (fANOVA), as bars."""
-    shares = get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=0))
+def importance(study: optuna.Study) -> dict[str, float]:
+    """The share of the variance of the objective that each parameter explains (fANOVA); empty if it has none."""
+    try:
+        shares = FanovaImportanceEvaluator(seed=0).evaluate(study)
+    except RuntimeError:  # what Optuna raises if all values are equal
+        return {}
+    total = sum(shares.values())  # 0 where there is one trial, or one value of each parameter
+    return {name: share / total for name, share in shares.items()} if total else {}
+
+
+def draw_importance(path: Path, shares: Mapping[str, float]) -> None:
+    """The importance of each parameter, as bars."""
     names = list(shares)[::-1]
     figure = Figure(figsize=(6, 1 + 0.4 * len(names)), layout="constrained")
     axes = figure.subplots()

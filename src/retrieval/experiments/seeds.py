@@ -4,12 +4,13 @@ For a row of README's table. To choose between settings use `make compare`, whic
 """
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 from retrieval import histories
-from retrieval.errors import Problem
 from retrieval.evaluation.assessment import assess, prepare_exam
 from retrieval.evaluation.options import Evaluation
+from retrieval.experiments.arguments import number
 from retrieval.experiments.repository import command
 from retrieval.matrices import Model
 from retrieval.params import Section, Seed, read
@@ -36,14 +37,16 @@ def main() -> None:
     """Train and evaluate once per seed; write means and deviations, and print them."""
     parser = argparse.ArgumentParser(prog="seeds", description=(__doc__ or "").splitlines()[0])
     parser.add_argument(
-        "-n", "--seeds", type=int, default=5, help="number of seeds, from the one in params.yaml upwards (default: 5)"
+        "-n",
+        "--seeds",
+        type=partial(number, int, "--seeds", 1),
+        default=5,
+        help="number of seeds, from the one in params.yaml upwards (default: 5)",
     )
     parser.add_argument(
         "--out", type=Path, default=Path("metrics/seeds.json"), metavar="FILE", help="default: metrics/seeds.json"
     )
     options = parser.parse_args()
-    if options.seeds < 1:
-        raise Problem(f"--seeds: {options.seeds} is not valid: expected 1 or more")
     settings, data = read(SeedsParams), histories.load(FEATURES)
     exam = prepare_exam(PREPARED, data, settings.evaluate, settings.seed)
     params, runs = read(TrainDSSMParams), []

@@ -7,6 +7,8 @@ from itertools import islice, product
 from typing import Any
 
 from retrieval.errors import Problem
+from retrieval.experiments.repository import flat
+from retrieval.experiments.stages import check_read
 from retrieval.experiments.trials import Trial
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -54,10 +56,11 @@ def read_dimension(text: str) -> Dimension:
 
 
 def check_space(base: Trial, space: Sequence[Dimension]) -> None:
-    """Raise `Problem` if a name is unknown or appears twice, or if a combination of values is not valid."""
+    """Raise `Problem` if a name is unknown, appears twice or has no effect, or a combination of values is invalid."""
     names = [dimension.name for dimension in space]
     for name in names:
         if names.count(name) > 1:
             raise Problem(f"{name}: appears twice")
     for values in islice(product(*(dimension.ends for dimension in space)), COMBINATIONS):
         base.changed([f"{name}={value}" for name, value in zip(names, values, strict=True)]).params  # noqa: B018
+    check_read(base.model, names, flat(base.params))

@@ -10,10 +10,12 @@ import argparse
 import json
 import math
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from retrieval.errors import Problem
+from retrieval.experiments.arguments import number
 from retrieval.experiments.repository import call, clone, command
 
 import yaml
@@ -27,7 +29,7 @@ def main() -> None:
     parser.add_argument("revision", nargs="?", default="HEAD", help="revision to run (default: HEAD)")
     parser.add_argument(
         "--tolerance",
-        type=float,
+        type=partial(number, float, "--tolerance", 0.0),
         default=0.1,
         help="largest difference, as a share of the largest value of the metric (default: 0.1)",
     )
