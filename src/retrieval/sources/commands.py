@@ -101,11 +101,11 @@ def _write(target: Path, command: Callable[[Path], str]) -> str:
     if not target.exists():
         return command(target)
     new = target.with_suffix(".new")
-    kept = next(each for each in _names(target.with_name(f".{target.name}.before")) if not each.exists())
-    return f"{command(new)} && mv {_quote(target)} {_quote(kept)} && mv {_quote(new)} {_quote(target)}"
+    kept = next(each for each in _numbered(target.with_name(f".{target.name}.before")) if not each.exists())
+    return f"{command(new)} && {{ mv -n {_quote(target)} {_quote(kept)}; mv {_quote(new)} {_quote(target)}; }}"
 
 
-def _names(path: Path) -> Iterator[Path]:
+def _numbered(path: Path) -> Iterator[Path]:
     """The path, then with 2, 3, ... behind it."""
     yield path
     yield from (path.with_name(f"{path.name}{number}") for number in counting(2))
