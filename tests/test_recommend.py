@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -236,6 +237,15 @@ def test_python_refuses_what_it_cannot_do(world):
     ):
         with pytest.raises(Problem, match=message):
             call()
+
+
+@pytest.mark.parametrize("k", [0, -1, 2.5, 2.0, "3", None, True, np.float64(3), np.nan])
+def test_k_is_a_whole_number(world, k):
+    model = load(world / "models" / "dssm")
+    assert len(model.recommend(model.catalogue.users[:1], k=np.int32(3))) == 3
+    for call in (model.recommend, model.similar):
+        with pytest.raises(Problem, match=f"^k: {re.escape(repr(k))} is not valid: expected a whole number, 1 or more"):
+            call([], k=k)
 
 
 def test_a_model_of_other_data_is_refused(world, tmp_path):
