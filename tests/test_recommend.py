@@ -182,9 +182,19 @@ def test_errors_are_one_line_and_leave_the_old_file(world, tmp_path, monkeypatch
 def test_files_of_ids_are_refused_in_one_line(world, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("headless.csv").write_text("5\n15\n")
+    Path("other.csv").write_text("cook_id,name\n5,x\n")
+    Path("blank.csv").write_text("\nuser_id\n5\n")
+    Path("nothing.csv").touch()
+    Path("nothing.parquet").touch()
+    pd.DataFrame({"cook_id": [5]}).to_parquet("other.parquet")
     Path("empty.txt").write_text("\n\n")
     for file, message in (
-        ("headless.csv", "--users: headless.csv: no column user_id; expected one of 5; ids alone go into a .txt file"),
+        ("headless.csv", "--users: headless.csv: no column user_id; its columns: 5; ids alone go into a .txt file"),
+        ("other.csv", "--users: other.csv: no column user_id; its columns: cook_id, name; ids alone go"),
+        ("other.parquet", "--users: other.parquet: no column user_id; its columns: cook_id; ids alone go"),
+        ("blank.csv", "--users: blank.csv: no column user_id; its columns: none; ids alone go"),
+        ("nothing.csv", "--users: nothing.csv: is empty; expected a column user_id$"),
+        ("nothing.parquet", "--users: nothing.parquet: is empty; expected a column user_id$"),
         ("empty.txt", "--users: empty.txt: has no ids"),
     ):
         with pytest.raises(Problem, match=message):

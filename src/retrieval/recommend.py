@@ -189,13 +189,16 @@ def read_ids(given: list[str], column: str, option: str) -> list[Any]:
 
 def _column(path: Path, column: str, option: str) -> list[Any]:
     is_parquet = path.suffix.lower() == ".parquet"
+    if not path.stat().st_size:
+        raise Problem(f"{option}: {path}: is empty; expected a column {column}")
     if is_parquet:
         names = pq.read_schema(path).names
     else:
         with path.open(encoding="utf-8-sig", newline="") as file:
             names = next(csv.reader(file), [])
     if column not in names:
-        raise Problem(f"{option}: {path}: no column {column}; {choices(column, names)}; ids alone go into a .txt file")
+        listed = f"its columns: {', '.join(names) or 'none':.300}"
+        raise Problem(f"{option}: {path}: no column {column}; {listed}; ids alone go into a .txt file")
     if is_parquet:
         return read_table(path, [column])[column].to_pylist()
     with path.open(encoding="utf-8-sig", newline="") as file:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from retrieval import ids
-from retrieval.errors import Problem, choices
+from retrieval.errors import Problem
 from retrieval.histories import Features
 from retrieval.stage import read_table
 
@@ -113,7 +113,7 @@ def _columns(file: Path) -> list[str]:
     for column in ("user_id", "item_id", place):
         if column not in names:
             what = "rank or score" if column == "score" else column
-            raise Problem(f"{file}: no column {what}; {choices(column, names)}")
+            raise Problem(f"{file}: no column {what}; its columns: {', '.join(names) or 'none':.300}")
     return ["user_id", "item_id", place]
 
 
