@@ -154,6 +154,17 @@ def test_unknown_users_get_the_list_of_the_fallback_model(world, tmp_path):
     assert found["item_id"][3:].tolist() == own["item_id"].tolist()
 
 
+def test_the_last_line_counts_rows_and_users_and_says_which_model_made_them(world, tmp_path, capsys):
+    known, out = ids.load(world / "features" / "user_ids.parquet")[4], tmp_path / "lists.csv"
+    for users, k, expected in (
+        ([known], 1, "1 row for 1 user, by dssm"),
+        (["-99"], 3, "3 rows for 1 user, by popular"),
+        (["-99", known, "-98"], 1, "3 rows for 3 users, by dssm, 2 of them by popular"),
+    ):
+        run(world, out, "--users", *users, "--fallback", "popular", "--k", k)
+        assert capsys.readouterr().out == f"{out}: {expected}\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -55,7 +55,19 @@ def main(arguments: list[str] | None = None) -> None:
         deque(lists, maxlen=0)  # the first process writes
         return
     rows = write(out, kind, lists)
-    print(f"{out}: {rows:,} rows for {len(users.ids):,} users, by {options.model}")
+    print(f"{out}: {_counted(rows, 'row')} for {_counted(len(users.ids), 'user')}, by {_makers(options, users)}")
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
+def _makers(options: argparse.Namespace, users: Users) -> str:
+    """The model that has made the lists, or the fallback, or both."""
+    unknown = int((users.rows < 0).sum())
+    if unknown == len(users.rows):
+        return options.fallback
+    return f"{options.model}, {unknown:,} of them by {options.fallback}" if unknown else options.model
 
 
 def tables(
