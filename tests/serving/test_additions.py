@@ -178,7 +178,7 @@ def test_a_reload_of_other_models_drops_what_was_added(planted, tmp_path):
         ([NEW, NEW], "items: an id appears twice"),
         ([NEW | {"item_id": "x"}], "item_id: 'x' is not an integer, and the ids of the data are"),
         ([NEW | {"columns": {"group": {"a": 1}}}], "items.0.columns.group"),
-        ([NEW | {"columns": {"title": "x" * 10_001}}], "at most 10000"),
+        ([NEW | {"columns": {"title": "x" * 10_001}}], "at most 10,000"),
         ([{"item_id": n} for n in range(1001)], "at most 1000"),
         ([], "at least 1"),
         ([NEW | {"price": 3}], "items.0.price: Extra inputs"),
