@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import catalogue
@@ -18,8 +18,15 @@ import train_baselines
 import train_dssm
 import train_lightfm
 import train_sasrec
+from retrieval.errors import Problem, choices
+from retrieval.params import PATH
 from retrieval.sources import SOURCES
 from retrieval.stage import run
+
+import yaml
+
+PIPELINE = Path("dvc.yaml")
+EVALUATE = "evaluate_"  # and the name of a model: its stage
 
 
 class CheckParams(
@@ -43,10 +50,21 @@ class CheckParams(
 def main(params: CheckParams, out: Path) -> None:
     """params.yaml -> a marker file that never changes, so that no later stage runs again because of it."""
     SOURCES[params.data].check(params)
+    check_models(params.models)
     for line in warnings(Path.cwd()):
         print(f"check: warning: {line}", file=sys.stderr)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text("params.yaml is valid\n", encoding="utf-8")
+
+
+def check_models(names: Sequence[str]) -> None:
+    """Raises `Problem` for a model without a stage of its own that evaluates it."""
+    stages = yaml.safe_load(PIPELINE.read_text(encoding="utf-8"))["stages"]
+    models = [stage.removeprefix(EVALUATE) for stage in stages if stage.startswith(EVALUATE)]
+    models.remove("external")  # the lists of other systems are no model
+    for name in names:
+        if name not in models:
+            raise Problem(f"{PATH}: models: {name!r} is no model that {PIPELINE} evaluates; {choices(name, models)}")
 
 
 def warnings(root: Path) -> Iterator[str]:

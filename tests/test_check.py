@@ -1,8 +1,10 @@
 """The stage check: a marker if params.yaml is valid, and a warning for each thing that DVC cannot do here."""
 
+import shutil
 from pathlib import Path
 
 import check
+from retrieval.errors import Problem
 from retrieval.params import load, read
 
 import pytest
@@ -29,6 +31,7 @@ def stderr(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     def printed(folder: str) -> str:
         root = tmp_path / folder
         root.mkdir()
+        shutil.copy(ROOT / "dvc.yaml", root)
         monkeypatch.chdir(root)
         check.main(PARAMS, Path("data/checked"))
         assert Path("data/checked").read_text(encoding="utf-8") == "params.yaml is valid\n"
@@ -66,6 +69,16 @@ def test_a_name_in_the_configuration_of_git_is_enough(stderr, tmp_path):
 def test_a_machine_without_git_is_no_error(stderr, monkeypatch):
     monkeypatch.setenv("PATH", "")
     assert stderr("clone") == IDENTITY
+
+
+@pytest.mark.parametrize(("name", "near"), [("lightfn", "; did you mean 'lightfm'"), ("external", "")])
+def test_a_model_without_a_stage_that_evaluates_it_is_refused(tmp_path, monkeypatch, name, near):
+    shutil.copy(ROOT / "dvc.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    expected = f"params.yaml: models: '{name}' is no model that dvc.yaml evaluates; expected one of dssm, .*{near}"
+    with pytest.raises(Problem, match=expected):
+        check.main(PARAMS.model_copy(update={"models": ["dssm", name]}), Path("checked"))
+    assert not Path("checked").exists()
 
 
 @pytest.mark.heavy

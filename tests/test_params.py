@@ -125,6 +125,13 @@ def test_the_projects_own_parameters_are_valid(tmp_path):
         (("seed",), "x" * 9000, "xxx... is text, expected a number"),
         (("folder",), "a\nb", "folder: 'a\\nb' is not valid: expected text without line breaks"),
         (("folder",), "x" * 9000, "xxx... is not valid: expected "),
+        (
+            ("positives", "exclude_disliked"),
+            True,
+            "positives: exclude_disliked=true is about values below min_value: expected a number there, not null",
+        ),
+        (("towers", "width"), -3, "towers.width: -3 is not valid: expected greater than or equal to 2"),
+        (("towers", "width"), 7, "towers.width: 7 is not valid: expected a multiple of 2"),
         (("towers", "width"), 2**40, "towers.width: 1099511627776 is not valid: expected less than or equal to 65536"),
         (("seed",), -1, "seed: -1 is not valid: expected greater than or equal to 0"),
         (("seed",), "010", "seed: '010' is text, expected a number: write 10, without quotes"),

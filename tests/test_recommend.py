@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -153,6 +154,17 @@ def test_unknown_users_get_the_list_of_the_fallback_model(world, tmp_path):
     assert found["item_id"][3:].tolist() == own["item_id"].tolist()
 
 
+def test_the_last_line_counts_rows_and_users_and_says_which_model_made_them(world, tmp_path, capsys):
+    known, out = ids.load(world / "features" / "user_ids.parquet")[4], tmp_path / "lists.csv"
+    for users, k, expected in (
+        ([known], 1, "1 row for 1 user, by dssm"),
+        (["-99"], 3, "3 rows for 1 user, by popular"),
+        (["-99", known, "-98"], 1, "3 rows for 3 users, by dssm, 2 of them by popular"),
+    ):
+        run(world, out, "--users", *users, "--fallback", "popular", "--k", k)
+        assert capsys.readouterr().out == f"{out}: {expected}\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -181,9 +193,19 @@ def test_errors_are_one_line_and_leave_the_old_file(world, tmp_path, monkeypatch
 def test_files_of_ids_are_refused_in_one_line(world, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("headless.csv").write_text("5\n15\n")
+    Path("other.csv").write_text("cook_id,name\n5,x\n")
+    Path("blank.csv").write_text("\nuser_id\n5\n")
+    Path("nothing.csv").touch()
+    Path("nothing.parquet").touch()
+    pd.DataFrame({"cook_id": [5]}).to_parquet("other.parquet")
     Path("empty.txt").write_text("\n\n")
     for file, message in (
-        ("headless.csv", "--users: headless.csv: no column user_id; expected one of 5; ids alone go into a .txt file"),
+        ("headless.csv", "--users: headless.csv: no column user_id; its columns: 5; ids alone go into a .txt file"),
+        ("other.csv", "--users: other.csv: no column user_id; its columns: cook_id, name; ids alone go"),
+        ("other.parquet", "--users: other.parquet: no column user_id; its columns: cook_id; ids alone go"),
+        ("blank.csv", "--users: blank.csv: no column user_id; its columns: none; ids alone go"),
+        ("nothing.csv", "--users: nothing.csv: is empty; expected a column user_id$"),
+        ("nothing.parquet", "--users: nothing.parquet: is empty; expected a column user_id$"),
         ("empty.txt", "--users: empty.txt: has no ids"),
     ):
         with pytest.raises(Problem, match=message):
@@ -236,6 +258,15 @@ def test_python_refuses_what_it_cannot_do(world):
     ):
         with pytest.raises(Problem, match=message):
             call()
+
+
+@pytest.mark.parametrize("k", [0, -1, 2.5, 2.0, "3", None, True, np.float64(3), np.nan])
+def test_k_is_a_whole_number(world, k):
+    model = load(world / "models" / "dssm")
+    assert len(model.recommend(model.catalogue.users[:1], k=np.int32(3))) == 3
+    for call in (model.recommend, model.similar):
+        with pytest.raises(Problem, match=f"^k: {re.escape(repr(k))} is not valid: expected a whole number, 1 or more"):
+            call([], k=k)
 
 
 def test_a_model_of_other_data_is_refused(world, tmp_path):

@@ -4,11 +4,12 @@ import sys
 from collections import Counter
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import features
 from retrieval import histories
 from retrieval.columns import Columns
+from retrieval.errors import Problem
 from retrieval.histories import Features
 from retrieval.stage import write_json
 from retrieval.text import LONGEST, MAX_WORDS, Words, encode_sentences, encode_text, fit, library, split
@@ -16,6 +17,7 @@ from retrieval.text import LONGEST, MAX_WORDS, Words, encode_sentences, encode_t
 import numpy as np
 import pandas as pd
 import pytest
+import safetensors.numpy
 from hypothesis import given
 from hypothesis import strategies as st
 from worlds import section, trained
@@ -92,6 +94,7 @@ class Lengths:
     from_pretrained = classmethod(lambda cls, path: cls(path))
 
     def encode(self, texts: list[str], **options: object) -> np.ndarray:
+        assert texts  # model2vec has no vectors of no text
         return np.array([[len(text), 1] for text in texts], np.float32)
 
 
@@ -116,6 +119,24 @@ def test_sentence_vectors_of_a_folder(tmp_path, monkeypatch, package, name, file
     vectors = encode_sentences(["war", None, "<p>wars</p>", ["a", "b"]], tmp_path)
     assert vectors.dtype == np.float32
     assert vectors.round(3).tolist() == np.float32([[0.949, 0.316], [0, 0], [0.97, 0.242], [0.949, 0.316]]).tolist()
+    assert encode_sentences([], tmp_path).shape == (0, 2)
+
+
+def test_a_folder_of_sentence_vectors_that_does_not_load_is_one_line(tmp_path, monkeypatch):
+    with pytest.raises(Problem, match=f"^columns.text_model {tmp_path} is not a folder that model2vec or"):
+        encode_sentences(["war"], tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "model2vec"}')
+    stub = ModuleType("model2vec")
+    stub.__spec__ = ModuleSpec("model2vec", None)
+    monkeypatch.setitem(sys.modules, "model2vec", stub)
+
+    def cut_off(path: str) -> None:
+        safetensors.numpy.load((Path(path) / "config.json").read_bytes()[:4])
+
+    stub.StaticModel = SimpleNamespace(from_pretrained=cut_off)
+    expected = f"^columns.text_model {tmp_path} does not load with model2vec: SafetensorError: .*header.*$"
+    with pytest.raises(Problem, match=expected):
+        encode_sentences(["war"], tmp_path)
 
 
 def planted(tmp_path: Path, text: list[str]) -> tuple[Features, np.ndarray]:

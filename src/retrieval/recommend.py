@@ -55,7 +55,19 @@ def main(arguments: list[str] | None = None) -> None:
         deque(lists, maxlen=0)  # the first process writes
         return
     rows = write(out, kind, lists)
-    print(f"{out}: {rows:,} rows for {len(users.ids):,} users, by {options.model}")
+    print(f"{out}: {_counted(rows, 'row')} for {_counted(len(users.ids), 'user')}, by {_makers(options, users)}")
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
+def _makers(options: argparse.Namespace, users: Users) -> str:
+    """The model that has made the lists, or the fallback, or both."""
+    unknown = int((users.rows < 0).sum())
+    if unknown == len(users.rows):
+        return options.fallback
+    return f"{options.model}, {unknown:,} of them by {options.fallback}" if unknown else options.model
 
 
 def tables(
@@ -189,13 +201,16 @@ def read_ids(given: list[str], column: str, option: str) -> list[Any]:
 
 def _column(path: Path, column: str, option: str) -> list[Any]:
     is_parquet = path.suffix.lower() == ".parquet"
+    if not path.stat().st_size:
+        raise Problem(f"{option}: {path}: is empty; expected a column {column}")
     if is_parquet:
         names = pq.read_schema(path).names
     else:
         with path.open(encoding="utf-8-sig", newline="") as file:
             names = next(csv.reader(file), [])
     if column not in names:
-        raise Problem(f"{option}: {path}: no column {column}; {choices(column, names)}; ids alone go into a .txt file")
+        listed = f"its columns: {', '.join(names) or 'none':.300}"
+        raise Problem(f"{option}: {path}: no column {column}; {listed}; ids alone go into a .txt file")
     if is_parquet:
         return read_table(path, [column])[column].to_pylist()
     with path.open(encoding="utf-8-sig", newline="") as file:

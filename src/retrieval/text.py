@@ -16,6 +16,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeAlias
 
+from retrieval.errors import Problem
+
 import numpy as np
 import scipy.sparse as sp
 
@@ -145,16 +147,29 @@ def encode_sentences(texts: Iterable[Text], model: Path) -> np.ndarray:
     """Vectors [texts, d] float32 of length 1 from the folder `model`; zeros for an empty text.
 
     Their rounding hides most differences between processors, not all: with them, results may differ between machines.
+    Raises `Problem` if the folder cannot be read.
     """
     sentences = [plain(text) for text in texts]
-    if library(model) == "model2vec":
-        from model2vec import StaticModel
-
-        vectors = StaticModel.from_pretrained(str(model)).encode(sentences, use_multiprocessing=False)
-    else:
-        from sentence_transformers import SentenceTransformer
-
-        vectors = SentenceTransformer(str(model), device="cpu", local_files_only=True).encode(sentences)
-    vectors = np.asarray(vectors, np.float64) * [[sentence != ""] for sentence in sentences]
+    try:
+        name = library(model)
+    except ValueError as error:
+        raise Problem(f"columns.{error}") from None
+    try:
+        vectors = np.asarray(_vectors(name, model, sentences or [""]), np.float64)[: len(sentences)]
+    except Exception as error:  # of files that are cut off, either package passes on what its own libraries raise
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise Problem(f"columns.text_model {model} does not load with {name}: {reason}") from error
+    vectors *= np.array([sentence != "" for sentence in sentences], bool)[:, None]
     length = np.sqrt((vectors**2).sum(axis=1, keepdims=True))
     return (vectors / np.where(length, length, 1)).round(VECTOR_DIGITS).astype(np.float32)
+
+
+def _vectors(name: str, model: Path, sentences: list[str]) -> np.ndarray:
+    """What the package `name` makes of the sentences."""
+    if name == "model2vec":
+        from model2vec import StaticModel
+
+        return StaticModel.from_pretrained(str(model)).encode(sentences, use_multiprocessing=False)
+    from sentence_transformers import SentenceTransformer
+
+    return SentenceTransformer(str(model), device="cpu", local_files_only=True).encode(sentences)

@@ -109,6 +109,15 @@ def test_the_row_is_that_of_its_file(tmp_path):
         read(tmp_path, GOOD, {"user_id": [20, 30], "item_id": [8, 8], "rank": [1, 2]})
 
 
+def test_a_system_without_a_row_is_refused_and_one_empty_file_of_several_is_not(tmp_path):
+    empty = pd.DataFrame(GOOD)[:0]
+    with pytest.raises(Problem, match=r"/mine: no rows in a\.parquet; expected a row for each user and item$"):
+        read(tmp_path, empty)
+    with pytest.raises(Problem, match=r"/mine: no rows in a\.parquet and 1 more; expected"):
+        read(tmp_path, empty, empty.astype(object))
+    assert read(tmp_path, empty, GOOD).users.tolist() == [10, 30]
+
+
 def test_disliked_items_are_refused(tmp_path):
     disliked = sp.csr_matrix((np.ones(1, np.float32), ([2], [3])), shape=(3, 4))
     with pytest.raises(Problem, match=r"a\.parquet: row 1: user 30 has watched or dislikes item 8"):
@@ -118,8 +127,8 @@ def test_disliked_items_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ({"user": [1], "item_id": [5], "rank": [1]}, r"no column user_id; expected .*; did you mean 'user'\?"),
-        ({"user_id": [10], "item_id": [6]}, "no column rank or score; expected one of user_id, item_id"),
+        ({"user": [1], "item_id": [5], "rank": [1]}, "no column user_id; its columns: user, item_id, rank$"),
+        ({"user_id": [10], "item_id": [6]}, "no column rank or score; its columns: user_id, item_id$"),
     ],
 )
 def test_a_missing_column_is_named(tmp_path, table, message):

@@ -3,6 +3,7 @@
 import errno
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from retrieval import histories
@@ -11,6 +12,7 @@ from retrieval.search.catalogue import load
 from retrieval.serving import additions
 from retrieval.serving.additions import Additions, table_of
 from retrieval.serving.app import create
+from retrieval.serving.reading import cells_of
 from retrieval.serving.settings import Settings
 from retrieval.stage import read_table
 
@@ -18,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fastapi import HTTPException
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
@@ -173,12 +176,12 @@ def test_a_reload_of_other_models_drops_what_was_added(planted, tmp_path):
     [
         (
             [NEW | {"columns": {"colour": "red"}}],
-            "unknown column 'colour'; expected one of date, genres, group",
+            "unknown column 'colour'; expected one of genres, group, release_year, title",
         ),
         ([NEW, NEW], "items: an id appears twice"),
         ([NEW | {"item_id": "x"}], "item_id: 'x' is not an integer, and the ids of the data are"),
         ([NEW | {"columns": {"group": {"a": 1}}}], "items.0.columns.group"),
-        ([NEW | {"columns": {"title": "x" * 10_001}}], "at most 10000"),
+        ([NEW | {"columns": {"title": "x" * 10_001}}], "at most 10,000"),
         ([{"item_id": n} for n in range(1001)], "at most 1000"),
         ([], "at least 1"),
         ([NEW | {"price": 3}], "items.0.price: Extra inputs"),
@@ -187,6 +190,20 @@ def test_a_reload_of_other_models_drops_what_was_added(planted, tmp_path):
 def test_bad_items_are_refused_with_the_reason(client, items, reason):
     answer = add(client, *items)
     assert (answer.status_code, reason in answer.json()["detail"]) == (422, True), answer.text
+
+
+def test_of_columns_those_of_the_data_are_named(client):
+    catalogue = client.app.state.service.store.catalogue
+    bare = replace(catalogue, titles=[None], years=[None], genres=[[]])
+    for data, reason in (
+        (bare, "expected one of group"),
+        (replace(bare, years=[None, "1994"]), "expected one of group, release_year"),
+        (replace(bare, spec=bare.spec | {"item_columns": {}}), "expected none"),
+    ):
+        with pytest.raises(HTTPException) as refused:
+            cells_of({"colour": "red"}, data)
+        assert refused.value.detail == f"columns: unknown column 'colour'; {reason}"
+        assert cells_of({"title": "A new one", "date": "2021-01-01"}, data)
 
 
 def test_only_the_token_adds_items_and_there_is_a_limit(client, monkeypatch):

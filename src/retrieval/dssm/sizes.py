@@ -4,7 +4,15 @@ from typing import Annotated
 
 from retrieval.params import AUTO, Positive, Section
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+
+def _even(width: int) -> int:
+    """Not Field(multiple_of=2), which pydantic checks before the bounds."""
+    if width % 2:
+        raise PydanticCustomError("even", "expected a multiple of 2")
+    return width
 
 
 class Towers(Section):
@@ -19,7 +27,7 @@ class Towers(Section):
     learn_temperature its start value.
     """
 
-    width: Annotated[int, Field(ge=2, le=65_536, multiple_of=2)]
+    width: Annotated[int, Field(ge=2, le=65_536), AfterValidator(_even)]
     dropout: Annotated[float, Field(ge=0, lt=1)]
     id_dropout: Annotated[float, Field(ge=0, lt=1)]
     length: Positive

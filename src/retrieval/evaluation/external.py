@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from retrieval import ids
-from retrieval.errors import Problem, choices
+from retrieval.errors import Problem
 from retrieval.histories import Features
 from retrieval.stage import read_table
 
@@ -89,6 +89,9 @@ def read(path: Path, data: Features, users: np.ndarray, length: int) -> External
     parts = [_read_file(file, place, users, data.item_ids) for file in files]
     starts = np.cumsum([0, *(len(part[0]) for part in parts[:-1])])
     rows = Rows(files, starts, *(np.concatenate(part) for part in zip(*parts, strict=True)))
+    if not len(rows.user):
+        more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+        raise Problem(f"{path}: no rows in {files[0].name}{more}; expected a row for each user and item")
     order = np.lexsort((rows.key, rows.user))  # stable: equal scores in the order of the rows
     _check_items(rows, users, data)
     _check_ranks(rows, order, users, place)
@@ -110,7 +113,7 @@ def _columns(file: Path) -> list[str]:
     for column in ("user_id", "item_id", place):
         if column not in names:
             what = "rank or score" if column == "score" else column
-            raise Problem(f"{file}: no column {what}; {choices(column, names)}")
+            raise Problem(f"{file}: no column {what}; its columns: {', '.join(names) or 'none':.300}")
     return ["user_id", "item_id", place]
 
 

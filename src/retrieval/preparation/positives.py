@@ -8,7 +8,7 @@ from retrieval.params import Section
 
 import ibis
 import ibis.expr.types as ir
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 
 class Positives(Section):
@@ -33,6 +33,12 @@ class Positives(Section):
         if isinstance(value, str):
             raise ValueError(f"{value!r} is not a list: write [{value}]")
         return value
+
+    @model_validator(mode="after")
+    def _disliked_is_below_min_value(self) -> "Positives":
+        if self.exclude_disliked and self.min_value is None:
+            raise ValueError("exclude_disliked=true is about values below min_value: expected a number there, not null")
+        return self
 
 
 BELOW = "below_min_value"

@@ -9,6 +9,7 @@ Lists are those of the service with exact search, and those that `evaluate` judg
 
 from collections.abc import Iterable, Iterator
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -74,13 +75,13 @@ class CatalogueModel:
 
         Raises `Problem` for unknown ids, and for models that do not compare items, such as popularity.
         """
-        c, recommender = self.catalogue, self.recommender
+        c, recommender, k = self.catalogue, self.recommender, _positive(k)
         if not recommender.compares_items:
             raise Problem(f"{self.model.name} has no item vectors to compare")
         rows = rows_of(items, c.items, "items")
         if (rows >= recommender.right.shape[0]).any():
             raise Problem(f"{self.model.name} knows only items of train")
-        lists = [recommender.similar(row, _positive(k)) for row in rows.tolist()]
+        lists = [recommender.similar(row, k) for row in rows.tolist()]
         counts = np.array([len(each) for each, _ in lists], dtype=np.int64)
         similar, score = (np.concatenate(part) for part in zip(NOTHING, *lists, strict=True))
         return pd.DataFrame(
@@ -168,7 +169,7 @@ def flatten(ranking: Ranking, users: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return users[row], ranking.items[row, place], (place + 1).astype(np.int32), ranking.scores[row, place]
 
 
-def _positive(k: int) -> int:
-    if k < 1:
-        raise Problem(f"k: {k} is not valid: expected 1 or more")
-    return k
+def _positive(k: Any) -> int:
+    if not isinstance(k, Integral) or isinstance(k, bool) or k < 1:
+        raise Problem(f"k: {k!r} is not valid: expected a whole number, 1 or more")
+    return int(k)

@@ -67,12 +67,19 @@ def _rows(catalogue: Catalogue, item_ids: list[int | str], what: str) -> np.ndar
 
 
 def cells_of(columns: Cells, catalogue: Catalogue) -> Cells:
-    """The cells of a new item. Columns that are neither a feature nor shown are refused."""
-    names = {name.removesuffix(VECTORS) for name in catalogue.spec["item_columns"]} | {*SHOWN, *DATES}
+    """The cells of a new item. Columns that are neither a feature nor shown nor a date are refused."""
+    features = {name.removesuffix(VECTORS) for name in catalogue.spec["item_columns"]}
     for name in columns:
-        if name not in names:
-            refuse(422, f"columns: unknown column {name!r}; {choices(name, sorted(names))}")
+        if name not in features | {*SHOWN, *DATES}:
+            known = sorted(features | _shown_in(catalogue))
+            refuse(422, f"columns: unknown column {name!r}; {choices(name, known) if known else 'expected none'}")
     return columns
+
+
+def _shown_in(catalogue: Catalogue) -> set[str]:
+    """The columns that answers show, of those that the data have."""
+    there = {"title": any(catalogue.titles), "genres": any(catalogue.genres), "release_year": any(catalogue.years)}
+    return {column for column, value in there.items() if value}
 
 
 def watched_of(catalogue: Catalogue, profile: schemas.Profile, repeats: bool) -> Watched:

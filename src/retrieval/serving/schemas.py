@@ -1,9 +1,11 @@
 """The schemas of requests and answers."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, model_validator
+from pydantic_core import CoreSchema
 
 MAX_K = 100  # items in an answer
 MAX_HISTORY = 1000  # watched items in a profile
@@ -13,18 +15,43 @@ MAX_NEW = 1000  # items of POST /items
 MAX_CELL, MAX_LIST = 10_000, 100  # characters, and values, of one of their columns
 MAX_VALUES = 1000  # of a column of `where`
 MAX_TEXT = 200  # characters
+MAX_TEXTS = 32  # of a column of demographics
 MAX_FIELDS = 100  # of an object
+
+
+@dataclass(frozen=True)
+class Expected:
+    """`Annotated[A | B, Expected("...")]`: the one error for a value that is neither, in place of one for each type."""
+
+    what: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        schema = handler(source)
+        union: Any = schema["schema"] if schema["type"] == "nullable" else schema
+        union |= {"custom_error_type": "expected", "custom_error_message": f"expected {self.what}"}
+        return schema
+
 
 Integer = Annotated[int, Field(strict=True, ge=-(2**63), le=2**63 - 1)]
 Id = Annotated[
     Integer | Annotated[str, Field(min_length=1, max_length=MAX_TEXT)],
     Field(description="an id as it is in the data: a 64-bit integer, or text"),
+    Expected(f"an id: a 64-bit integer, or text of 1 to {MAX_TEXT} characters"),
 ]
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
 # Of a long list only the first error is reported: thousands take long to describe.
-Texts = Annotated[list[Text], Field(max_length=32)]
+Texts = Annotated[list[Text], Field(max_length=MAX_TEXTS)]
+Demographic = Annotated[
+    Text | Texts, Expected(f"a text of at most {MAX_TEXT} characters, or a list of at most {MAX_TEXTS} such texts")
+]
 Value = Text | Integer  # of a column
 Values = Annotated[list[Value], Field(max_length=MAX_VALUES, fail_fast=True)]
+Condition = Annotated[
+    Value | Values,
+    Expected(
+        f"a text of at most {MAX_TEXT} characters or a 64-bit integer, or a list of at most {MAX_VALUES:,} of them"
+    ),
+]
 Ids = Annotated[list[Id], Field(max_length=MAX_CANDIDATES, fail_fast=True)]
 
 
@@ -90,7 +117,7 @@ class Choice(RequestBody):
     exclude_seen: bool = True
     only: Ids | None = None
     without: Ids = []
-    where: Annotated[dict[Text, Value | Values], Field(max_length=32)] = {}
+    where: Annotated[dict[Text, Condition], Field(max_length=32)] = {}
 
 
 class Profile(Choice):
@@ -102,7 +129,7 @@ class Profile(Choice):
 
     user_id: Id | None = None
     history: Annotated[list[WatchedItem], Field(max_length=MAX_HISTORY, fail_fast=True)] = []
-    demographics: Annotated[dict[Text, Text | Texts], Field(max_length=32)] = {}
+    demographics: Annotated[dict[Text, Demographic], Field(max_length=32)] = {}
 
     @model_validator(mode="after")
     def _one_user(self) -> "Profile":
@@ -168,6 +195,13 @@ class Item(BaseModel):
 Number = Integer | Annotated[float, Field(allow_inf_nan=False)]
 CellText = Annotated[str, Field(max_length=MAX_CELL)]
 CellList = Annotated[list[CellText | Number], Field(max_length=MAX_LIST)]
+Cell = Annotated[
+    bool | CellText | Number | CellList | None,
+    Expected(
+        f"a text of at most {MAX_CELL:,} characters, a finite number, true, false or null, "
+        f"or a list of at most {MAX_LIST} texts and numbers"
+    ),
+]
 
 
 class NewItem(BaseModel):
@@ -176,7 +210,7 @@ class NewItem(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     item_id: Id
-    columns: Annotated[dict[Text, bool | CellText | Number | CellList | None], Field(max_length=100)] = {}
+    columns: Annotated[dict[Text, Cell], Field(max_length=100)] = {}
 
 
 class NewItems(RequestBody):
