@@ -34,7 +34,7 @@ def read_by(model: str, names: Collection[str]) -> list[str]:
 
 
 def check_read(model: str, names: Iterable[str], known: Collection[str]) -> None:
-    """Raise `Problem` for the first of the `names`, parameters or sections of `known`, that a model's stages do not read."""
+    """Raise `Problem` for the first of the `names`, parameters or sections of `known`, that the stages do not read."""
     read = read_by(model, known)
     for name in names:
         if not any(is_in(each, [name]) for each in read):
