@@ -31,11 +31,11 @@ def lines(*rows: object, header: str = "") -> str:
 
 
 def follow(result: Run) -> str:
-    """Run the command with which a refusal ends, in the folder of the files, and return it."""
+    """Run the command with which a refusal ends, where the stages run, and return it."""
     command = re.search(r": ((?:sed|iconv|python|zcat|zstdcat|tr) .*)$", result.refused)
     assert command, result.refused
     assert "\n" not in result.refused
-    repositories.run(result.root / "mine", "bash", "-euc", command[1])
+    repositories.run(result.root, "bash", "-euc", command[1])
     return command[1]
 
 

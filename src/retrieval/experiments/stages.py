@@ -8,7 +8,7 @@ from typing import Any
 from retrieval.errors import Problem, choices
 from retrieval.evaluation.options import PEERS
 from retrieval.experiments.repository import is_in
-from retrieval.experiments.rows import FOLD, SEED
+from retrieval.experiments.rows import FOLD, SEED, SOURCE
 
 import yaml
 
@@ -34,11 +34,11 @@ def read_by(model: str, names: Collection[str]) -> list[str]:
 
 
 def check_read(model: str, names: Iterable[str], known: Collection[str]) -> None:
-    """Raise `Problem` for the first of the `names`, parameters or sections of `known`, that the stages do not read."""
+    """Raise `Problem` for the first of the `names`, parameters or sections of `known`, that no stage of it reads."""
     read = read_by(model, known)
     for name in names:
         if not any(is_in(each, [name]) for each in read):
-            others = [each for each in read if each not in (FOLD, SEED)]
+            others = [each for each in read if not is_in(each, (FOLD, SEED, *SOURCE))]
             raise Problem(f"{name}: has no effect on {model}, whose stages do not read it; {choices(name, others)}")
 
 
