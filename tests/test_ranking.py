@@ -3,7 +3,7 @@
 import threading
 
 from retrieval import ranking
-from retrieval.ranking import rank
+from retrieval.ranking import rank, rank_twice
 
 import numpy as np
 import pytest
@@ -60,12 +60,37 @@ def test_equals_a_full_stable_sort_for_any_shape(seed: int, items: int, k: int, 
     assert lists(result.items) == full_sort(left @ right.T, k, seen)
 
 
+@pytest.mark.parametrize("k", [1, 16, 17, 100, 1000])
+@pytest.mark.parametrize("kind", ["different", "mostly equal", "all equal", "mostly left out"])
+def test_any_k_of_a_thousand_items_equals_a_full_stable_sort(kind: str, k: int) -> None:
+    rng = np.random.default_rng(k)
+    right, left = rng.standard_normal((1000, 1), dtype=np.float32), np.array([[1], [-2], [0]], np.float32)
+    some = rng.random(1000) < 0.02
+    if kind == "mostly equal":
+        right[~some] = 0
+    if kind == "all equal":
+        right[:] = 7
+    seen = np.tile(~some if kind == "mostly left out" else some, (3, 1))
+    result = rank(left, right, np.arange(3), k, sp.csr_matrix(seen, dtype=np.float32))
+    assert lists(result.items) == full_sort(left @ right.T, k, seen)
+
+
+def test_two_rankings_by_the_same_scores_are_those_that_each_has_by_its_own() -> None:
+    rng = np.random.default_rng(3)
+    left, right, users = whole(rng, 300, 4), whole(rng, 70, 4), np.arange(10, 290)
+    seen, own = (sp.random(300, 70, 0.2, "csr", np.float32, rng) for _ in range(2))
+    found = rank_twice(left, right, users, (3, 20), seen, own=own)
+    expected = rank(left, right, users, 3, own=own), rank(left, right, users, 20, seen, own=own)
+    for one, other in zip(found, expected, strict=True):
+        assert np.array_equal(one.items, other.items)
+        assert np.array_equal(one.scores, other.scores)
+
+
 def test_real_scores_of_either_sign_and_both_zeros() -> None:
     values = np.array([0.5, -0.0, 0.0, -1e-40, 1e-40, -3.5, 3e38, -3e38, 0.5], dtype=np.float32)
     result = rank(np.ones((1, 1), np.float32), values[:, None], np.array([0]), 9)
     # 3e38, 0.5 (items 0 and 8), 1e-40, then -0 and 0, which are equal (items 1 and 2), -1e-40, -3.5, -3e38
     assert result.items[0].tolist() == [6, 0, 8, 4, 1, 2, 3, 5, 7]
-    assert ranking._first(values[None], 9)[0].tolist() == [6, 0, 8, 4, 1, 2, 3, 5, 7]
 
 
 def test_a_popular_model_ties_at_the_border() -> None:

@@ -1,8 +1,9 @@
 """The ranking: the k best items of each user by left[user] . right[item], one way for every model.
 
-The scores of a block of users are one matrix product. The k best are found without sorting whole rows: a row is cut
-into chunks of neighbouring items; each of the k best lies in one of the k chunks with the highest best item, so only
-these chunks are searched. Equal scores are in the order of the items, as in a full stable sort.
+The scores of a block of users are one matrix product. The k best are found without sorting whole rows: the items are
+dealt out to more than k groups; the k-th highest of their best scores is a score that at least k items reach, so only
+the items that reach it are sorted, few more than k. Equal scores are in the order of the items, as in a full stable
+sort.
 
 Blocks run side by side, each on one thread from its product to its lists: no thread waits for another, products of
 sparse matrices, which use one thread only, run in parallel as well, and the number of threads changes no bit.
@@ -23,7 +24,8 @@ import numpy as np
 import scipy.sparse as sp
 from threadpoolctl import threadpool_info, threadpool_limits
 
-CHUNK = 64  # items represented by the best one among them
+GROUP = 64  # items in a group, at most; a power of 2
+GROUPS = 4  # times k, at least: with fewer, more than k items reach the k-th best group
 SCORES = 2**22  # scores of a block of users: 16 MB per thread, and 32 MB for their products
 
 
@@ -59,24 +61,53 @@ def rank(
     if constant and seen is None and len(users) > 1:
         one = rank(left, right, users[:1], k, title=title)
         return Ranking(one.items.repeat(len(users), 0), one.scores.repeat(len(users), 0))
+    return _rank(left, right, users, [(k, seen)], title, own, processes)[0]
+
+
+def rank_twice(
+    left: Matrix,
+    right: Matrix,
+    users: np.ndarray,
+    ks: tuple[int, int],
+    seen: sp.csr_matrix,
+    title: str = "rank",
+    own: sp.csr_matrix | None = None,
+    processes: Processes | None = None,
+) -> tuple[Ranking, Ranking]:
+    """The ks[0] best items of all, and the ks[1] best without those in `seen`, by the same scores; see `rank`."""
+    every, new = _rank(left, right, users, [(ks[0], None), (ks[1], seen)], title, own, processes)
+    return every, new
+
+
+def _rank(
+    left: Matrix,
+    right: Matrix,
+    users: np.ndarray,
+    asked: list[tuple[int, sp.csr_matrix | None]],
+    title: str,
+    own: sp.csr_matrix | None,
+    processes: Processes | None,
+) -> list[Ranking]:
+    """A ranking for each (k, seen) of `asked`: without these items, and those of the ones before."""
     if processes is not None and processes.count > 1:
-        title = title if processes.first else ""
-        mine = rank(left, right, processes.mine(users), k, seen, constant, title, own)
-        return Ranking(processes.join(mine.items, len(users)), processes.join(mine.scores, len(users)))
-    ranking = Ranking(np.empty((len(users), k), np.int32), np.empty((len(users), k), np.float32))
+        mine = _rank(left, right, processes.mine(users), asked, title if processes.first else "", own, None)
+        return [Ranking(*(processes.join(each, len(users)) for each in (one.items, one.scores))) for one in mine]
+    shapes = [(len(users), k) for k, _ in asked]
+    rankings = [Ranking(np.empty(shape, np.int32), np.empty(shape, np.float32)) for shape in shapes]
 
     def keep(part: slice, scores: np.ndarray) -> None:
         if own is not None:
             add(scores, own[users[part]])
-        if seen is not None:
-            rows = seen[users[part]]
-            scores[np.repeat(np.arange(len(scores)), np.diff(rows.indptr)), rows.indices] = -np.inf
-        places, best = top(scores, k)
-        ranking.items[part] = np.where(np.isneginf(best), -1, places)
-        ranking.scores[part] = best
+        for (k, seen), ranking in zip(asked, rankings, strict=True):
+            if seen is not None:
+                rows = seen[users[part]]
+                scores[np.repeat(np.arange(len(scores)), np.diff(rows.indptr)), rows.indices] = -np.inf
+            items, best = top(scores, k)
+            ranking.items[part] = np.where(np.isneginf(best), -1, items)
+            ranking.scores[part] = best
 
-    each_block(keep, left, right, users, k, title)
-    return ranking
+    each_block(keep, left, right, users, max(k for k, _ in asked), title)
+    return rankings
 
 
 def each_block(
@@ -126,8 +157,8 @@ def side_by_side() -> Iterator[tuple[ThreadPoolExecutor, int]]:
 
 
 def blank(rows: int, items: int, k: int) -> np.ndarray:
-    """Scores [rows, width] for `top`, all -inf: `width` is the number of items or k, rounded up to whole chunks."""
-    return np.full((rows, -(-max(items, k) // CHUNK) * CHUNK), -np.inf, np.float32)
+    """Scores [rows, width] for `top`, all -inf: `width` is the number of items or k, rounded up to whole groups."""
+    return np.full((rows, -(-max(items, k) // GROUP) * GROUP), -np.inf, np.float32)
 
 
 def add(scores: np.ndarray, own: sp.csr_matrix) -> None:
@@ -161,25 +192,32 @@ def score(left: Matrix, items: Matrix, out: np.ndarray, products: np.ndarray | N
 
 
 def top(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Places and scores [users, k] of the k best of each row of `scores` [users, chunks * CHUNK] float32."""
-    rows, each = len(scores), scores.shape[1] // CHUNK
-    highest = np.maximum.reduceat(scores.ravel(), np.arange(0, scores.size, CHUNK)).reshape(rows, each)  # of a chunk
-    best = np.sort(_first(highest, min(k, each)), axis=1)  # [users, k] chunks
-    candidates = scores.reshape(rows, each, CHUNK)[np.arange(rows)[:, None], best].reshape(rows, -1)
-    place = _first(candidates, k)  # [users, k]
-    items = np.take_along_axis(best, place // CHUNK, 1) * CHUNK + place % CHUNK
-    return items, np.take_along_axis(candidates, place, 1)
+    """Places and scores [users, k] of the k best of each row of `scores` [users, width] float32, as in `blank`."""
+    rows, width = scores.shape
+    size = GROUP
+    while size > 1 and width // size < GROUPS * k:
+        size //= 2
+    groups = scores.reshape(rows, size, -1).max(axis=1) if size > 1 else scores
+    reached = -np.partition(-groups, k - 1, axis=1)[:, k - 1, None]  # [users, 1], by at least k items
+    found = scores >= reached
+    for row in np.flatnonzero((groups >= reached).sum(axis=1) > 2 * k):  # very many are equal to it
+        found[row] = scores[row] > reached[row]
+        found[row, np.flatnonzero(scores[row] == reached[row])[:k]] = True
+    row, item = np.divmod(np.flatnonzero(found), width)
+    count = np.bincount(row, minlength=rows)
+    keys = np.full((rows, count.max(initial=k)), np.iinfo(np.int64).max)
+    keys[row, np.arange(len(row)) - (count.cumsum() - count)[row]] = _keys(scores[row, item], item)
+    keys.partition(k - 1, axis=1)
+    items = np.sort(keys[:, :k], axis=1) & 0xFFFFFFFF
+    return items, np.take_along_axis(scores, items, 1)
 
 
-def _first(scores: np.ndarray, k: int) -> np.ndarray:
-    """Places [users, k] of the k highest of each row, equal ones in the order of their places.
+def _keys(scores: np.ndarray, items: np.ndarray) -> np.ndarray:
+    """A number for each score, the lowest for the highest score, equal ones in the order of the items; int64.
 
-    Score and place are packed into one integer, the lowest for the highest score. Read as integers, the bits of floats
-    from 0 up are in the order of the floats; those below 0 are in the opposite order, so all their bits but the sign
-    are flipped. Adding 0 makes -0 a 0.
+    Score and item are packed into one integer. Read as integers, the bits of floats from 0 up are in the order of the
+    floats; those below 0 are in the opposite order, so all their bits but the sign are flipped. Adding 0 makes -0 a 0.
     """
     bits = (scores + np.float32(0)).view(np.int32)
     ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)
-    keys = np.arange(scores.shape[1]) - (ordered.astype(np.int64) << 32)
-    keys.partition(k - 1)
-    return np.sort(keys[:, :k]) & 0xFFFFFFFF
+    return items - (ordered.astype(np.int64) << 32)

@@ -11,7 +11,7 @@ from retrieval.evaluation.metrics import BEYOND, DEBIASED, METRICS, means, value
 from retrieval.evaluation.options import Evaluation
 from retrieval.histories import Features
 from retrieval.matrices import Model
-from retrieval.ranking import rank
+from retrieval.ranking import rank, rank_twice
 from retrieval.stage import read_table
 from retrieval.torchrun import Processes
 
@@ -85,18 +85,18 @@ def assess(model: Model, exam: Exam, params: Evaluation, processes: Processes | 
     if not (np.array_equal(model.users, data.user_ids) and np.array_equal(model.items, data.item_ids[:count])):
         raise Problem(f"model {model.name}: its users and items are not those of the features; train it again")
     left, right, own = model.left, model.right, model.own
-    title = f"{model.name}, new items"
-    new = rank(left, right, exam.users, params.ks[-1], data.excluded, False, title, own, processes).items
-    users = np.union1d(exam.users, exam.train_users)
-    constant, title = model.kind == "constant", f"{model.name}, all items"
-    every = rank(left, right, users, k, None, constant, title, own, processes).items
+    others = np.setdiff1d(exam.train_users, exam.users)
+    every, new = rank_twice(left, right, exam.users, (k, params.ks[-1]), data.excluded, model.name, own, processes)
+    constant, title = model.kind == "constant", f"{model.name}, train"
+    rest = rank(left, right, others, k, None, constant, title, own, processes)
+    lists = np.empty((len(model.users), k), np.int32)
+    lists[exam.users], lists[others] = every.items, rest.items
     settings = {}
     for name, watched, part in (("test_all", exam.truth, exam.users), ("train", data.seen, exam.train_users)):
-        lists = judge(every[np.searchsorted(users, part)], watched[part], exam.train_items)
-        settings[name] = means(values(lists, METRICS))
+        settings[name] = means(values(judge(lists[part], watched[part], exam.train_items), METRICS))
     if len(exam.train_users) < len(model.users):
         settings["train"]["users"] = len(exam.train_users)
-    return assess_lists(new, exam, k, settings)
+    return assess_lists(new.items, exam, k, settings)
 
 
 def assess_lists(new: np.ndarray, exam: Exam, k: int, settings: dict[str, dict[str, float]]) -> Assessment:
