@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 from retrieval.evaluation.series import Series
 from retrieval.matrices import Model
-from retrieval.ranking import each_block
+from retrieval.ranking import blank, each_block, top
 from retrieval.stage import rounded
 
 import numpy as np
 import scipy.sparse as sp
 
 BINS = 50
+BLOCK = 256  # users at a time
 
 
 @dataclass(frozen=True)
@@ -77,11 +78,12 @@ def _others(
     watched: sp.csr_matrix, users: np.ndarray, count: int, rng: np.random.Generator
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Rows and items of unwatched pairs, in blocks of users: the `count` items with the lowest random numbers."""
-    count = min(count, watched.shape[1])
-    for start in range(0, len(users), 256):
-        block = watched[users[start : start + 256]]
-        numbers = rng.random(block.shape, dtype=np.float32)
-        numbers[np.repeat(np.arange(block.shape[0]), np.diff(block.indptr)), block.indices] = 2
-        items = np.argsort(numbers, axis=1, kind="stable")[:, :count]
-        row, place = np.nonzero(np.take_along_axis(numbers, items, axis=1) < 2)
-        yield start + row, items[row, place]
+    items = watched.shape[1]
+    for start in range(0, len(users), BLOCK):
+        block = watched[users[start : start + BLOCK]]
+        numbers = blank(block.shape[0], items, count)
+        numbers[:, :items] = -rng.random(block.shape, dtype=np.float32)
+        numbers[np.repeat(np.arange(block.shape[0]), np.diff(block.indptr)), block.indices] = -np.inf
+        place, best = top(numbers, count)
+        row, column = np.nonzero(~np.isneginf(best))
+        yield start + row, place[row, column]
