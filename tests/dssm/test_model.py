@@ -54,6 +54,13 @@ def test_normalize_gives_unit_vectors():
     assert torch.allclose(vectors(net, batch()).norm(dim=1), torch.ones(14))
 
 
+def test_the_rows_of_some_users_are_theirs_among_all():
+    net, users = model(trend=False), np.array([1, 3])
+    (some, right), (every, of_all) = net.matrices(FEATURES.histories, users), net.matrices(FEATURES.histories)
+    assert np.array_equal(right, of_all)
+    assert some == pytest.approx(every[users], abs=1e-6)
+
+
 @pytest.mark.parametrize("trend", [True, False])
 def test_many_users_are_written_part_by_part(trend, monkeypatch):
     """The first part has the largest numbers, which the grid of all depends on."""

@@ -157,6 +157,19 @@ def test_average_precision_is_that_of_the_models_own_lists():
         assert values.tolist() == pytest.approx([slow_precision(*row) for row in zip(scores, later, strict=True)])
 
 
+def test_of_many_users_a_sample_gives_the_mean_user(monkeypatch):
+    before, later = one_period_earlier(weeks(users=60), seed=0)
+    params = training_params(before, trend=True, width=8, epochs=1, user_weight=1.0, mean_weight=1.0)
+    net = fit(params, before).model
+    every = Later(before, later, params).terms(net)
+    monkeypatch.setattr("retrieval.training.rehearsal.MEAN_OF", 12)
+    test = Later(before, later, params)
+    sampled = test.terms(net)
+    assert len(test.anyone) == 12
+    assert sampled.users == pytest.approx(every.users, abs=1e-6)
+    assert sampled.mean == pytest.approx(net.matrices(before.histories)[0][test.anyone, :-1].mean(axis=0), abs=1e-6)
+
+
 def slow_precision(scores: np.ndarray, later: sp.csr_matrix) -> float:
     watched, hits, total = set(later.indices.tolist()), 0, 0.0
     for place, item in enumerate(np.argsort(-scores, kind="stable")[:10], 1):

@@ -175,9 +175,9 @@ class Batches:
         for user in self._by_length(users if most is None else users[:: max(1, math.ceil(len(users) / most))]):
             yield self._ends(user, self.last[user])
 
-    def whole(self) -> Iterator[Batch]:
-        """Every user's whole history. `target` and `time` are placeholders."""
-        for user in self._by_length(torch.arange(len(self.end))):
+    def whole(self, users: Tensor | None = None) -> Iterator[Batch]:
+        """The whole histories of `users` [U], or of every user. `target` and `time` are placeholders."""
+        for user in self._by_length(torch.arange(len(self.end)) if users is None else users):
             yield self._ends(user, self.end[user])
 
     def _by_length(self, users: Tensor) -> list[Tensor]:

@@ -82,13 +82,18 @@ class DSSM(nn.Module):
         return self.items(torch.arange(self.count, device=self.device))
 
     @torch.no_grad()
-    def matrices(self, histories: Histories) -> tuple[np.ndarray, np.ndarray]:
-        """left [users, e], each user's after the whole history, and right [items, e]."""
+    def matrices(self, histories: Histories, users: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """left [users, e], each user's after the whole history, and right [items, e].
+
+        users: rows of the features, ascending, that are the users of left; None for all.
+        """
         vectors = snap(self.vectors(), matrices.BITS)
         right = self.scorer.right(vectors, torch.arange(self.count, device=self.device)).cpu()
-        left = torch.empty(len(histories.indptr) - 1, right.shape[1], dtype=right.dtype)
-        for batch in Batches(histories, self.length).whole():
-            left[batch.user] = self.scorer.left(self.users(batch.to(self.device), vectors)).cpu()
+        asked = torch.arange(len(histories.indptr) - 1) if users is None else torch.from_numpy(users)
+        left = torch.empty(len(asked), right.shape[1], dtype=right.dtype)
+        for batch in Batches(histories, self.length).whole(asked):
+            rows = self.scorer.left(self.users(batch.to(self.device), vectors)).cpu()
+            left[torch.searchsorted(asked, batch.user)] = rows
         ranked = self.scorer.finish(left)
         if self.prior is not None:
             right = torch.cat([right, self.prior.serving()[:, None]], 1)

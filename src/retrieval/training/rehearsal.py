@@ -36,6 +36,7 @@ GRIDS = (0.1, 0.2, 0.4, 0.7, 1.0), (0.0, 0.2, 0.4, 0.7, 1.0), WEIGHTS  # some of
 REHEARSED = 2 * 10**10  # interactions x items, at most: of more, a sample of the users rehearses
 FEWEST = 50  # users that tell weights apart
 NEAR = 0.99  # of the best validation: which of such epochs is the best is mostly chance
+MEAN_OF = 20_000  # users, at most, whose mean is the mean user
 BLOCK = 256  # users at a time
 K = 10  # items per list
 Weights = tuple[float, float, float]  # of the user, of the mean user, of co-occurrence
@@ -161,18 +162,19 @@ class Later:
     """What users watched in `later`, and how good the lists of a model that is trained on `before` are by that."""
 
     def __init__(self, before: Features, later: sp.csr_matrix, params: TrainDSSMParams) -> None:
-        users = np.flatnonzero(np.diff(later.indptr))
-        self.users = users[np.random.default_rng(params.seed).permutation(len(users)) < USERS]
+        users, rng = np.flatnonzero(np.diff(later.indptr)), np.random.default_rng(params.seed)
+        self.users = users[rng.permutation(len(users)) < USERS]
+        self.anyone = np.flatnonzero(rng.permutation(later.shape[0]) < MEAN_OF)
         self.histories, self.excluded, self.later = before.histories, before.excluded[self.users], later[self.users]
         read, self.basis = factors(before.seen, params.cooccurrence, params.seed)
         self.pairs = before.seen[self.users] @ read
 
     def terms(self, model: DSSM) -> Terms:
         """The terms of the users' scores by a model whose trend has the weights 1 and 1."""
-        left, right = model.matrices(self.histories)
-        left, right = left[self.users].astype(np.float64), right.astype(np.float64)
-        mean = model.scorer.mean.double().cpu().numpy()
-        return Terms(left[:, :-1], mean, right[:, :-1], right[:, -1])
+        encoded = np.union1d(self.users, self.anyone)
+        left, right = (each.astype(np.float64) for each in model.matrices(self.histories, encoded))
+        users, anyone = (left[np.searchsorted(encoded, each), :-1] for each in (self.users, self.anyone))
+        return Terms(users, anyone.mean(axis=0), right[:, :-1], right[:, -1])
 
     def best(self, terms: Terms, options: Sequence[Weights], usual: Weights) -> Weights:
         """The best of the options, see `better`; says so."""
