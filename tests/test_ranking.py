@@ -75,6 +75,14 @@ def test_any_k_of_a_thousand_items_equals_a_full_stable_sort(kind: str, k: int) 
     assert lists(result.items) == full_sort(left @ right.T, k, seen)
 
 
+def test_scores_that_are_no_numbers_still_make_lists() -> None:
+    """A model may diverge in the last step before it is judged; the next epoch says so."""
+    scores = ranking.blank(2, 64, 3)
+    scores[0] = np.nan
+    scores[1] = -np.arange(64)
+    assert ranking.top(scores, 3)[0].tolist() == [[0, 1, 2], [0, 1, 2]]
+
+
 def test_two_rankings_by_the_same_scores_are_those_that_each_has_by_its_own() -> None:
     rng = np.random.default_rng(3)
     left, right, users = whole(rng, 300, 4), whole(rng, 70, 4), np.arange(10, 290)

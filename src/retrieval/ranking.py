@@ -199,7 +199,7 @@ def top(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         size //= 2
     groups = scores.reshape(rows, size, -1).max(axis=1) if size > 1 else scores
     reached = -np.partition(-groups, k - 1, axis=1)[:, k - 1, None]  # [users, 1], by at least k items
-    found = scores >= reached
+    found = ~(scores < reached)  # a diverged model's are NaN, which must not leave a row without any
     for row in np.flatnonzero((groups >= reached).sum(axis=1) > 2 * k):  # very many are equal to it
         found[row] = scores[row] > reached[row]
         found[row, np.flatnonzero(scores[row] == reached[row])[:k]] = True
