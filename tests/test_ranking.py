@@ -3,7 +3,7 @@
 import threading
 
 from retrieval import ranking
-from retrieval.ranking import rank, rank_twice
+from retrieval.ranking import rank, rankings
 
 import numpy as np
 import pytest
@@ -87,7 +87,7 @@ def test_two_rankings_by_the_same_scores_are_those_that_each_has_by_its_own() ->
     rng = np.random.default_rng(3)
     left, right, users = whole(rng, 300, 4), whole(rng, 70, 4), np.arange(10, 290)
     seen, own = (sp.random(300, 70, 0.2, "csr", np.float32, rng) for _ in range(2))
-    found = rank_twice(left, right, users, (3, 20), seen, own=own)
+    found = rankings(left, right, users, [(3, None), (20, seen)], own=own)
     expected = rank(left, right, users, 3, own=own), rank(left, right, users, 20, seen, own=own)
     for one, other in zip(found, expected, strict=True):
         assert np.array_equal(one.items, other.items)

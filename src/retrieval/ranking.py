@@ -9,7 +9,7 @@ Blocks run side by side, each on one thread from its product to its lists: no th
 sparse matrices, which use one thread only, run in parallel as well, and the number of threads changes no bit.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -61,53 +61,40 @@ def rank(
     if constant and seen is None and len(users) > 1:
         one = rank(left, right, users[:1], k, title=title)
         return Ranking(one.items.repeat(len(users), 0), one.scores.repeat(len(users), 0))
-    return _rank(left, right, users, [(k, seen)], title, own, processes)[0]
+    return rankings(left, right, users, [(k, seen)], title, own, processes)[0]
 
 
-def rank_twice(
+def rankings(
     left: Matrix,
     right: Matrix,
     users: np.ndarray,
-    ks: tuple[int, int],
-    seen: sp.csr_matrix,
+    asked: Sequence[tuple[int, sp.csr_matrix | None]],
     title: str = "rank",
     own: sp.csr_matrix | None = None,
     processes: Processes | None = None,
-) -> tuple[Ranking, Ranking]:
-    """The ks[0] best items of all, and the ks[1] best without those in `seen`, by the same scores; see `rank`."""
-    every, new = _rank(left, right, users, [(ks[0], None), (ks[1], seen)], title, own, processes)
-    return every, new
-
-
-def _rank(
-    left: Matrix,
-    right: Matrix,
-    users: np.ndarray,
-    asked: list[tuple[int, sp.csr_matrix | None]],
-    title: str,
-    own: sp.csr_matrix | None,
-    processes: Processes | None,
 ) -> list[Ranking]:
-    """A ranking for each (k, seen) of `asked`: without these items, and those of the ones before."""
+    """Several rankings by the same scores, one for each (k, seen) of `asked`; see `rank`.
+
+    Each leaves out its `seen` and those before it.
+    """
     if processes is not None and processes.count > 1:
-        mine = _rank(left, right, processes.mine(users), asked, title if processes.first else "", own, None)
+        mine = rankings(left, right, processes.mine(users), asked, title if processes.first else "", own, None)
         return [Ranking(*(processes.join(each, len(users)) for each in (one.items, one.scores))) for one in mine]
     shapes = [(len(users), k) for k, _ in asked]
-    rankings = [Ranking(np.empty(shape, np.int32), np.empty(shape, np.float32)) for shape in shapes]
+    found = [Ranking(np.empty(shape, np.int32), np.empty(shape, np.float32)) for shape in shapes]
 
     def keep(part: slice, scores: np.ndarray) -> None:
         if own is not None:
             add(scores, own[users[part]])
-        for (k, seen), ranking in zip(asked, rankings, strict=True):
+        for (k, seen), ranking in zip(asked, found, strict=True):
             if seen is not None:
-                rows = seen[users[part]]
-                scores[np.repeat(np.arange(len(scores)), np.diff(rows.indptr)), rows.indices] = -np.inf
+                scores[places(seen[users[part]])] = -np.inf
             items, best = top(scores, k)
             ranking.items[part] = np.where(np.isneginf(best), -1, items)
             ranking.scores[part] = best
 
     each_block(keep, left, right, users, max(k for k, _ in asked), title)
-    return rankings
+    return found
 
 
 def each_block(
@@ -163,7 +150,12 @@ def blank(rows: int, items: int, k: int) -> np.ndarray:
 
 def add(scores: np.ndarray, own: sp.csr_matrix) -> None:
     """Add own [n, items] to scores [n, items or more], in place."""
-    scores[np.repeat(np.arange(own.shape[0]), np.diff(own.indptr)), own.indices] += own.data
+    scores[places(own)] += own.data
+
+
+def places(matrix: sp.csr_matrix) -> tuple[np.ndarray, np.ndarray]:
+    """The row and the column of each number that the matrix stores, in their order."""
+    return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr)), matrix.indices
 
 
 def widened(matrix: sp.csr_matrix, columns: int) -> sp.csr_matrix:
@@ -199,7 +191,7 @@ def top(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         size //= 2
     groups = scores.reshape(rows, size, -1).max(axis=1) if size > 1 else scores
     reached = -np.partition(-groups, k - 1, axis=1)[:, k - 1, None]  # [users, 1], by at least k items
-    found = ~(scores < reached)  # a diverged model's are NaN, which must not leave a row without any
+    found = ~(scores < reached)  # not >=, which no score of a diverged model fulfils, as they are NaN
     for row in np.flatnonzero((groups >= reached).sum(axis=1) > 2 * k):  # very many are equal to it
         found[row] = scores[row] > reached[row]
         found[row, np.flatnonzero(scores[row] == reached[row])[:k]] = True

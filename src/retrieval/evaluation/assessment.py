@@ -11,7 +11,7 @@ from retrieval.evaluation.metrics import BEYOND, DEBIASED, METRICS, means, value
 from retrieval.evaluation.options import Evaluation
 from retrieval.histories import Features
 from retrieval.matrices import Model
-from retrieval.ranking import rank, rank_twice
+from retrieval.ranking import rank, rankings
 from retrieval.stage import read_table
 from retrieval.torchrun import Processes
 
@@ -86,7 +86,8 @@ def assess(model: Model, exam: Exam, params: Evaluation, processes: Processes | 
         raise Problem(f"model {model.name}: its users and items are not those of the features; train it again")
     left, right, own = model.left, model.right, model.own
     others = np.setdiff1d(exam.train_users, exam.users)
-    every, new = rank_twice(left, right, exam.users, (k, params.ks[-1]), data.excluded, model.name, own, processes)
+    asked = (k, None), (params.ks[-1], data.excluded)
+    every, new = rankings(left, right, exam.users, asked, model.name, own, processes)
     constant, title = model.kind == "constant", f"{model.name}, train"
     rest = rank(left, right, others, k, None, constant, title, own, processes)
     lists = np.empty((len(model.users), k), np.int32)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from retrieval.evaluation.series import Series
 from retrieval.matrices import Model
-from retrieval.ranking import blank, each_block, top
+from retrieval.ranking import blank, each_block, places, top
 from retrieval.stage import rounded
 
 import numpy as np
@@ -83,7 +83,7 @@ def _others(
         block = watched[users[start : start + BLOCK]]
         numbers = blank(block.shape[0], items, count)
         numbers[:, :items] = -rng.random(block.shape, dtype=np.float32)
-        numbers[np.repeat(np.arange(block.shape[0]), np.diff(block.indptr)), block.indices] = -np.inf
-        place, best = top(numbers, count)
+        numbers[places(block)] = -np.inf
+        chosen, best = top(numbers, count)
         row, column = np.nonzero(~np.isneginf(best))
-        yield start + row, place[row, column]
+        yield start + row, chosen[row, column]

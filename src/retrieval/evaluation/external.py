@@ -14,6 +14,7 @@ from typing import NamedTuple
 from retrieval import ids
 from retrieval.errors import Problem
 from retrieval.histories import Features
+from retrieval.ranking import places
 from retrieval.stage import read_table
 
 import numpy as np
@@ -166,15 +167,14 @@ def _check_items(rows: Rows, users: np.ndarray, data: Features) -> None:
         raise Problem(
             f"{rows.where(row)}: {_named(rows, row, users)} has item {_id(data.item_ids, rows.item[row])} twice"
         )
-    out = data.excluded
+    user, item = places(data.excluded)
     of_train = ids.rows_of(users, data.user_ids)[rows.user]
-    left_out = np.repeat(np.arange(out.shape[0]), np.diff(out.indptr)) * items + out.indices
-    wrong = np.isin(np.where(of_train < 0, -1, of_train * items + rows.item), left_out)
+    wrong = np.isin(np.where(of_train < 0, -1, of_train * items + rows.item), user * items + item)
     if wrong.any():
         row = int(np.argmax(wrong))
-        item = _id(data.item_ids, rows.item[row])
+        name = _id(data.item_ids, rows.item[row])
         raise Problem(
-            f"{rows.where(row)}: {_named(rows, row, users)} has watched or dislikes item {item} in train; leave such "
+            f"{rows.where(row)}: {_named(rows, row, users)} has watched or dislikes item {name} in train; leave such "
             f"items out, as the other models do ({wrong.sum()} of {len(wrong)} rows)"
         )
 
