@@ -39,8 +39,8 @@ TARGETS, CATALOGUE, DIMENSIONS = 4096, 15_480, 64  # of the softmax: batch size,
 NOTEBOOK = f"""
 history=bag item=features score=euclid loss=triplet losses.margin=0.4 trend.enabled=false cooccurrence.weight=0
 towers.width={WIDTH} towers.dropout=0.2 towers.id_dropout=0 towers.length=10000 towers.layers=1 towers.tied=false
-towers.bias=false towers.popularity=0 negatives.kind=uniform negatives.count=1 negatives.exclude_seen=false
-negatives.shared=0
+towers.bias=false towers.popularity=0 towers.ensemble=1
+negatives.kind=uniform negatives.count=1 negatives.exclude_seen=false negatives.shared=0
 train.targets=one train.epochs=1 train.batch={BATCH} train.learning_rate=0.001 train.weight_decay=0 train.warmup=0
 train.schedule=constant train.clip=1e9 train.average=0 train.recency=0 train.patience=0 train.precision=float32
 """.split()

@@ -9,7 +9,7 @@ from retrieval.divergence import flagged
 from retrieval.matrices import Model
 from retrieval.runs import machine, recorded
 from retrieval.stage import folder, rounded, run, write_json
-from retrieval.training.checkpoints import FOLDER, REHEARSAL, checkpoint_path
+from retrieval.training.checkpoints import FOLDER, REHEARSAL, checkpoint_path, of_member
 from retrieval.training.loop import fit
 from retrieval.training.rehearsal import resolve_by_rehearsal
 from retrieval.training.resolve import TrainDSSMParams
@@ -35,6 +35,7 @@ def main(params: TrainDSSMParams, features: Path, out: Path) -> None:
     card |= flagged("train_dssm", warnings)
     if params.train.precision != "float64":
         card["machine"] = {"precision": params.train.precision, **machine()}
+    checkpoints = [of_member(checkpoint, number) for number in range(params.towers.ensemble)]
     with folder(out) as aside:
         model.save(aside)
         if found.read is not None:
@@ -49,7 +50,7 @@ def main(params: TrainDSSMParams, features: Path, out: Path) -> None:
         )
         own = Model(out.name, "vectors", found.left, found.right, data.user_ids, data.item_ids, card, found.own)
         matrices.write_into(aside, own)
-    for path in (checkpoint, rehearsal, live):
+    for path in (*checkpoints, rehearsal, live):
         path.unlink(missing_ok=True)
 
 

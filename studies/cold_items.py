@@ -106,7 +106,7 @@ def main() -> None:
             without = regress(replace(data, ages=None), replace(catalogue, ages=None), left, right)
             assess(f"DSSM, {name}, without the age of items", left, right, without)
         if params.item != "id":
-            assess(f"DSSM, {name}, item tower without id", left, right, by_tower(model, catalogue, new))
+            assess(f"DSSM, {name}, item tower without id", left, right, by_tower(model.members[0], catalogue, new))
     left, right, _ = train_lightfm(data, validate(LightFM, values["lightfm"]).resolve(data), SEED)
     assess("LightFM", left, right, regress(data, catalogue, left, right))
     left, right = BASELINES["ials"].train(data, validate(Baselines, values["baselines"]).resolve(data), SEED)

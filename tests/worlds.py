@@ -14,6 +14,7 @@ import train_lightfm
 from retrieval import histories, matrices
 from retrieval.baselines import BASELINES
 from retrieval.dssm.batches import Batch, Batches
+from retrieval.dssm.ensemble import Ensemble
 from retrieval.dssm.model import DSSM
 from retrieval.histories import DAY, Features, Histories
 from retrieval.newitems import score_new
@@ -102,7 +103,7 @@ FEATURES = features_of([[0, 1, 2, 3], [4, 2], [5, 0, 1], [3, 4, 5, 0, 2]], 6)
 SMALL = {
     "architecture": "mlp", "history": "bag", "item": "both", "normalize": False, "score": "auto", "loss": "softmax",
     "width": 8, "dropout": 0.0, "id_dropout": 0.0, "length": 5, "layers": 1, "heads": 2, "half_life": 0, "tied": True,
-    "bias": "auto", "popularity": 0.0, "temperature": 1.0, "learn_temperature": False,
+    "bias": "auto", "popularity": 0.0, "ensemble": 1, "temperature": 1.0, "learn_temperature": False,
     "trend": "auto", "windows": [1, 7], "mix": [0.5, 0.25], "slope": 2.0, "smoothing": 0.0,
     "user_weight": 0.5, "mean_weight": 0.25,
     "kind": "uniform", "count": 8, "logq": True, "exclude_seen": False, "shared": 0,
@@ -140,7 +141,7 @@ def model(seed: int = 0, features: Features = FEATURES, **changes: Any) -> DSSM:
     return DSSM(features, training_params(features, **changes))
 
 
-def trained(features: Features, seed: int = 1, **changes: Any) -> tuple[DSSM, History]:
+def trained(features: Features, seed: int = 1, **changes: Any) -> tuple[Ensemble, History]:
     """A model and the history of its training."""
     return fit(training_params(features, seed=seed, **changes), features)[:2]
 

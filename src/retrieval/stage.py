@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import scipy.sparse as sp
 
-FORMAT = 1  # of cards and the folders that they describe; raise it when an older reader would misread them
+FORMAT = 2  # of cards and the folders that they describe; raise it when an older reader would misread them
 
 
 def run(main: Callable[..., None], everything: bool = False) -> None:

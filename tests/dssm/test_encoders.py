@@ -2,6 +2,7 @@
 
 from retrieval.dssm.batches import Batches
 from retrieval.dssm.encoders import HISTORIES, SLOWEST, rotated
+from retrieval.dssm.ensemble import Ensemble
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ def test_what_stands_before_the_target_does_touch_it(history):
 @pytest.mark.parametrize("history", HISTORIES)
 def test_a_row_does_not_depend_on_its_neighbours(history):
     net = model(history=history).eval()
-    together = net.matrices(FEATURES.histories)[0]
+    together = Ensemble([net]).matrices(FEATURES.histories)[0]
     table = net.items(torch.arange(net.count))
     for part in Batches(FEATURES.histories, 5, 1).whole():
         alone = net.scorer.left(net.users(part, table))
@@ -54,7 +55,7 @@ def test_order_matters_to_all_but_bags(history):
     forward, backwards = features_of([[0, 1, 2]], 6), features_of([[2, 1, 0]], 6)
     for half_life in {0.0, 1.0} if history in BAGS else {0.0}:
         net = model(history=history, half_life=half_life, features=forward)
-        left = [net.matrices(features.histories)[0] for features in (forward, backwards)]
+        left = [Ensemble([net]).matrices(features.histories)[0] for features in (forward, backwards)]
         blind = np.allclose(*left, atol=1e-6)
         expected = history in BAGS and not half_life
         assert blind == expected, f"add {history!r} to BAGS in {__file__} if the order of the items shall not matter"
@@ -64,7 +65,7 @@ def test_gaps_matter_to_sequences():
     near, far = features_of([[0, 1, 2]], 6), features_of([[0, 1, 2]], 6, [[0, 1, 90]])
     for history in ("gru", "transformer"):
         net = model(history=history, features=near)
-        assert not np.allclose(*(net.matrices(f.histories)[0] for f in (near, far)), atol=1e-6)
+        assert not np.allclose(*(Ensemble([net]).matrices(f.histories)[0] for f in (near, far)), atol=1e-6)
 
 
 def test_rotated_by_hand():

@@ -5,6 +5,7 @@ import itertools
 from retrieval.dssm.batches import Batch
 from retrieval.dssm.bodies import ARCHITECTURES
 from retrieval.dssm.encoders import HISTORIES
+from retrieval.dssm.ensemble import Ensemble
 from retrieval.dssm.model import DSSM
 from retrieval.dssm.towers import ITEMS
 from retrieval.training.losses import make
@@ -44,7 +45,8 @@ def test_a_saved_model_gives_equal_vectors(architecture, history, item, tmp_path
     vectors(net, batch())  # moves the running statistics of batch norms, which are part of the state
     save_file(net.state_dict(), tmp_path / "towers.safetensors")
     other.load_state_dict(load_file(tmp_path / "towers.safetensors"))
-    for a, b in zip(net.matrices(FEATURES.histories), other.matrices(FEATURES.histories), strict=True):
+    both = (Ensemble([each]).matrices(FEATURES.histories) for each in (net, other))
+    for a, b in zip(*both, strict=True):
         assert np.array_equal(a, b)
 
 
@@ -52,24 +54,3 @@ def test_normalize_gives_unit_vectors():
     net = model(normalize=True)
     assert torch.allclose(net.items(torch.arange(6)).norm(dim=1), torch.ones(6))
     assert torch.allclose(vectors(net, batch()).norm(dim=1), torch.ones(14))
-
-
-def test_the_rows_of_some_users_are_theirs_among_all():
-    net, users = model(trend=False), np.array([1, 3])
-    (some, right), (every, of_all) = net.matrices(FEATURES.histories, users), net.matrices(FEATURES.histories)
-    assert np.array_equal(right, of_all)
-    assert some == pytest.approx(every[users], abs=1e-6)
-
-
-@pytest.mark.parametrize("trend", [True, False])
-def test_many_users_are_written_part_by_part(trend, monkeypatch):
-    """The first part has the largest numbers, which the grid of all depends on."""
-    net = model(features=FEATURES, trend=trend, bias=False)
-    whole, left = net.matrices(FEATURES.histories), torch.full((4, 8), 1 / 3)
-    left[0] *= 1000
-    expected = net.scorer.finish(left)
-    monkeypatch.setattr("retrieval.dssm.scoring.ROWS", 3)
-    for a, b in zip(whole, net.matrices(FEATURES.histories), strict=True):
-        assert np.array_equal(a, b)
-    assert torch.equal(net.scorer.finish(left), expected)
-    assert torch.equal(net.scorer.ranked(left), expected)

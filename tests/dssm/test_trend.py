@@ -3,6 +3,7 @@
 import math
 
 from retrieval.dssm.batches import Batches
+from retrieval.dssm.ensemble import Ensemble
 from retrieval.dssm.trend import Prior, Trend
 from retrieval.training.losses import LOSSES
 from retrieval.training.negatives import SAMPLERS
@@ -102,8 +103,9 @@ def test_exported_scores_are_the_prior_and_weighted_parts_of_the_towers_score():
     """user_weight is 1/2: half of how a user's score differs from the mean user's. mean_weight is 1/4: a quarter of the
     mean user's score."""
     with_trend, without = (model(features=FEATURES, trend=enabled, bias=False) for enabled in (True, False))
-    without.load_state_dict({k: v for k, v in with_trend.state_dict().items() if k != "scorer.mean"})
-    (left, right), (plain_left, plain_right) = (net.matrices(FEATURES.histories) for net in (with_trend, without))
+    without.load_state_dict(with_trend.state_dict())
+    both = (Ensemble([net]).matrices(FEATURES.histories) for net in (with_trend, without))
+    (left, right), (plain_left, plain_right) = both
     common = plain_left.mean(0) @ plain_right.T
     personal = plain_left @ plain_right.T - common
     assert np.abs(personal).max() > 1e-3 < np.abs(common).max()

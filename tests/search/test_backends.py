@@ -40,7 +40,7 @@ def test_the_index_of_another_model_is_refused(copy):
         (lambda path: (path / "index.json").unlink(), "ials: index.json is missing; run dvc repro"),
         (lambda path: (path / "ivf.faiss").unlink(), "ials: ivf.faiss is missing; run dvc repro"),
         (lambda path: (path / "index.json").write_text("{"), "index.json: does not read: "),
-        (lambda path: (path / "index.json").write_text("null"), "index.json: its format is None, expected 1"),
+        (lambda path: (path / "index.json").write_text("null"), "index.json: its format is None, expected 2"),
         (lambda path: (path / "space.npz").write_bytes(b""), "space.npz: does not match its hash in index.json"),
     ],
 )

@@ -5,6 +5,7 @@ import json
 from retrieval.dssm.batches import Batches
 from retrieval.dssm.bodies import ARCHITECTURES
 from retrieval.dssm.encoders import HISTORIES
+from retrieval.dssm.ensemble import Ensemble
 from retrieval.dssm.model import DSSM
 from retrieval.dssm.scoring import WEIGHT_BITS
 from retrieval.errors import Problem
@@ -176,7 +177,7 @@ def test_a_judge_compares_epochs_in_place_of_held_out_items(monkeypatch):
     assert not len(make_batches(params, RING).validation_users)
     net, history, _ = fit(params, RING, judge=judge)
     assert [line["validation"] for line in history] == [1, 3, 2, 3]
-    assert torch.equal(net.scorer.bias, biases[1])
+    assert torch.equal(net.members[0].scorer.bias, biases[1])
     assert not torch.equal(biases[1], biases[3])
 
 
@@ -185,7 +186,7 @@ def test_validation_is_the_mean_reciprocal_rank_of_the_held_out_items():
     sampler = Batches(features.histories, 5, 2, torch.tensor([True, False, True, True]))
     net = model(features=features)
     shorter = features_of([[0, 1, 2], [4, 5], [7, 1, 0, 2], [3, 9]], 12)
-    left, right = net.matrices(shorter.histories)
+    left, right = Ensemble([net]).matrices(shorter.histories)
     ranks = []
     for user, target in ((0, 3), (2, 5), (3, 8)):
         scores = left[user] @ right.T

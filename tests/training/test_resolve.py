@@ -27,8 +27,16 @@ def flat(values, above=""):
 
 
 def test_nothing_is_auto_afterwards_and_the_line_names_what_was(capsys):
-    autos = ["history", "score", "towers.bias", "trend.enabled", "negatives.shared", "train.learning_rate"]
-    autos += ["negatives.exclude_seen"]
+    autos = [
+        "history",
+        "score",
+        "towers.bias",
+        "towers.ensemble",
+        "trend.enabled",
+        "negatives.shared",
+        "train.learning_rate",
+    ]
+    autos += ["negatives.exclude_seen", "towers.ensemble"]
     autos += ["trend.user_weight", "trend.mean_weight"]
     autos += [f"train.{name}" for name in ("epochs", "batch", "weight_decay", "warmup", "recency")]
     autos += ["train.patience", "train.precision"]

@@ -1,29 +1,23 @@
-"""The two-tower model (DSSM): towers and scorer, and the two matrices that come of them.
+"""The two-tower model (DSSM): towers and scorer.
 
 Huang et al. 2013, "Learning deep structured semantic models for web search using clickthrough data".
 """
 
-from pathlib import Path
 from typing import Annotated
 
-from retrieval import matrices
-from retrieval.dssm.batches import Batch, Batches
+from retrieval.dssm.batches import Batch
 from retrieval.dssm.bodies import ARCHITECTURES
 from retrieval.dssm.encoders import HISTORIES
 from retrieval.dssm.scoring import SCORES, WEIGHT_BITS, Scorer, snap
 from retrieval.dssm.sizes import Towers
 from retrieval.dssm.towers import ITEMS, ItemTower, UserTower, embedding
 from retrieval.dssm.trend import Prior, Trend
-from retrieval.histories import Features, Histories
+from retrieval.histories import Features
 from retrieval.params import Section, one_of
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 from torch import Tensor, nn
-
-WEIGHTS = "towers.safetensors"
 
 
 class Options(Section):
@@ -51,7 +45,7 @@ class DSSM(nn.Module):
         self.normalize = options.normalize
         counts = torch.from_numpy(features.counts)
         popularity = ((counts + 1) / (counts + 1).sum(dtype=torch.float64)).log().to(torch.get_default_dtype())
-        self.scorer = Scorer(options.score, sizes, trend, popularity)
+        self.scorer = Scorer(options.score, sizes, popularity)
         self.item_tower = ItemTower(features.items, options.item, options.architecture, sizes)
         self.user_tower = UserTower(features.users, options.history, options.architecture, sizes)
         self.tokens = None if sizes.tied else embedding(self.count, sizes.width)
@@ -73,31 +67,21 @@ class DSSM(nn.Module):
     def forward(self, batch: Batch, items: Tensor) -> tuple[Tensor, Tensor]:
         """left [targets, e] of a batch's targets and right [n, e] of items [n], among them those that tokens name."""
         vectors = self.items(items)
-        return self.scorer.left(self.users(batch, vectors)), self.scorer.right(vectors, items)
+        return self.left(batch, vectors), self.scorer.right(vectors, items)
+
+    def left(self, batch: Batch, table: Tensor) -> Tensor:
+        """left [targets, e]; `table` as in `users`."""
+        return self.scorer.left(self.users(batch, table))
+
+    def right(self, vectors: Tensor) -> Tensor:
+        """right [items, e] of all items, by their vectors."""
+        return self.scorer.right(vectors, torch.arange(self.count, device=self.device))
 
     @torch.no_grad()
     def vectors(self) -> Tensor:
         """The vectors [items, width] of all items."""
         self.eval()
         return self.items(torch.arange(self.count, device=self.device))
-
-    @torch.no_grad()
-    def matrices(self, histories: Histories, users: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """left [users, e], each user's after the whole history, and right [items, e].
-
-        users: rows of the features, ascending, that are the users of left; None for all.
-        """
-        vectors = snap(self.vectors(), matrices.BITS)
-        right = self.scorer.right(vectors, torch.arange(self.count, device=self.device)).cpu()
-        asked = torch.arange(len(histories.indptr) - 1) if users is None else torch.from_numpy(users)
-        left = torch.empty(len(asked), right.shape[1], dtype=right.dtype)
-        for batch in Batches(histories, self.length).whole(asked):
-            rows = self.scorer.left(self.users(batch.to(self.device), vectors)).cpu()
-            left[torch.searchsorted(asked, batch.user)] = rows
-        ranked = self.scorer.finish(left)
-        if self.prior is not None:
-            right = torch.cat([right, self.prior.serving()[:, None]], 1)
-        return ranked.numpy(), matrices.snap(right.numpy())
 
     @torch.no_grad()
     def largest_weight(self) -> float:
@@ -110,14 +94,6 @@ class DSSM(nn.Module):
         for tensor in (*self.parameters(), *self.buffers()):
             if tensor.is_floating_point():
                 tensor.copy_(snap(tensor, WEIGHT_BITS))
-
-    def save(self, out: Path) -> None:
-        """Write into an open folder what `newcomer` reads: weights and item vectors, which float32 holds exactly."""
-        weights = {
-            name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in self.state_dict().items()
-        }
-        save_file(weights, out / WEIGHTS)
-        np.save(out / "tokens.npy", matrices.snap(self.vectors().cpu().numpy()))
 
 
 def unit(vectors: Tensor, normalize: bool) -> Tensor:

@@ -1,10 +1,12 @@
 """Users who are not in the data: the row of left that a DSSM makes from what they watched and who they are."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 from retrieval.dssm.batches import Batches
-from retrieval.dssm.model import WEIGHTS, Options, unit
-from retrieval.dssm.scoring import Scorer
+from retrieval.dssm.ensemble import TOKENS, WEIGHTS, mean
+from retrieval.dssm.model import Options, unit
+from retrieval.dssm.scoring import Export, Scorer
 from retrieval.dssm.towers import UserTower
 from retrieval.histories import Demographics, Histories, Watched
 from retrieval.matrices import Model
@@ -16,8 +18,14 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 
+class _Member(NamedTuple):
+    tower: UserTower
+    scorer: Scorer
+    tokens: Tensor  # [items, width]
+
+
 class Tower:
-    """The user tower and the scorer of a DSSM: items watched and demographics -> a row of left [1, e]."""
+    """The user towers and scorers of an ensemble: items watched and demographics -> a row of left [1, e]."""
 
     reads_history = reads_demographics = True
 
@@ -28,14 +36,18 @@ class Tower:
         pairs = [(column, value) for column in columns for value in columns[column]]
         self._place = {pair: place for place, pair in enumerate(pairs)}
         nobody = sp.csr_matrix((1, len(pairs)), dtype=np.float32)
-        self._tower = UserTower(nobody, options.history, options.architecture, options.towers)
-        trend = options.trend if options.trend.enabled else None
-        self._scorer = Scorer(options.score, options.towers, trend, torch.zeros(len(model.items)))
-        for part, name in ((self._tower, "user_tower"), (self._scorer, "scorer")):
-            _load(part.double(), name, weights)
-        tokens = torch.from_numpy(np.load(path / "tokens.npy", allow_pickle=False))
-        self._tokens = weights.get("tokens.weight", tokens).double()
-        self._length, self._normalize = options.towers.length, options.normalize
+        sizes, trend = options.towers, options.trend if options.trend.enabled else None
+        self._length, self._normalize, self._members = sizes.length, options.normalize, list[_Member]()
+        tokens = torch.from_numpy(np.load(path / TOKENS, allow_pickle=False))
+        for number, own in enumerate(tokens.chunk(sizes.ensemble, 1)):
+            tower = UserTower(nobody, options.history, options.architecture, sizes)
+            scorer = Scorer(options.score, sizes, torch.zeros(len(model.items)))
+            for part, name in ((tower, "user_tower"), (scorer, "scorer")):
+                _load(part, f"members.{number}.{name}", weights)
+            own = weights.get(f"members.{number}.tokens.weight", own).double()
+            self._members.append(_Member(tower, scorer, own))
+        self._export = Export(trend, sizes.ensemble * scorer.columns)
+        _load(self._export, "export", weights)
 
     @torch.inference_mode()
     def __call__(self, watched: Watched, demographics: Demographics) -> np.ndarray:
@@ -43,18 +55,20 @@ class Tower:
         places = sorted({self._place[pair] for pair in demographics})
         ones = np.ones(len(places), np.float32)
         row = sp.csr_matrix((ones, places, [0, len(places)]), shape=(1, len(self._place)))
-        self._tower.first.read(row)
         ends = np.array([0, len(items)])
         if not len(items):  # Batches needs an interaction: this one is outside of the user's rows
             items, time = np.zeros(1, np.int64), np.zeros(1, np.int64)
         history = Histories(ends, items.astype(np.int32), time, np.ones(len(items), np.float32))
         batch = next(Batches(history, self._length).whole())
-        vector = unit(self._tower(batch, self._tokens), self._normalize)
-        return self._scorer.ranked(self._scorer.left(vector)).float().numpy()
+        lefts = []
+        for tower, scorer, tokens in self._members:
+            tower.first.read(row)
+            lefts.append(scorer.left(unit(tower(batch, tokens), self._normalize)))
+        return self._export(mean(lefts)).float().numpy()
 
 
 def _load(module: nn.Module, name: str, weights: dict[str, Tensor]) -> None:
     """Load the weights whose names begin with `name.`."""
     prefix = f"{name}."
     module.load_state_dict({key.removeprefix(prefix): weights[key] for key in weights if key.startswith(prefix)})
-    module.eval()
+    module.double().eval()

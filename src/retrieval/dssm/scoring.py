@@ -51,24 +51,18 @@ SCORES: dict[str, Score] = {
 
 
 class Scorer(nn.Module):
-    """From user and item vectors to the rows of the two matrices: score, temperature, bias, trend.
+    """From user and item vectors to columns whose inner product is the score: score, temperature, bias.
 
-    `popularity` [items] is where the biases start. `trend`: None without one. `finish` makes the export: a user is
-    ranked by `ranked(left(user))`, an item by `right`.
+    `popularity` [items] is where the biases start.
     """
 
-    mean: Tensor
-    step: Tensor
-
-    def __init__(self, score: str, sizes: Towers, trend: Trend | None, popularity: Tensor) -> None:
+    def __init__(self, score: str, sizes: Towers, popularity: Tensor) -> None:
         super().__init__()
-        self.score, self.trend = SCORES[score], trend
+        self.score = SCORES[score]
+        self.columns = sizes.width + self.score.extra  # besides the bias
         temperature = torch.tensor(float(np.log(sizes.temperature)))
         self.log_temperature = nn.Parameter(temperature, requires_grad=sizes.learn_temperature)
         self.bias = nn.Parameter(popularity) if sizes.bias else None
-        self.register_buffer("step", torch.zeros(()))
-        if trend is not None:
-            self.register_buffer("mean", torch.zeros(sizes.width + self.score.extra))
 
     def left(self, users: Tensor) -> Tensor:
         """left [n, e] of user vectors [n, width]."""
@@ -86,11 +80,26 @@ class Scorer(nn.Module):
         assert self.bias is not None
         self.bias.copy_(snap(self.bias + torch.from_numpy(by).to(self.bias), WEIGHT_BITS))
 
-    def finish(self, left: Tensor) -> Tensor:
-        """Store what `ranked` needs of left [users, e] of all users: the mean, with a trend, and the grid's step.
 
-        Returns all rows as `ranked` makes them, float32.
-        """
+class Export(nn.Module):
+    """From left as it is trained to left as it is ranked by: with a trend blended and with a 1 for the prior, and on a
+    grid. `start` stores what that takes of all users: their mean, and the grid's step.
+
+    trend: None without one. columns: of left before.
+    """
+
+    mean: Tensor
+    step: Tensor
+
+    def __init__(self, trend: Trend | None, columns: int) -> None:
+        super().__init__()
+        self.trend = trend
+        self.register_buffer("step", torch.zeros((), dtype=torch.float64))
+        if trend is not None:
+            self.register_buffer("mean", torch.zeros(columns, dtype=torch.float64))
+
+    def start(self, left: Tensor) -> Tensor:
+        """Store what `forward` needs of left [users, e] of all users. Returns all rows as it makes them, float32."""
         parts = left.split(ROWS)
         if self.trend is not None:
             total = torch.stack([part.double().sum(0) for part in parts]).sum(0)
@@ -98,16 +107,15 @@ class Scorer(nn.Module):
         self.step.fill_(grid_step(max(self._blend(part).abs().max().item() for part in parts)))
         ranked = torch.empty(len(left), left.shape[1] + (self.trend is not None), dtype=torch.float32)
         for rows, part in zip(ranked.split(ROWS), parts, strict=True):
-            rows.copy_(self.ranked(part))
+            rows.copy_(self(part))
         return ranked
 
-    def ranked(self, left: Tensor) -> Tensor:
-        """Rows of left for ranking, on the grid. With a trend they are blended and get a 1 for the prior."""
-        blended = self._blend(left)
-        return torch.round(blended / self.step.to(left.device)) * self.step.to(left.device)
+    def forward(self, left: Tensor) -> Tensor:
+        """Rows of left [n, e] for ranking, on the grid; with a trend [n, e + 1]."""
+        step = self.step.to(left.device)
+        return torch.round(self._blend(left) / step) * step
 
     def _blend(self, left: Tensor) -> Tensor:
-        """[n, e], or [n, e + 1] beside a trend."""
         if self.trend is None:
             return left
         return torch.cat([self.trend.blend(left, self.mean.to(left.device)), torch.ones_like(left[:, :1])], 1)

@@ -23,8 +23,9 @@ class Towers(Section):
     history are read, the last ones. layers: of gru and transformer. heads: of attention. half_life: of a bag, in items;
     0 for a plain mean. tied: histories are read with the item tower's vectors, else with vectors of their own. bias:
     each item has one. popularity: what the biases gain after training, times log(1 + the item's interactions in the
-    later half of train); auto: what held-out items say, see `training.weighing`. temperature: divides the scores; with
-    learn_temperature its start value.
+    later half of train); auto: what held-out items say, see `training.weighing`. ensemble: how many pairs of towers are
+    trained, each with a seed of its own; the model's scores are the mean of theirs; auto: 2 with a trend, else 1.
+    temperature: divides the scores; with learn_temperature its start value.
     """
 
     width: Annotated[int, Field(ge=2, le=65_536), AfterValidator(_even)]
@@ -37,6 +38,7 @@ class Towers(Section):
     tied: bool
     bias: Annotated[bool, AUTO]
     popularity: Annotated[float, Field(ge=0, le=100), AUTO]
+    ensemble: Annotated[int, Field(ge=1, le=100), AUTO]
     temperature: Annotated[float, Field(gt=0)]
     learn_temperature: bool
 

@@ -29,6 +29,11 @@ REHEARSAL = "rehearsal-"  # precedes the name of a model in that of its rehearsa
 SOURCES = Path(__file__).parents[2]
 
 
+def of_member(path: Path, number: int) -> Path:
+    """The path of a member of an ensemble; that of the first is `path` itself."""
+    return path.with_name(f"{number + 1}-{path.name}") if number else path
+
+
 class Checkpoint:
     """The state of modules, optimiser and schedule after an epoch, and the history of the training so far.
 

@@ -3,6 +3,7 @@
 import copy
 import math
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -11,11 +12,12 @@ from typing import NamedTuple
 
 from retrieval import divergence
 from retrieval.dssm.batches import Batch, Batches
+from retrieval.dssm.ensemble import Ensemble
 from retrieval.dssm.model import DSSM
 from retrieval.histories import Features
 from retrieval.progress import Epochs, progress
 from retrieval.training.candidates import AllItems, at_once
-from retrieval.training.checkpoints import Checkpoint
+from retrieval.training.checkpoints import Checkpoint, of_member
 from retrieval.training.losses import Loss, make
 from retrieval.training.negatives import CandidateSampler
 from retrieval.training.resolve import SHORTEST, VALIDATION_USERS, TrainDSSMParams, chance
@@ -33,10 +35,18 @@ History = list[dict[str, float]]
 Judge = Callable[[DSSM], float]  # how good a model is: more is better
 
 
-class Trained(NamedTuple):
-    """The model to use, one line of history per epoch, and what is suspicious about the training."""
+class Member(NamedTuple):
+    """A member of an ensemble, one line of history per epoch, and what is suspicious about the training."""
 
     model: DSSM
+    history: History
+    warnings: list[str]
+
+
+class Trained(NamedTuple):
+    """The model to use, a line of history per epoch of its first member, and what is suspicious about the training."""
+
+    model: Ensemble
     history: History
     warnings: list[str]
 
@@ -49,32 +59,43 @@ def fit(
     live: Path | None = None,
     judge: Judge | None = None,
 ) -> Trained:
-    """Train by resolved parameters. Raises `Problem` if the training diverges.
+    """Train the members of an ensemble by resolved parameters. Raises `Problem` if a training diverges.
 
-    The model's weights are float64 and on a grid: the same weights give the same two matrices on every machine.
-    `checkpoint_path`: where the state after each epoch is saved, and resumed from. Every epoch draws from generators of
-    its own, seeded with the seed and the epoch's number. `live`: where the history is written after each epoch.
-    `judge`: the validation, if `train.patience` asks for one; None: that of held-out items, see `validate`.
+    The members hold out the same items; the seed of the first is that of `params`, see `member_seed`. Their weights are
+    float64 and on a grid: the same weights give the same two matrices on every machine. `checkpoint_path`: where the
+    state after each epoch is saved, and resumed from. Every epoch draws from generators of its own, seeded with the
+    seed and the epoch's number. `live`: where the history is written after each epoch. `judge`: the validation, if
+    `train.patience` asks for one; None: that of held-out items, see `validate`.
     """
-    workers = workers or Workers()
+    workers, count = workers or Workers(), params.towers.ensemble
     make_deterministic(workers.device)
-    with default_dtype(torch.float64 if params.train.precision == "float64" else torch.float32):
-        torch.manual_seed(params.seed)
-        model = DSSM(features, params).to(workers.device)
-        trained = _train(model, params, features, checkpoint_path, workers, live, judge)
-    trained.model.double().snap()
-    return trained
+    trained = list[Member]()
+    for number in range(count):
+        if number and workers.first:
+            print(f"train_dssm: member {number + 1} of {count}", file=sys.stderr)
+        path = None if checkpoint_path is None else of_member(checkpoint_path, number)
+        with default_dtype(torch.float64 if params.train.precision == "float64" else torch.float32):
+            trained.append(_train(params, features, member_seed(params.seed, number), path, workers, live, judge))
+    warnings = [line for member in trained for line in member.warnings]
+    return Trained(Ensemble([member.model for member in trained]), trained[0].history, warnings)
+
+
+def member_seed(seed: int, number: int) -> int:
+    """The seed of a member of an ensemble; that of the first is `seed` itself."""
+    return int(np.random.default_rng((seed, number)).integers(2**32)) if number else seed
 
 
 def _train(
-    model: DSSM,
     params: TrainDSSMParams,
     features: Features,
+    seed: int,
     checkpoint_path: Path | None,
     workers: Workers,
     live: Path | None,
     judge: Judge | None,
-) -> Trained:
+) -> Member:
+    torch.manual_seed(seed)
+    model = DSSM(features, params).to(workers.device)
     loss, options = make(params.loss, params.losses, model.count), params.train
     learning_rate = f"train.learning_rate={options.learning_rate}"
     batches, sampler = make_batches(params, features), make_sampler(params, features, model, loss)
@@ -89,7 +110,7 @@ def _train(
     tell = Epochs(options.epochs, live, hidden=not workers.first)
     while len(history) < options.epochs and not best.is_stale(history):
         epoch = len(history) + 1
-        generator = Generator().manual_seed(params.seed * SEED_STRIDE + epoch)
+        generator = Generator().manual_seed(seed * SEED_STRIDE + epoch)
         torch.manual_seed(generator.initial_seed() + workers.rank)
         title = f"epoch {epoch}/{options.epochs}"
         history.append({"epoch": epoch, "loss": run_epoch(title, options.targets, batches, sampler, step, generator)})
@@ -104,7 +125,8 @@ def _train(
     now, _ = sample_loss(model, loss, params, batches, sampler)
     curve = [line["loss"] for line in history]
     warnings = divergence.verdict(now, untrained, targets, learning_rate, model.largest_weight(), curve)
-    return Trained(model, history, warnings)
+    model.double().snap()
+    return Member(model, history, warnings)
 
 
 @torch.no_grad()
@@ -176,16 +198,18 @@ def validate(model: DSSM, batches: Batches) -> float:
     return (1 / torch.cat(ranks)).mean().item()
 
 
-def held_out(model: DSSM, vectors: Tensor, validation: Iterable[Batch]) -> Iterator[tuple[AllItems, Tensor, Tensor]]:
+def held_out(
+    model: DSSM | Ensemble, vectors: Tensor, validation: Iterable[Batch]
+) -> Iterator[tuple[AllItems, Tensor, Tensor]]:
     """For each batch of held-out targets its candidates, left [targets, e], and right [items, e] of all items.
 
-    vectors [items, width] are those of all items.
+    vectors: those of all items.
     """
-    right = model.scorer.right(vectors, torch.arange(model.count, device=model.device))
+    right = model.right(vectors)
     for batch in validation:
         prior = None if model.prior is None else model.prior.at(batch.time, model.device)
         candidates = AllItems(batch.to(model.device), model.count, prior)
-        yield candidates, model.scorer.left(model.users(candidates.batch, vectors)), right
+        yield candidates, model.left(candidates.batch, vectors), right
 
 
 def make_batches(params: TrainDSSMParams, features: Features) -> Batches:

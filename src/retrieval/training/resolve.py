@@ -134,6 +134,7 @@ def resolve(params: TrainDSSMParams, features: Features, judges: int | None = No
     settle("trend.user_weight", user_weight)
     settle("trend.mean_weight", mean_weight)
     bias = settle("towers.bias", not trend and not loss.margin)
+    settle("towers.ensemble", 2 if trend else 1)
     if features.by_days or not bias:
         settle("towers.popularity", 0.0)
     settle("train.weight_decay", 0.3 if features.by_days else 0.01)

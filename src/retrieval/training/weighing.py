@@ -7,7 +7,7 @@ from itertools import product
 
 from retrieval.cooccurrence import Blended, blend, covariance, factors, spread
 from retrieval.dssm.batches import Batches
-from retrieval.dssm.model import DSSM
+from retrieval.dssm.ensemble import Ensemble
 from retrieval.histories import Features, Histories
 from retrieval.repeats import Repeats, counts
 from retrieval.stage import rounded
@@ -41,7 +41,7 @@ class Scored(Blended):
     own: sp.csr_matrix | None = None
 
 
-def weigh(params: TrainDSSMParams, features: Features, model: DSSM) -> TrainDSSMParams:
+def weigh(params: TrainDSSMParams, features: Features, model: Ensemble) -> TrainDSSMParams:
     """The parameters with values for `towers.popularity` and `cooccurrence.weight`.
 
     For auto they are those of POPULARITY and then of WEIGHTS with the highest validation, unless those of USUAL are
@@ -86,14 +86,14 @@ def better(values: np.ndarray, usual: int) -> int:
     return best if gain[best].mean() > enough else usual
 
 
-def blended(params: TrainDSSMParams, features: Features, model: DSSM) -> tuple[TrainDSSMParams, Scored]:
+def blended(params: TrainDSSMParams, features: Features, model: Ensemble) -> tuple[TrainDSSMParams, Scored]:
     """The parameters with the weights, and the matrices of a trained model with popularity, co-occurrence and repeats.
 
     Popularity becomes part of the model's biases.
     """
     params = weigh(params, features, model)
     if params.towers.popularity:
-        model.scorer.raise_biases(params.towers.popularity * lately(features.histories, model.count))
+        model.raise_biases(params.towers.popularity * lately(features.histories, model.count))
     repeats = _repeats(params, features, model) if features.spec["repeats"] == "keep" else None
     found = Scored(**vars(_exported(params, features.histories, model)))
     if repeats is None:
@@ -102,7 +102,7 @@ def blended(params: TrainDSSMParams, features: Features, model: DSSM) -> tuple[T
     return params, replace(found, repeats=repeats, own=repeats.own(features.histories, model.count))
 
 
-def _exported(params: TrainDSSMParams, histories: Histories, model: DSSM) -> Blended:
+def _exported(params: TrainDSSMParams, histories: Histories, model: Ensemble) -> Blended:
     """The two matrices of users with these histories."""
     left, right = model.matrices(histories)
     return blend(left, right, histories.matrix(model.count), params.cooccurrence, params.seed)
@@ -113,7 +113,7 @@ def _spread(found: Blended) -> float:
     return float(spread(found.left[:: -(-len(found.left) // SPREAD)], covariance(found.right)).mean())
 
 
-def _repeats(params: TrainDSSMParams, features: Features, model: DSSM) -> Repeats | None:
+def _repeats(params: TrainDSSMParams, features: Features, model: Ensemble) -> Repeats | None:
     """The half-life and the gain, in spreads of the scores, with the highest mean reciprocal rank of held-out items
     among all items; None if it is best without."""
     batches = make_batches(params, features)
@@ -159,7 +159,7 @@ def before_held_out(features: Features, batches: Batches) -> Histories:
 class _HeldOut:
     """The items that validation users hold out, and how a model with popularity and co-occurrence ranks them."""
 
-    def __init__(self, model: DSSM, batches: Batches, features: Features, params: TrainDSSMParams) -> None:
+    def __init__(self, model: Ensemble, batches: Batches, features: Features, params: TrainDSSMParams) -> None:
         before = before_held_out(features, batches)
         self.model, self.batches, self.seen = model, batches, before.matrix(model.count)
         self.popularity = torch.from_numpy(lately(before, model.count)).to(model.device)
