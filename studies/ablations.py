@@ -46,6 +46,8 @@ CHOICES = {
     "tokens with vectors of their own": ["towers.tied=false"],
     "no average of the weights": ["train.average=0.0"],
     "watched items are negatives": ["negatives.exclude_seen=false"],
+    "`towers.ensemble=1`": ["towers.ensemble=1"],
+    "`towers.ensemble=2`": ["towers.ensemble=2"],
     "one target per user and epoch": ["train.targets=one"],
     "`loss=bpr`": ["loss=bpr"],
     "no rehearsal": [f"trend.user_weight={FEW_USERS_WEIGHT}", f"trend.mean_weight={MEAN_WEIGHT}"],
@@ -54,7 +56,10 @@ CHOICES = {
     "`train.weight_decay` 0.01": ["train.weight_decay=0.01"],
 }
 BY_DAYS, LAST = [*CHOICES][-4:], ["no popularity"]  # change nothing for the last item, or for the last days
-SAME = {True: "`history` bag for transformer", False: "`history` transformer for bag"}  # as the default, by days or not
+SAME = {  # as the defaults, by days or not
+    True: ["`history` bag for transformer", "`towers.ensemble=2`"],
+    False: ["`history` transformer for bag", "`towers.ensemble=1`"],
+}
 
 
 def prepare_data(values: dict[str, Any], root: Path) -> None:
@@ -79,7 +84,7 @@ def precision(values: dict[str, Any], root: Path) -> np.ndarray:
 
 def choices_of(by_days: bool) -> dict[str, list[str]]:
     """The choices that differ from the defaults with this split."""
-    left_out = {SAME[by_days], *(LAST if by_days else BY_DAYS)}
+    left_out = {*SAME[by_days], *(LAST if by_days else BY_DAYS)}
     return {DEFAULTS: []} | {name: changes for name, changes in CHOICES.items() if name not in left_out}
 
 
