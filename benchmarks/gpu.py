@@ -41,7 +41,7 @@ from results import ROOT, record
 BLOCK, WIDTH, K = 8192, 65, 10  # of the ranking: users at once, columns of the vectors, items per list
 EPOCHS = 2  # measured after the first one
 METRICS = "map@10", "ndcg@10", "recall@10"
-USUAL = [*stages.NO_REHEARSAL, "towers.popularity=0", "cooccurrence.weight=0"]
+USUAL = [*stages.ONE_TRAINING, "towers.popularity=0", "cooccurrence.weight=0"]
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
