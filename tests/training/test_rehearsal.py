@@ -100,6 +100,14 @@ def test_training_lasts_as_long_as_the_later_days_ask_for(true, epochs, capsys):
     assert rehearse(asked(train={"patience": 0}), weeks(true=true)).train.epochs == 8
 
 
+@pytest.mark.parametrize("ensemble", ["auto", 3])
+def test_of_an_ensemble_one_member_rehearses(ensemble, capsys):
+    found = rehearse(asked(towers={"ensemble": ensemble}), weeks())
+    assert found.towers.ensemble == ensemble
+    assert capsys.readouterr().err.count("epoch 1/8") == 1
+    assert weights(found) == weights(rehearse(asked(towers={"ensemble": 1}), weeks()))
+
+
 def test_of_epochs_that_are_equally_good_the_middle_one_counts():
     """99 % of 0.3 are 0.297, which epochs 3, 4 and 8 have: their mean is 5."""
     validation = [0.1, 0.2, 0.298, 0.3, 0.2969, 0.29, 0.296, 0.299, 0.2]

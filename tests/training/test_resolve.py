@@ -27,15 +27,7 @@ def flat(values, above=""):
 
 
 def test_nothing_is_auto_afterwards_and_the_line_names_what_was(capsys):
-    autos = [
-        "history",
-        "score",
-        "towers.bias",
-        "towers.ensemble",
-        "trend.enabled",
-        "negatives.shared",
-        "train.learning_rate",
-    ]
+    autos = ["history", "score", "towers.bias", "trend.enabled", "negatives.shared", "train.learning_rate"]
     autos += ["negatives.exclude_seen", "towers.ensemble"]
     autos += ["trend.user_weight", "trend.mean_weight"]
     autos += [f"train.{name}" for name in ("epochs", "batch", "weight_decay", "warmup", "recency")]
@@ -131,16 +123,16 @@ def test_patience_is_for_data_that_have_something_to_validate_on():
     assert training_params(features_of([[0, 1, 2]] * 9, 3), patience=3).train.patience == 3
 
 
-def test_history_trend_and_bias_follow_the_split_and_the_loss():
+def test_history_trend_bias_and_ensemble_follow_the_split_and_the_loss():
     days, last = by_days(FEATURES), FEATURES
     for features, loss, expected in (
-        (last, "softmax", ("transformer", False, True)),
-        (days, "softmax", ("bag", True, False)),
-        (last, "triplet", ("transformer", False, False)),
-        (days, "ccl", ("bag", False, False)),
+        (last, "softmax", ("transformer", False, True, 1)),
+        (days, "softmax", ("bag", True, False, 2)),
+        (last, "triplet", ("transformer", False, False, 1)),
+        (days, "ccl", ("bag", False, False, 1)),
     ):
-        params = training_params(features, loss=loss, history="auto")
-        assert (params.history, params.trend.enabled, params.towers.bias) == expected
+        params = training_params(features, loss=loss, history="auto", ensemble="auto")
+        assert (params.history, params.trend.enabled, params.towers.bias, params.towers.ensemble) == expected
     assert training_params(days, history="gru", bias=False, trend=False).history == "gru"
 
 
