@@ -124,10 +124,13 @@ def test_patience_is_for_data_that_have_something_to_validate_on():
 
 
 def test_history_trend_bias_and_ensemble_follow_the_split_and_the_loss():
-    days, last = by_days(FEATURES), FEATURES
+    days, last, many = by_days(FEATURES), FEATURES, features_of([[0, 1]] * 5000, 2)
     for features, loss, expected in (
         (last, "softmax", ("transformer", False, True, 1)),
-        (days, "softmax", ("bag", True, False, 2)),
+        (days, "softmax", ("bag", True, False, 1)),
+        (many, "softmax", ("transformer", False, True, 1)),
+        (by_days(many), "softmax", ("bag", True, False, 2)),
+        (by_days(features_of([[0, 1]] * 4999, 2)), "softmax", ("bag", True, False, 1)),
         (last, "triplet", ("transformer", False, False, 1)),
         (days, "ccl", ("bag", False, False, 1)),
     ):

@@ -24,8 +24,8 @@ class Towers(Section):
     0 for a plain mean. tied: histories are read with the item tower's vectors, else with vectors of their own. bias:
     each item has one. popularity: what the biases gain after training, times log(1 + the item's interactions in the
     later half of train); auto: what held-out items say, see `training.weighing`. ensemble: how many pairs of towers are
-    trained, each with a seed of its own; the model's scores are the mean of theirs; auto: 2 with a trend, else 1.
-    temperature: divides the scores; with learn_temperature its start value.
+    trained, each with a seed of its own; the model's scores are the mean of theirs; auto: 2 with a trend and 5,000
+    users, else 1. temperature: divides the scores; with learn_temperature its start value.
     """
 
     width: Annotated[int, Field(ge=2, le=65_536), AfterValidator(_even)]

@@ -32,6 +32,7 @@ SHARED = 512  # items per batch, for shared=auto
 SLOW, FAST = 0.003, 0.01  # for learning_rate=auto
 USER_WEIGHT, MEAN_WEIGHT = 0.7, 0.4  # of a trend, unless a rehearsal clearly says otherwise
 FEW_USERS_WEIGHT = 0.2  # in place of USER_WEIGHT where no users tell epochs apart: the towers overfit
+ENSEMBLE_USERS = 5_000  # fewest, for ensemble=auto to be 2: with fewer, what the towers say counts little
 SHORTEST = 3  # items of a user whose last one may be held out
 
 
@@ -134,7 +135,7 @@ def resolve(params: TrainDSSMParams, features: Features, judges: int | None = No
     settle("trend.user_weight", user_weight)
     settle("trend.mean_weight", mean_weight)
     bias = settle("towers.bias", not trend and not loss.margin)
-    settle("towers.ensemble", 2 if trend else 1)
+    settle("towers.ensemble", 2 if trend and len(features.user_ids) >= ENSEMBLE_USERS else 1)
     if features.by_days or not bias:
         settle("towers.popularity", 0.0)
     settle("train.weight_decay", 0.3 if features.by_days else 0.01)
