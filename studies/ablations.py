@@ -2,7 +2,7 @@
 
 Run after `dvc repro`: `PYTHONPATH=src python studies/ablations.py FOLDER [seed ...]`. Three kinds of data: 500 users of
 MovieLens 100K, their last item being the test, the same with the last 28 days, and `kion-synthetic` with the last 7
-days, both of these with two pairs of towers. Three seeds each, unless others are named; that takes about an hour on one
+days, both of these with two pairs of towers. Three seeds each, unless others are named; that takes over an hour on one
 core. FOLDER keeps what has run, and the same command continues an interrupted study. Writes studies/ablations.json
 after each seed and kind, and prints a table: MAP@10 minus that of the defaults, a mean over the seeds, with the 95 %
 interval of the paired difference over the users.

@@ -18,7 +18,7 @@ from retrieval.experiments.repository import command
 from retrieval.search.catalogue import Catalogue
 from retrieval.search.export import KINDS, write
 from retrieval.search.recommendations import CatalogueModel, candidates, flatten, load, unknown
-from retrieval.stage import read_table
+from retrieval.stage import end, read_table
 from retrieval.torchrun import Processes
 
 import numpy as np
@@ -219,3 +219,4 @@ def _column(path: Path, column: str, option: str) -> list[Any]:
 
 if __name__ == "__main__":
     command(main)
+    end()

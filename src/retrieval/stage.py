@@ -52,14 +52,18 @@ def run(main: Callable[..., None], everything: bool = False) -> None:
         _end(None, is_script)
 
 
-def _end(outcome: str | int | None, at_once: bool) -> None:
-    """End this process as `sys.exit(outcome)` does. Scripts end at once: no destructor and no other thread runs.
+def _end(outcome: str | int | None, is_script: bool) -> None:
+    if not is_script:
+        sys.exit(outcome)
+    end(outcome)
 
-    Threads of Arrow that outlive a reader may abort a process that takes its time
+
+def end(outcome: str | int | None = None) -> None:
+    """End this process as `sys.exit(outcome)` does, but at once: no destructor and no other thread runs.
+
+    Threads of Arrow and of torch.distributed that outlive their work may abort a process that takes its time
     (https://github.com/apache/arrow/issues/34314).
     """
-    if not at_once:
-        sys.exit(outcome)
     if isinstance(outcome, str):
         print(outcome, file=sys.stderr)
         outcome = 1
