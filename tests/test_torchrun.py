@@ -81,3 +81,16 @@ def test_recommendations_by_two_processes_are_the_file_of_one(world: Path) -> No
     recommend.main(["--models", str(world / "models"), "--out", str(world / "one.parquet")])
     torchrun(world, "-m", "retrieval.recommend", "--out", "two.parquet")
     assert (world / "one.parquet").read_bytes() == (world / "two.parquet").read_bytes()
+
+
+def test_recommendations_end_at_once(world: Path, tmp_path: Path) -> None:
+    """Threads of libraries that outlive their work can abort a process in what it does on its way out."""
+    left = tmp_path / "left"
+    code = f"import atexit, pathlib; atexit.register(pathlib.Path({str(left)!r}).touch)"
+    (tmp_path / "sitecustomize.py").write_text(code, encoding="utf-8")
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{SRC}"}
+    for arguments, ends_late in ((["--out", "three.parquet"], False), (["--help"], True)):
+        command = [sys.executable, "-m", "retrieval.recommend", *arguments]
+        subprocess.run(command, cwd=world, env=environment, capture_output=True, check=True)
+        assert left.exists() == ends_late
+    assert (world / "three.parquet").exists()
