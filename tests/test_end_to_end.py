@@ -22,12 +22,12 @@ def results(root: Path) -> dict[str, bytes]:
 
 
 def test_every_model_has_finite_metrics_and_the_dssm_is_above_what_is_popular_now(finished):
-    """By its trend, mostly: 962 users are too few for towers to show what they learn."""
+    """MAP@10 is 1.229 times that of popular_7d, NDCG@10 1.121 times, mostly by the trend: users are few."""
     table = metrics(finished)
     assert set(table) == MODELS
     assert all(math.isfinite(value) for row in table.values() for value in row.values())
-    assert table["dssm"]["map@10"] > 1.1 * table["popular_7d"]["map@10"]
-    assert table["dssm"]["ndcg@10"] > 1.05 * table["popular_7d"]["ndcg@10"]
+    assert table["dssm"]["map@10"] > 1.22 * table["popular_7d"]["map@10"]
+    assert table["dssm"]["ndcg@10"] > 1.07 * table["popular_7d"]["ndcg@10"]
 
 
 def test_a_second_run_runs_no_stage_and_leaves_the_work_tree_alone(project):
