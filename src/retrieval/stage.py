@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from retrieval.errors import DEBUG, Problem, explain, writing
 from retrieval.params import read
@@ -39,26 +39,21 @@ def run(main: Callable[..., None], everything: bool = False) -> None:
             parser.add_argument(name, type=Path)
     paths = vars(parser.parse_args()).values()
     name, is_script = Path(sys.argv[0]).stem, main.__module__ == "__main__"
+    leave = end if is_script else sys.exit
     try:
         main(read(signature.parameters["params"].annotation, everything=everything), *paths)
     except Exception as error:
         if os.environ.get(DEBUG):
             traceback.print_exc()
-        _end(f"{name}: {explain(error)}", is_script)  # while `error` holds its open files: closing them may fail again
+        leave(f"{name}: {explain(error)}")  # while `error` holds its open files: closing them may fail again
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
-        _end(130, is_script)
+        leave(130)
     if is_script:
-        _end(None, is_script)
+        end()
 
 
-def _end(outcome: str | int | None, is_script: bool) -> None:
-    if not is_script:
-        sys.exit(outcome)
-    end(outcome)
-
-
-def end(outcome: str | int | None = None) -> None:
+def end(outcome: str | int | None = None) -> NoReturn:
     """End this process as `sys.exit(outcome)` does, but at once: no destructor and no other thread runs.
 
     Threads of Arrow and of torch.distributed that outlive their work may abort a process that takes its time

@@ -25,7 +25,7 @@ class Towers(Section):
     each item has one. popularity: what the biases gain after training, times log(1 + the item's interactions in the
     later half of train); auto: what held-out items say, see `training.weighing`. ensemble: how many pairs of towers are
     trained, each with a seed of its own; the model's scores are the mean of theirs; auto: 2 with a trend and 5,000
-    users, else 1. temperature: divides the scores; with learn_temperature its start value.
+    users or more, else 1. temperature: divides the scores; with learn_temperature its start value.
     """
 
     width: Annotated[int, Field(ge=2, le=65_536), AfterValidator(_even)]
