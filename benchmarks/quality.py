@@ -46,23 +46,23 @@ EPOCH = re.compile(r"epoch \d+/\d+: .*validation ([\d.]+)")
 SHARE = 0.99  # of the best validation, of all items where that is another training
 
 
-def plant_shop(out: Path, users: int = 22_000, items: int = 12_000, rows: int = 200_000) -> None:
-    """Users of two tastes each out of 150, and items that three others of the same taste tend to follow."""
+def plant(out: Path, users: int = 22_000, items: int = 12_000, rows: int = 200_000, tastes: int = 150) -> None:
+    """Users of two of the tastes each, and items that three others of the same taste tend to follow: a shop."""
     out.mkdir()
     rng = np.random.default_rng(5)
-    taste, weight = rng.integers(150, size=items), rng.permutation(1 / np.arange(1, items + 1) ** 0.7)
-    members = [np.flatnonzero(taste == each) for each in range(150)]
+    taste, weight = rng.integers(tastes, size=items), rng.permutation(1 / np.arange(1, items + 1) ** 0.7)
+    members = [np.flatnonzero(taste == each) for each in range(tastes)]
     shares = [weight[own].cumsum() / weight[own].sum() for own in members]
     follows = np.stack([rng.choice(members[each], 3) for each in taste])
     size = 4 + rng.geometric(1 / (rows / users - 4), users)
     table = []
     for user in range(users):
-        own, seen, now, item = rng.integers(150, size=2), dict[int, int](), int(rng.integers(6 * 10**7)), -1
+        own, seen, now, item = rng.integers(tastes, size=2), dict[int, int](), int(rng.integers(6 * 10**7)), -1
         while len(seen) < size[user]:
             if item >= 0 and rng.random() < 0.3:
                 item = int(follows[item, rng.integers(3)])
             else:
-                chosen = own[rng.integers(2)] if rng.random() < 0.8 else rng.integers(150)
+                chosen = own[rng.integers(2)] if rng.random() < 0.8 else rng.integers(tastes)
                 item = int(members[chosen][np.searchsorted(shares[chosen], rng.random())])
             now += int(rng.exponential(500_000))
             seen.setdefault(item, now)
@@ -94,7 +94,7 @@ def measure(name: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as path:
         folder = Path(path)
         if name == "shop":
-            plant_shop(folder / "shop")
+            plant(folder / "shop")
         params = set_params(load(ROOT / "params.yaml"), SETS[name])
         write(params, folder)
         prepare(folder, params["data"])
