@@ -37,9 +37,11 @@ def params(**changes: object) -> LightFM:
     return LightFM(**section("lightfm", **NOTEBOOK | changes))
 
 
-def test_small_data_are_learned_in_20_epochs(world: Features) -> None:
+def test_small_data_are_learned_in_20_epochs_or_2_by_days(world: Features) -> None:
+    by_days = replace(world, spec={**world.spec, "split": "days"})
     assert params(epochs="auto").resolve(world).epochs == 20
-    assert params(epochs=3).resolve(world).epochs == 3
+    assert params(epochs="auto").resolve(by_days).epochs == 2
+    assert params(epochs=3).resolve(by_days).epochs == 3
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 LOSSES = ("warp", "bpr", "warp-kos")  # "logistic" needs negatives in the data; there are none
 EPOCHS, FEWEST_EPOCHS = 20, 1  # for epochs=auto: on small data, and at least on large
+EPOCHS_BY_DAYS = 2  # for epochs=auto where the last days are the test: more learn what the past liked
 PAIRS = 10_000  # of a watched and another item, to tell whether the training diverged
 
 FEATURES: dict[str, Callable[[sp.csr_matrix], sp.csr_matrix]] = {
@@ -38,7 +39,7 @@ class LightFM(Section):
     that is not set has a vector, too, so that every user and item has one vector per column.
     weighted: the weight of an interaction (the bin of the share that was watched) multiplies its step, as in the
     notebook, so that nothing is learned from weight 0; otherwise all interactions count alike.
-    epochs: auto is 20, or fewer for large data, see `Features.passes`.
+    epochs: auto is 20, or 2 where the last days are the test; fewer for large data, see `Features.passes`.
     The others are LightFM's own: `components` is its no_components.
     """
 
@@ -54,7 +55,8 @@ class LightFM(Section):
 
     def resolve(self, features: Features) -> "LightFM":
         """With a number of epochs."""
-        return self.model_copy(update={"epochs": features.passes(self.epochs, EPOCHS, FEWEST_EPOCHS)})
+        most = EPOCHS_BY_DAYS if features.by_days else EPOCHS
+        return self.model_copy(update={"epochs": features.passes(self.epochs, most, FEWEST_EPOCHS)})
 
 
 def train(features: Features, params: LightFM, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

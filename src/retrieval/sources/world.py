@@ -9,7 +9,6 @@ item on a day watches a hit; who watches several browses the shelf. So most view
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from scipy.special import ndtri
 
 DAYS = 163
@@ -144,15 +143,23 @@ def watch(
     item, inside = _draw(rng, ladder, row, low, high)
     rows, tries = np.arange(len(user)), 0
     while True:
-        twice = pd.Series(user[rows] * len(items.hit) + item[rows]).duplicated().to_numpy()
-        again = rows[twice]
+        again = rows[_seen_before(user[rows] * len(items.hit) + item[rows])]
         if not len(again):
             return item, inside
         tries += 1
         if tries == TRIES:
             row, low, high = day, np.zeros_like(low), np.full_like(high, len(items.hit))
         item[again], inside[again] = _draw(rng, ladder, row[again], low[again], high[again])
-        rows = rows[np.isin(user[rows], user[again])]
+        concerned = np.zeros(len(favourite), dtype=bool)
+        concerned[user[again]] = True
+        rows = rows[concerned[user[rows]]]
+
+
+def _seen_before(values: np.ndarray) -> np.ndarray:
+    """[n] bool: whether a value has an equal one before it."""
+    order, found = np.argsort(values, kind="stable"), np.zeros(len(values), dtype=bool)
+    found[order] = ~_changes(values[order])
+    return found
 
 
 def daily(items: PlantedItems) -> np.ndarray:
@@ -211,5 +218,6 @@ def _draw(
 
 def _find(ladder: np.ndarray, row: np.ndarray, point: np.ndarray) -> np.ndarray:
     """[n] int64, the last column of each row whose number is not above `point`."""
-    column = np.searchsorted(ladder.ravel(), point, side="right") - 1 - row * ladder.shape[1]
-    return np.clip(column, 0, ladder.shape[1] - 2)
+    order, place = np.argsort(point), np.empty(len(point), dtype=np.int64)
+    place[order] = np.searchsorted(ladder.ravel(), point[order], side="right")  # in order: the ladder exceeds a cache
+    return np.clip(place - 1 - row * ladder.shape[1], 0, ladder.shape[1] - 2)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from retrieval import divergence
 from retrieval.dssm.batches import Batch, Batches
@@ -33,20 +33,14 @@ SAMPLE = 1_000  # targets at least, by whose loss a trained model is compared wi
 VALIDATED = 10_000  # held-out targets at most, by whose ranks epochs are compared
 History = list[dict[str, float]]
 Judge = Callable[[DSSM], float]  # how good a model is: more is better
+M = TypeVar("M", DSSM, Ensemble)
 
 
-class Member(NamedTuple):
-    """A member of an ensemble, one line of history per epoch, and what is suspicious about the training."""
+class Trained(NamedTuple, Generic[M]):
+    """A model, one line of history per epoch (of an ensemble's first member), and what is suspicious about the
+    training."""
 
-    model: DSSM
-    history: History
-    warnings: list[str]
-
-
-class Trained(NamedTuple):
-    """The model to use, a line of history per epoch of its first member, and what is suspicious about the training."""
-
-    model: Ensemble
+    model: M
     history: History
     warnings: list[str]
 
@@ -58,7 +52,7 @@ def fit(
     workers: Workers | None = None,
     live: Path | None = None,
     judge: Judge | None = None,
-) -> Trained:
+) -> Trained[Ensemble]:
     """Train the members of an ensemble by resolved parameters. Raises `Problem` if a training diverges.
 
     The members hold out the same items; the seed of the first is that of `params`, see `member_seed`. Their weights are
@@ -69,7 +63,7 @@ def fit(
     """
     workers, count = workers or Workers(), params.towers.ensemble
     make_deterministic(workers.device)
-    trained = list[Member]()
+    trained = list[Trained[DSSM]]()
     for number in range(count):
         if number and workers.first:
             print(f"train_dssm: member {number + 1} of {count}", file=sys.stderr)
@@ -93,7 +87,7 @@ def _train(
     workers: Workers,
     live: Path | None,
     judge: Judge | None,
-) -> Member:
+) -> Trained[DSSM]:
     torch.manual_seed(seed)
     model = DSSM(features, params).to(workers.device)
     loss, options = make(params.loss, params.losses, model.count), params.train
@@ -126,7 +120,7 @@ def _train(
     curve = [line["loss"] for line in history]
     warnings = divergence.verdict(now, untrained, targets, learning_rate, model.largest_weight(), curve)
     model.double().snap()
-    return Member(model, history, warnings)
+    return Trained(model, history, warnings)
 
 
 @torch.no_grad()
