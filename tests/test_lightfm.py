@@ -63,7 +63,14 @@ def world() -> Features:
         sp.csr_matrix(np.column_stack([genre == 0, genre == 1, np.arange(24) < 5]).astype(np.float32)),
         np.arange(60) * 3 + 100,
         np.arange(24) * 2 + 500,
-        {"moment": n + 1, "data": "planted", "user_columns": {"sex": ["f", "m"]}, "repeats": "drop", "timed": True},
+        {
+            "moment": n + 1,
+            "data": "planted",
+            "user_columns": {"sex": ["f", "m"]},
+            "split": "leave-last",
+            "repeats": "drop",
+            "timed": True,
+        },
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("benchmarks", "studies")
-LIGHTNING = {"peers", "quality"}  # need pytorch_lightning, which the environment of the tests lacks
+LIGHTNING = {"peers", "quality", "sequences"}  # need pytorch_lightning, which the environment of the tests lacks
 
 
 def run(code: str) -> subprocess.CompletedProcess[str]:
