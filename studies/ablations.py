@@ -10,6 +10,7 @@ interval of the paired difference over the users.
 
 import copy
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -72,16 +73,22 @@ def prepare_data(values: dict[str, Any], root: Path) -> None:
         fetch.main(validate(fetch.FetchParams, values), raw)
     else:
         draw(raw, root / "raw", seed=1)
+    encode_data(values, root)
+
+
+def encode_data(values: dict[str, Any], root: Path) -> None:
+    """The folders prepared and features, from the folder raw."""
     prepare.main(validate(prepare.PrepareParams, values), root / "raw", root / "prepared")
     features.main(validate(features.FeaturesParams, values), root / "prepared", root / "features")
 
 
-def precision(values: dict[str, Any], root: Path) -> np.ndarray:
-    """Average precision of each test user, [users], with the DSSM trained by these parameters."""
-    train_dssm.main(validate(train_dssm.TrainDSSMParams, values), root / "features", root / "dssm")
+def precision(values: dict[str, Any], root: Path, name: str = "dssm") -> np.ndarray:
+    """Average precision of each test user, [users], with the DSSM root/name trained by these parameters."""
+    path, out = root / name, root / f"{name}-evaluation"
+    train_dssm.main(validate(train_dssm.TrainDSSMParams, values), root / "features", path)
     options = validate(evaluate_model.EvaluateModelParams, values)
-    evaluate_model.main(options, root / "prepared", root / "features", root / "dssm", root / "evaluation")
-    return read_values({"dssm": root / "evaluation"}, "values")["dssm"]["map@10"]
+    evaluate_model.main(options, root / "prepared", root / "features", path, out)
+    return read_values({name: out}, "values")[name]["map@10"]
 
 
 def choices_of(by_days: bool) -> dict[str, list[str]]:
@@ -103,10 +110,10 @@ def table(found: dict[str, dict[str, list[np.ndarray]]]) -> dict[str, dict[str, 
     return results
 
 
-def render(results: dict[str, dict[str, dict[str, float]]]) -> str:
-    """The results as a table of Markdown, a column per kind."""
+def render(results: dict[str, dict[str, dict[str, float]]], choices: Iterable[str]) -> str:
+    """The results of the defaults and the choices as a table of Markdown, a column per kind."""
     rows = [["", *results], ["---", *["---:"] * len(results)]]
-    for name in (DEFAULTS, *CHOICES):
+    for name in (DEFAULTS, *choices):
         cells = [own.get(name) for own in results.values()]
         sign = "" if name == DEFAULTS else "+"
         rows.append([name, *(in_words(cell, sign) if cell else "" for cell in cells)])
@@ -139,7 +146,7 @@ def main() -> None:
                 runs.setdefault(name, []).append(np.load(done))
                 print(seed, kind, name, round(float(runs[name][-1].mean()), 4), file=sys.stderr)
             write_json(Path("studies/ablations.json"), table(found))
-    print(render(table(found)))
+    print(render(table(found), CHOICES))
 
 
 if __name__ == "__main__":

@@ -14,17 +14,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import evaluate_model
-import train_dssm
-from retrieval.evaluation.joining import read_values
 from retrieval.experiments.space import read_dimension
 from retrieval.experiments.trials import set_params
-from retrieval.params import load, validate
+from retrieval.params import load
 from retrieval.stage import write_json
 
+import ablations
 import numpy as np
 import optuna
-from ablations import DEFAULTS, FASTER, in_words, prepare_data, table
+from ablations import DEFAULTS, FASTER, prepare_data, render, table
 
 TRIALS, FOLDS, SEEDS = 6, (1, 2, 3), (1,)
 KINDS = {
@@ -61,11 +59,7 @@ def precision(root: Path, kind: str, fold: int, loss: str, changes: list[str], s
     name = f"{loss}-{hashlib.sha256(' '.join(changes).encode()).hexdigest()[:10]}-{seed}"
     done = own / f"{name}.npy"
     if not done.exists():
-        values = set_params(values, [f"loss={loss}", *changes, f"seed={seed}"])
-        train_dssm.main(validate(train_dssm.TrainDSSMParams, values), own / "features", own / name)
-        options = validate(evaluate_model.EvaluateModelParams, values)
-        evaluate_model.main(options, own / "prepared", own / "features", own / name, own / f"{name}-evaluation")
-        np.save(done, read_values({name: own / f"{name}-evaluation"}, "values")[name]["map@10"])
+        np.save(done, ablations.precision(set_params(values, [f"loss={loss}", *changes, f"seed={seed}"]), own, name))
     return np.load(done)
 
 
@@ -106,10 +100,7 @@ def main() -> None:
     }
     results = table(found)
     write_json(Path("studies/losses.json"), {"settings": best, "results": results})
-    print("| |", " | ".join(results), "|\n|---|", "---:|" * len(results))
-    for name in rows:
-        cells = [in_words(own[name], "" if name == DEFAULTS else "+") for own in results.values()]
-        print(f"| {name} | {' | '.join(cells)} |")
+    print(render(results, [*rows][1:]))
 
 
 if __name__ == "__main__":

@@ -16,9 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import evaluate_model
-import features
 import fetch
-import prepare
 import train_dssm
 import train_sasrec
 from retrieval.evaluation.intervals import intervals
@@ -29,6 +27,7 @@ from retrieval.stage import write_json
 
 import numpy as np
 import torch
+from ablations import encode_data
 from quality import plant
 
 USERS, ITEMS, ROWS, TASTES = 6_040, 3_416, 999_603, 20
@@ -42,8 +41,7 @@ def prepare_data(values: dict[str, Any], root: Path) -> None:
     """The planted files and the folders raw, prepared and features."""
     plant(root / "files", USERS, ITEMS, ROWS, TASTES)
     fetch.main(validate(fetch.FetchParams, values), root / "raw")
-    prepare.main(validate(prepare.PrepareParams, values), root / "raw", root / "prepared")
-    features.main(validate(features.FeaturesParams, values), root / "prepared", root / "features")
+    encode_data(values, root)
 
 
 def train(values: dict[str, Any], root: Path, name: str, budget: float | None = None) -> float:

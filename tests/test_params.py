@@ -232,10 +232,10 @@ def nested_aliases() -> str:
     ],
     ids=lambda text: f"{text[:20]!r} of {len(text)}",
 )
-def test_a_huge_file_is_refused_without_reading_it_for_hours(tmp_path, text):
+def test_a_huge_file_is_refused_in_a_second(tmp_path, text):
     start = time.process_time()
     assert refusal(tmp_path / "params.yaml", text)
-    assert time.process_time() - start < 30  # about one, ten on a slow machine
+    assert time.process_time() - start < 5  # of the processor: other programs may use it, too
 
 
 def test_a_folder_in_place_of_the_file_is_refused(tmp_path):
